@@ -1,0 +1,53 @@
+// A cell: one model x stream x parameters.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "models/model.hpp"
+#include "workloads/lookup_service.hpp"
+
+namespace tally {
+
+enum class StreamKind { cpu, lookup };
+
+/// One model x stream x parameters. What does not apply to the stream keeps its default and is not in the name.
+struct Cell {
+  Model const* model = nullptr;
+  StreamKind stream = StreamKind::cpu;
+  int workers = 1;                           ///< what the model is given; 1 for sequential
+  std::chrono::nanoseconds grain{0};
+  std::uint64_t batch = 1;                   ///< cpu
+  std::chrono::nanoseconds wait{0};          ///< lookup
+  int in_flight = 1;                         ///< lookup; 1 for sequential
+  std::uint64_t events = 0;                  ///< 0: not yet known (auto)
+
+  /// `cpu/thread_pool/workers:2/grain_ns:1000/batch:256` or
+  /// `lookup/fibers/workers:2/wait_us:1000/in_flight:100[/grain_ns:…]`; a wait that is not whole microseconds is
+  /// spelled `wait_ns`.
+  std::string name() const;
+};
+
+/// Cells of one group are compared with each other: the same stream and parameters, as asked for on the command line
+/// (sequential belongs to every group whose other parameters it shares).
+struct Group {
+  StreamKind stream = StreamKind::cpu;
+  int workers = 1;
+  std::chrono::nanoseconds grain{0};
+  std::uint64_t batch = 1;
+  std::chrono::nanoseconds wait{0};
+  int in_flight = 1;
+  std::vector<std::size_t> cells;  ///< indices into the plan's cells, in the order of the registry
+
+  /// The cell's name without the model: `cpu/workers:2/grain_ns:1000/batch:256`.
+  std::string name() const;
+};
+
+/// The cells of a campaign, each once, and the groups in which they are compared.
+struct Plan {
+  std::vector<Cell> cells;
+  std::vector<Group> groups;
+};
+
+}  // namespace tally

@@ -1,0 +1,87 @@
+// What a model is: a row with a name and one function per stream it can run.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "workloads/stream.hpp"
+
+namespace tally {
+
+/// What a model is given beside the stream.
+struct Setup {
+  int workers = 1;            ///< threads or processes that count; >= 1
+  std::uint64_t batch = 1;    ///< events handed out as one task (cpu); >= 1
+  int in_flight = 1;          ///< connections, and so events that may wait at once (lookup); >= 1
+  std::vector<int> cpus;      ///< worker i belongs on cpus[i % size]; empty: wherever the kernel puts it
+};
+
+/// Times one run: from the first event handed out to the last count merged. A model calls worker_ready() for each of its
+/// workers, start() when all stand ready, and stop() when the merged counts are complete.
+class Stopwatch {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  Stopwatch() : made_(Clock::now()) {}
+
+  /// One more worker stands ready. Any thread of the sample's process.
+  void worker_ready() noexcept { workers_.fetch_add(1, std::memory_order_relaxed); }
+  /// The first event is about to be handed out.
+  void start() noexcept { started_ = Clock::now(); }
+  /// The merged counts are complete.
+  void stop() noexcept { stopped_ = Clock::now(); }
+
+  bool ran() const noexcept { return started_ != Clock::time_point{} && stopped_ >= started_; }
+  /// From the call of the model to start().
+  std::chrono::nanoseconds startup() const noexcept { return started_ - made_; }
+  std::chrono::nanoseconds elapsed() const noexcept { return stopped_ - started_; }
+  Clock::time_point stopped() const noexcept { return stopped_; }
+  /// Workers that stood ready.
+  int workers() const noexcept { return workers_.load(std::memory_order_relaxed); }
+
+  /// Memory of the model's own child processes that they did not share with it, in bytes; the kernel's account of peak
+  /// memory knows only the largest child.
+  void add_child_memory(std::uint64_t bytes) noexcept { child_memory_bytes_ += bytes; }
+  std::uint64_t child_memory_bytes() const noexcept { return child_memory_bytes_; }
+
+ private:
+  Clock::time_point made_;
+  Clock::time_point started_{};
+  Clock::time_point stopped_{};
+  std::atomic<int> workers_{0};
+  std::uint64_t child_memory_bytes_ = 0;
+};
+
+/// Runs the stream and returns its merged counts. Called in a process of its own, single-threaded on entry, and again so
+/// on return as far as the library allows. Throws on failure; counts of a failed run are never used.
+using CpuRun = Counts (*)(CpuStream const&, Setup const&, Stopwatch&);
+using LookupRun = Counts (*)(LookupStream const&, Setup const&, Stopwatch&);
+
+/// What one event in flight and one worker cost a model in things that the kernel limits, so that a cell too large for
+/// this machine is refused before it starts.
+struct LookupNeeds {
+  bool thread_per_event = false;   ///< as many threads as in flight
+  bool process_per_event = false;  ///< as many processes as in flight
+};
+
+/// A row of the registry.
+struct Model {
+  std::string_view name;
+  std::string_view summary;        ///< one line
+  CpuRun cpu = nullptr;            ///< null: not on this stream
+  LookupRun lookup = nullptr;
+  LookupNeeds lookup_needs{};
+  bool sequential = false;         ///< one worker and one event in flight, whatever the setup says
+  bool candidate = true;           ///< false for `limit`, which is not a model to choose
+  std::string_view unavailable{};  ///< why it cannot run here; empty: it can
+};
+
+/// All models, in the order in which they are listed. The registry holds the project's only availability conditions.
+std::span<Model const> all_models();
+
+}  // namespace tally

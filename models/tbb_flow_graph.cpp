@@ -1,0 +1,1 @@
+// tbb_flow_graph

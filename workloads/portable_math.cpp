@@ -1,0 +1,1 @@
+// portable_math

@@ -1,0 +1,103 @@
+// The seam between what is counted and how: a stream counts, a model schedules.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "workloads/counts.hpp"
+
+namespace tally {
+
+/// Adjacent events of a stream, as positions [begin, end): event numbers, or byte offsets cut at line ends.
+struct Range {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  bool empty() const noexcept { return begin == end; }
+  friend bool operator==(Range const&, Range const&) = default;
+};
+
+/// A stream whose events need the CPU alone: `cpu`. Immutable; every function may be called from any thread.
+class CpuStream {
+ public:
+  virtual ~CpuStream() = default;
+
+  /// Positions of the whole stream: [0, size()).
+  virtual std::uint64_t size() const noexcept = 0;
+  /// Empty counts of this stream's kind.
+  virtual Counts empty_tally() const = 0;
+  /// Does the work of the events in `range` and counts them into `tally`, as one task. `range` begins where a batch may
+  /// begin (0, or the end of another range that the stream gave).
+  virtual void count(Range range, Counts& tally) const = 0;
+  /// Where the batch of about `events` events that begins at `begin` ends; at most size(), and after `begin` unless
+  /// `begin` is size(). `events` >= 1.
+  virtual std::uint64_t batch_end(std::uint64_t begin, std::uint64_t events) const noexcept = 0;
+  /// The stream cut into `parts` adjacent ranges of about equal work, some empty where there are fewer events.
+  virtual std::vector<Range> split(std::size_t parts) const = 0;
+};
+
+/// Reads a stream once, in order, in batches: the one reader that a socket or a growing file would have.
+class BatchReader {
+ public:
+  /// `batch` is in events, >= 1. The stream must outlive the reader.
+  BatchReader(CpuStream const& stream, std::uint64_t batch) : stream_(stream), batch_(batch), size_(stream.size()) {}
+  /// The next batch; empty (begin == end) when the stream has ended.
+  Range next() noexcept {
+    if (position_ == size_) return {size_, size_};
+    Range const range{position_, stream_.batch_end(position_, batch_)};
+    position_ = range.end;
+    return range;
+  }
+
+ private:
+  CpuStream const& stream_;
+  std::uint64_t batch_;
+  std::uint64_t size_;
+  std::uint64_t position_ = 0;
+};
+
+/// The service that a lookup stream asks answered with an error, with something that is not the protocol or not a key,
+/// or went away.
+struct LookupFailed : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Where the lookup service listens: IPv4 loopback.
+struct ServiceAddress {
+  std::uint32_t host = 0x7f000001;  ///< in host byte order
+  std::uint16_t port = 0;
+};
+
+/// A stream whose events each wait for an answer from the lookup service: `lookup`. The key that is counted is in the
+/// reply. Immutable; every function may be called from any thread. It never blocks and does no I/O: models do.
+class LookupStream {
+ public:
+  virtual ~LookupStream() = default;
+
+  virtual ServiceAddress service() const noexcept = 0;
+  /// Number of events.
+  virtual std::uint64_t events() const noexcept = 0;
+  virtual Counts empty_tally() const = 0;
+
+  /// No request is longer.
+  static constexpr std::size_t kMaxRequestBytes = 64;
+  /// No reply is longer.
+  static constexpr std::size_t kMaxReplyBytes = 64;
+
+  /// Writes the request of `event` and returns its length in bytes.
+  virtual std::size_t request(std::uint64_t event, std::span<char, kMaxRequestBytes> out) const noexcept = 0;
+  /// The length of the whole reply that `received` begins with, or 0 if more bytes are needed. Throws LookupFailed if
+  /// this cannot become an answer (an error reply, rubbish, longer than kMaxReplyBytes).
+  virtual std::size_t reply_length(std::span<char const> received) const = 0;
+  /// Counts `event` by the key in `reply` (a whole one, as reply_length() found it), and does the grain's work. Throws
+  /// LookupFailed if there is no valid key in it.
+  virtual void accept(std::uint64_t event, std::span<char const> reply, Counts& tally) const = 0;
+  /// What sequential counting gives, without asking: the reference for verification.
+  virtual Counts reference() const = 0;
+};
+
+}  // namespace tally

@@ -1,0 +1,66 @@
+// Synthetic events: seeded, the same on every machine and compiler; event i depends on the seed and i alone.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "workloads/grain.hpp"
+#include "workloads/memory.hpp"
+#include "workloads/stream.hpp"
+
+namespace tally {
+
+inline constexpr std::uint32_t kMaxKeys = 16u << 20;
+
+/// How keys are distributed: uniform over [0, keys), or Zipf (key k with probability proportional to 1/(k+1)^skew).
+struct KeySpec {
+  std::uint64_t seed = 1;
+  std::uint32_t keys = 1000;  ///< 1 to kMaxKeys
+  double skew = 0;            ///< Zipf exponent; 0 is uniform; at most 10
+};
+
+/// Draws the key of event i. Zipf keys by rejection-inversion (Hoermann & Derflinger, "Rejection-inversion to generate
+/// variates from monotone discrete distributions", ACM TOMACS 6, 1996), in arithmetic that rounds alike everywhere.
+class KeyGenerator {
+ public:
+  /// Throws std::invalid_argument for a spec outside its limits.
+  explicit KeyGenerator(KeySpec const& spec);
+  std::uint32_t key(std::uint64_t event) const noexcept;
+  KeySpec const& spec() const noexcept { return spec_; }
+
+ private:
+  double h(double x) const noexcept;
+  double h_integral(double x) const noexcept;
+  double h_integral_inverse(double x) const noexcept;
+  KeySpec spec_;
+  double h_integral_x1_ = 0, h_integral_n_ = 0, s_ = 0;
+};
+
+/// Event time of synthetic events advances by this much with each event, from 0.
+inline constexpr std::chrono::nanoseconds kEventSpacing{1000};
+
+/// The keys of events 0 to events - 1, 4 bytes each, in memory that forked samples share. Built once per campaign.
+class SyntheticEvents {
+ public:
+  /// Draws all keys with one thread on each of the CPUs this process may use; single-threaded again on return.
+  SyntheticEvents(KeySpec const& spec, std::uint64_t events);
+  KeySpec const& spec() const noexcept { return spec_; }
+  std::uint64_t size() const noexcept { return size_; }
+  std::uint32_t const* keys() const noexcept { return static_cast<std::uint32_t const*>(memory_.data()); }
+
+ private:
+  KeySpec spec_;
+  std::uint64_t size_;
+  SharedPages memory_;
+};
+
+/// The first `events` of `all` as a `cpu` stream, each needing `grain`. `window` is a span of event time; 0 is one
+/// window over everything. `all` must outlive the stream and hold as many events.
+std::unique_ptr<CpuStream> make_synthetic_stream(SyntheticEvents const& all, std::uint64_t events, Grain grain,
+                                                 std::chrono::nanoseconds window);
+
+/// The number of windows that `events` events fill.
+std::uint64_t synthetic_windows(std::uint64_t events, std::chrono::nanoseconds window) noexcept;
+
+}  // namespace tally
