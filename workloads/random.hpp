@@ -35,7 +35,8 @@ class IndexedRandom {
   /// The next integer, uniform in [0, n), n >= 1. Lemire's multiply-shift (ACM TOMACS 29, 2019) without its rejection
   /// step: the bias is at most n / 2^64, below 1e-12 for every n that Tally takes.
   constexpr std::uint64_t below(std::uint64_t n) noexcept {
-    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * n) >> 64);
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<std::uint64_t>((static_cast<Wide>(next()) * n) >> 64);
   }
 
  private:
