@@ -1,0 +1,109 @@
+# Sourced by scripts/bench and scripts/test: what Tally needs, how it is installed, and how it is built.
+# shellcheck shell=bash
+
+# The one list of packages, as Debian 12 names them: package, then why.
+tally_packages() {
+  cat <<'LIST'
+cmake                    configures the build
+ninja-build              runs the build
+g++                      C++20 compiler (12.2)
+libbenchmark-dev         Google Benchmark: the engine of `tally run`
+libtbb-dev               oneTBB: the model tbb_flow_graph
+libboost1.81-dev         Boost headers: the flat map that counts text keys
+libboost-fiber1.81-dev   Boost.Fiber: the model fibers
+libboost-context1.81-dev Boost.Context: what Boost.Fiber switches with
+libcli11-dev             the command line
+libgtest-dev             GoogleTest: the tests of the C++ code
+nlohmann-json3-dev       result files
+zlib1g-dev               gzip input
+python3                  plots and their tests
+python3-matplotlib       plots
+python3-numpy            plots
+python3-pytest           the tests of the scripts
+LIST
+}
+
+# Debian's own Python: `python3` on PATH may be another one, which cannot import Debian's packages.
+# TALLY_PYTHON overrides it.
+tally_python() { printf '%s\n' "${TALLY_PYTHON:-/usr/bin/python3}"; }
+
+tally_say() { printf '%s\n' "$*" >&2; }
+
+# Names, one a line, of the packages that are not installed.
+tally_missing_packages() {
+  local name
+  while read -r name _; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || printf '%s\n' "$name"
+  done < <(tally_packages)
+}
+
+# Prints what to put before a command so that it runs as root ("" or "sudo"); fails where there is no right to.
+# sudo asks for a password only if there is somebody to ask.
+tally_root_prefix() {
+  if [ "$(id -u)" = 0 ]; then
+    printf ''
+  elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }; }; then
+    printf 'sudo'
+  else
+    return 1
+  fi
+}
+
+# Installs what is missing. Returns 2, after one line on stderr that says what to do, if that cannot be done; removes
+# no package that is there.
+tally_install() {
+  local -a missing apt
+  local prefix log
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    tally_say "tally: this is no Debian, so nothing is installed; CMake will name what it misses"
+    return 0
+  fi
+  mapfile -t missing < <(tally_missing_packages)
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if ! prefix=$(tally_root_prefix); then
+    tally_say "tally: no right to install packages here; as root, run: apt-get install ${missing[*]}"
+    return 2
+  fi
+  tally_say "tally: installing ${missing[*]}"
+  apt=(${prefix:+"$prefix"} env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
+  log=$(mktemp -t tally-apt.XXXXXX)
+  # A fresh machine has no lists of packages, and old lists name packages that the mirror no longer has: only then
+  # are they fetched.
+  if tally_apt_install >"$log" 2>&1 || { ! grep -q 'remove is disabled' "$log" && "${apt[@]}" update >>"$log" 2>&1 &&
+    tally_apt_install >>"$log" 2>&1; }; then
+    rm -f "$log"
+    return 0
+  fi
+  if grep -q 'remove is disabled' "$log"; then
+    tally_say "tally: installing ${missing[*]} would remove$(tally_would_remove); if that is right, run: apt-get install ${missing[*]}"
+    rm -f "$log"
+  else
+    tally_say "tally: apt-get install ${missing[*]} failed: $(grep -m1 '^E:' "$log" || tail -n 1 "$log") (all of it: $log)"
+  fi
+  return 2
+}
+tally_apt_install() { "${apt[@]}" install --no-install-recommends --no-remove "${missing[@]}"; }
+tally_would_remove() {
+  LC_ALL=C apt-get -s install --no-install-recommends "${missing[@]}" 2>/dev/null | awk '$1 == "Remv" {printf " %s", $2}'
+}
+
+# How many compilers, or tests, may run at once: the CPUs this process may use, but one for each 1.5 GiB of memory at
+# most, which is what the largest source needs under a sanitizer.
+tally_jobs() {
+  local cpus by_memory
+  cpus=$(nproc)
+  by_memory=$(awk '/^MemAvailable:/ {print int($2 / 1572864)}' /proc/meminfo)
+  [ "${by_memory:-1}" -ge 1 ] || by_memory=1
+  printf '%s\n' $((cpus < by_memory ? cpus : by_memory))
+}
+
+# Configures and builds preset $1; the output goes to file $2, and its end to stderr if the build fails.
+tally_build() {
+  local preset=$1 log=$2
+  mkdir -p "$(dirname "$log")"
+  if ! cmake --preset "$preset" >"$log" 2>&1 || ! cmake --build --preset "$preset" -j "$(tally_jobs)" >>"$log" 2>&1; then
+    grep -E -A 8 'CMake Error|FAILED:|error:' "$log" | head -n 40 >&2 || tail -n 20 "$log" >&2
+    tally_say "tally: the build of preset $preset failed (all of it: $log)"
+    return 1
+  fi
+}
