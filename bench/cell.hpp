@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "models/model.hpp"
 #include "workloads/lookup_service.hpp"
@@ -11,6 +13,9 @@
 namespace tally {
 
 enum class StreamKind { cpu, lookup };
+
+/// `cpu` or `lookup`, as on the command line.
+std::string_view name_of(StreamKind stream);
 
 /// One model x stream x parameters. What does not apply to the stream keeps its default and is not in the name.
 struct Cell {

@@ -7,18 +7,18 @@
 #include <map>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "bench/cell.hpp"
+#include "bench/usage_error.hpp"
 #include "workloads/text_stream.hpp"
 
 namespace tally {
 
-/// The command line is wrong: what() is one line that says what to write instead. Exit status 2.
-struct UsageError : std::runtime_error {
-  using std::runtime_error::runtime_error;
+/// --help was among the arguments: `text` is what to print.
+struct HelpRequested {
+  std::string text;
 };
 
 /// Flags of Google Benchmark that the campaign itself obeys, since it makes the rounds; all others go to the library.
@@ -44,7 +44,7 @@ struct RunOptions {
   std::optional<std::filesystem::path> input;
   TextSpec text;                            ///< with input; its window follows `window`
   std::vector<int> workers;                 ///< empty: the default of each stream
-  std::vector<std::chrono::nanoseconds> grains;
+  std::vector<std::chrono::nanoseconds> grains;  ///< empty: the default of each stream
   std::vector<std::uint64_t> batches;
   std::vector<std::chrono::nanoseconds> waits;
   WaitDistribution wait_distribution = WaitDistribution::exponential;
@@ -64,7 +64,7 @@ struct RunOptions {
   std::vector<std::string> command_line;    ///< as given, for the manifest
 };
 
-/// Reads `tally run`'s arguments (without "tally run"). Throws UsageError.
+/// Reads `tally run`'s arguments (without "tally run"). Touches no file. Throws UsageError, or HelpRequested.
 RunOptions parse_run_options(std::vector<std::string> const& arguments, std::span<Model const> models);
 
 /// Every combination of the options' lists as cells, filtered by --benchmark_filter, each cell once. Sequential has one
@@ -72,11 +72,13 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
 /// efficiency and ratio rest, are in the plan only if asked for or by default. Throws UsageError if nothing is left.
 Plan make_plan(RunOptions const& options);
 
-/// CPUs that this process may use (affinity), in order of number, cut to the CPU quota of its cgroup.
+/// CPUs that this process may use (affinity), in order of number, cut to the CPU quota of its cgroup: to the whole CPUs
+/// that the quota pays for, since one more would be throttled.
 std::vector<int> usable_cpus();
 
-/// Refuses what this machine's limits do not allow: open files, processes, threads, memory. Throws UsageError naming
-/// the limit, its value, and the value needed.
+/// Refuses what this machine's limits do not allow: open files, processes, threads, memory. Raises the soft limit of open
+/// files as far as it goes. Cells whose number of events is not known yet are checked for all but the events. Throws
+/// UsageError naming the limit, its value, and the value needed.
 void check_limits(Plan const& plan, RunOptions const& options);
 
 }  // namespace tally

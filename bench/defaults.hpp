@@ -1,0 +1,33 @@
+// What `tally` does when it is not told otherwise. Every default of the command line stands here and nowhere else.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+
+namespace tally::defaults {
+
+using namespace std::chrono_literals;
+
+inline constexpr std::array<std::chrono::nanoseconds, 2> kCpuGrains{0ns, 1us};
+inline constexpr std::array<std::chrono::nanoseconds, 1> kTextGrains{0ns};  ///< parsing is the work
+inline constexpr std::array<std::chrono::nanoseconds, 1> kLookupGrains{0ns};
+inline constexpr std::array<std::uint64_t, 1> kBatches{256};
+inline constexpr std::array<std::chrono::nanoseconds, 1> kWaits{1ms};
+inline constexpr std::array<int, 2> kInFlights{10, 100};
+
+inline constexpr std::uint32_t kKeys = 1000;
+inline constexpr std::uint64_t kSeed = 1;
+inline constexpr std::uint64_t kOrderSeed = 1;
+
+inline constexpr int kMinRounds = 10;
+inline constexpr int kMaxRounds = 40;
+inline constexpr double kCi = 0.03;
+inline constexpr std::chrono::nanoseconds kTimeBudget = 75s;
+inline constexpr std::chrono::nanoseconds kSampleTimeout = 30s;
+inline constexpr std::chrono::nanoseconds kSampleLength = 200ms;
+
+inline constexpr std::uint64_t kCountBatch = 4096;  ///< lines per task of `tally count`
+inline constexpr std::chrono::nanoseconds kServiceWait = 1ms;
+
+}  // namespace tally::defaults
