@@ -12,9 +12,16 @@ class SharedPages {
   SharedPages() = default;
   /// Throws std::bad_alloc when the kernel refuses.
   explicit SharedPages(std::size_t bytes);
+  /// Leaves `other` empty.
   SharedPages(SharedPages&& other) noexcept;
+  /// Gives `other` what this held.
   SharedPages& operator=(SharedPages&& other) noexcept;
   ~SharedPages();
+
+  /// Makes it `bytes` long, keeping what is there up to that; moves pages, copies nothing, so never needs both sizes at
+  /// once. data() may change. What is added is zero, unless it was cut off by an earlier resize(). Throws std::bad_alloc
+  /// when the kernel refuses, and leaves all as it was.
+  void resize(std::size_t bytes);
 
   void* data() const noexcept { return data_; }
   std::size_t bytes() const noexcept { return bytes_; }
