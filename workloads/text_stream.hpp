@@ -39,6 +39,8 @@ void check(TextSpec const& spec);
 /// lines are counted as such, not as events. A window begins at a multiple of its length since the epoch.
 /// Without windows no time is read, but that of `clf`, whose lines are checked whole. Throws as check() does,
 /// and for more than 2^63 bytes. `text` must outlive the stream and its counts, whose keys are views into it.
+std::unique_ptr<CpuStream> make_text_stream(std::string_view text, TextSpec const& spec, Grain grain);
+
 /// Number of the line (from 1) that begins at `position` of a stream over `text`, for messages; positions in
 /// later copies map to the first.
 std::uint64_t line_number(std::string_view text, std::uint64_t position);
