@@ -1,1 +1,123 @@
-// lookup_stream
+#include "workloads/lookup_stream.hpp"
+
+#include <charconv>
+#include <cstring>
+
+#include "workloads/resp.hpp"
+
+namespace tally {
+namespace {
+
+class SyntheticLookups final : public LookupStream {
+ public:
+  SyntheticLookups(KeySpec const& keys, std::uint64_t events, Grain grain, std::chrono::nanoseconds window,
+                   ServiceAddress service)
+      : keys_(keys), events_(events), grain_(grain), window_(window), service_(service) {}
+
+  ServiceAddress service() const noexcept override { return service_; }
+  std::uint64_t events() const noexcept override { return events_; }
+  Counts empty_tally() const override { return Counts::dense(keys_.spec().keys); }
+
+  std::size_t request(std::uint64_t event, std::span<char, kMaxRequestBytes> out) const noexcept override {
+    // The longest, event 2^64 - 1: 13 bytes to the length, 2 digits of it, CRLF, "event:", 20 digits,
+    // CRLF: 45.
+    static constexpr std::string_view kHead = "*2\r\n$3\r\nGET\r\n$";
+    static constexpr std::string_view kName = "\r\nevent:";
+    char digits[20];
+    auto const count =
+        static_cast<std::size_t>(std::to_chars(digits, digits + sizeof digits, event).ptr - digits);
+    std::size_t const key_bytes = 6 + count;
+    char* p = out.data();
+    p = append(p, kHead);
+    if (key_bytes >= 10) *p++ = static_cast<char>('0' + key_bytes / 10);
+    *p++ = static_cast<char>('0' + key_bytes % 10);
+    p = append(p, kName);
+    p = append(p, {digits, count});
+    p = append(p, "\r\n");
+    return static_cast<std::size_t>(p - out.data());
+  }
+
+  std::size_t reply_length(std::span<char const> received) const override {
+    std::string_view const bytes{received.data(), received.size()};
+    RespReply const reply = parse_resp_reply(bytes);
+    switch (reply.kind) {
+      case RespReply::Kind::bulk:
+      case RespReply::Kind::null:
+        if (reply.length <= kMaxReplyBytes) return reply.length;
+        break;
+      case RespReply::Kind::incomplete:
+        if (reply.length <= kMaxReplyBytes && bytes.size() < kMaxReplyBytes) return 0;
+        if (!bytes.starts_with('-')) break;
+        throw LookupFailed("the lookup service answered with an error: " + printable(bytes.substr(1)));
+      case RespReply::Kind::error:
+        throw LookupFailed("the lookup service answered with an error: " + printable(reply.text, 256));
+      case RespReply::Kind::other:
+        throw LookupFailed("the lookup service answered a GET with something other than a string: \"" +
+                           printable(bytes, 32) + "\"");
+      case RespReply::Kind::broken:
+        throw LookupFailed(
+            "the lookup service does not speak the Redis protocol (RESP2): its answer begins \"" +
+            printable(bytes, 32) + "\"");
+    }
+    throw LookupFailed("the lookup service's answer is longer than the " + std::to_string(kMaxReplyBytes) +
+                       " bytes that an answer with a key can take: it begins \"" + printable(bytes, 32) +
+                       "\"");
+  }
+
+  void accept(std::uint64_t event, std::span<char const> reply, Counts& tally) const override {
+    RespReply const answer = parse_resp_reply({reply.data(), reply.size()});
+    if (answer.kind == RespReply::Kind::null)
+      throw LookupFailed("the lookup service has no value for event " + std::to_string(event));
+    std::uint32_t key = 0;
+    std::string_view const text = answer.text;
+    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), key);
+    if (answer.kind != RespReply::Kind::bulk || error != std::errc{} || end != text.data() + text.size() ||
+        key >= keys_.spec().keys)
+      throw LookupFailed("the lookup service answered event " + std::to_string(event) + " with \"" +
+                         printable(text) + "\", which is not a key: a decimal number below " +
+                         std::to_string(keys_.spec().keys));
+    count(event, key, tally);
+    tally.cover(event, event + 1);
+  }
+
+  Counts reference() const override {
+    Counts counts = empty_tally();
+    for (std::uint64_t event = 0; event < events_; ++event) count(event, keys_.key(event), counts);
+    if (events_ > 0) counts.cover(0, events_);
+    return counts;
+  }
+
+ private:
+  static char* append(char* to, std::string_view text) noexcept {
+    std::memcpy(to, text.data(), text.size());
+    return to + text.size();
+  }
+
+  void count(std::uint64_t event, std::uint32_t key, Counts& tally) const {
+    ++tally.dense_row(window_of(event))[key];
+    ++tally.events;
+    ++tally.replies;
+    tally.checksum += grind(event, grain_.iterations);
+  }
+
+  std::uint64_t window_of(std::uint64_t event) const noexcept {
+    if (window_.count() <= 0) return 0;
+    return event * static_cast<std::uint64_t>(kEventSpacing.count()) /
+           static_cast<std::uint64_t>(window_.count());
+  }
+
+  KeyGenerator keys_;
+  std::uint64_t events_;
+  Grain grain_;
+  std::chrono::nanoseconds window_;
+  ServiceAddress service_;
+};
+
+}  // namespace
+
+std::unique_ptr<LookupStream> make_lookup_stream(KeySpec const& keys, std::uint64_t events, Grain grain,
+                                                 std::chrono::nanoseconds window, ServiceAddress service) {
+  return std::make_unique<SyntheticLookups>(keys, events, grain, window, service);
+}
+
+}  // namespace tally
