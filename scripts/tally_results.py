@@ -1,0 +1,227 @@
+"""Reads Tally's result files: Google Benchmark's JSON with Tally's keys. The one loader of all scripts.
+
+A file becomes a `Results`: cells in the order of the file, each with its samples. A sample that is not verified is
+never a figure: it is kept as the reason why its cell has none.
+"""
+
+import dataclasses
+import json
+import math
+
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+# Spellings in a cell's name, and the one parameter that they are.
+DURATIONS = {"grain_ns": ("grain", 1e-9), "wait_us": ("wait", 1e-6), "wait_ns": ("wait", 1e-9)}
+# A sequential cell has one worker and one event in flight, whatever its group has.
+SEQUENTIAL = "sequential"
+SEQUENTIAL_IGNORES = ("workers", "in_flight")
+
+
+class NotTally(Exception):
+    """The file is no result that can be used: str() is one line that names the file and says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A median with its 95% interval; `n` values behind it. `low` and `high` are None where the file has none."""
+
+    median: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def median_interval(values):
+    """The median of `values` and the narrowest symmetric pair of order statistics that covers it with at least 95%.
+
+    The pair (k-th smallest, k-th greatest) covers the median with probability 1 - 2 P(B < k), B binomial(n, 1/2) (David
+    & Nagaraja, Order Statistics, 7.1). Under 6 values no pair reaches 95%: then the least and the greatest. Raises
+    ValueError for no values. Keep equal to bench/statistics.cpp.
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+    if n == 0:
+        raise ValueError("no values have no median")
+    middle = n // 2
+    median = ordered[middle] if n % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    k, below = 0, 0
+    while k < n // 2 and 40 * (below + math.comb(n, k)) <= 2**n:
+        below += math.comb(n, k)
+        k += 1
+    k = max(k, 1)
+    return Interval(median, ordered[k - 1], ordered[n - k], n)
+
+
+@dataclasses.dataclass
+class Cell:
+    """One model x stream x parameters. Times in seconds, memory in bytes, rates in events/s."""
+
+    name: str
+    stream: str
+    model: str
+    params: dict  # in the order of the name: workers, batch, in_flight; grain and wait in seconds
+    samples: list  # verified samples, as in the file
+    aggregates: dict  # aggregate name -> entry, as in the file
+    failure: str = ""  # why the cell has no figures
+    converged: bool = True
+
+    def interval(self, metric):
+        """Interval of what `metric(entry)` gives for each verified sample, or for the median that the file holds instead
+        of samples (then without ends). None if the cell failed or nothing is known."""
+        if self.failure:
+            return None
+        values = [value for value in map(metric, self.samples) if value is not None]
+        if values:
+            return median_interval(values)
+        value = metric(self.aggregates["median"]) if "median" in self.aggregates else None
+        return None if value is None else Interval(value, None, None, 1)
+
+    def group(self):
+        """What cells that are compared with each other share."""
+        return (self.stream, tuple(self.params.items()))
+
+
+@dataclasses.dataclass
+class Results:
+    context: dict
+    cells: list
+
+    def streams(self):
+        """Streams in the order of the file."""
+        return list(dict.fromkeys(cell.stream for cell in self.cells))
+
+    def drawn(self, stream):
+        """Cells of `stream` that have figures."""
+        return [cell for cell in self.cells if cell.stream == stream and not cell.failure]
+
+    def groups(self, stream):
+        """The stream's groups as (params, cells), in the order of the file; failed cells included. A sequential cell is in
+        every group whose other parameters it shares, or stands alone if there is none."""
+        concurrent, alone = {}, {}
+        for cell in self.cells:
+            if cell.stream == stream and cell.model != SEQUENTIAL:
+                concurrent.setdefault(tuple(cell.params.items()), []).append(cell)
+        for cell in self.cells:
+            if cell.stream == stream and cell.model == SEQUENTIAL:
+                fits = [members for key, members in concurrent.items() if belongs(cell, dict(key))]
+                for members in fits:
+                    members.append(cell)
+                if not fits:
+                    alone.setdefault(tuple(cell.params.items()), []).append(cell)
+        return [(dict(key), members) for key, members in (concurrent | alone).items()]
+
+
+def belongs(cell, params):
+    """Whether a sequential cell shares all those of `params` that concern it."""
+    return all(cell.params.get(key) == value for key, value in params.items() if key not in SEQUENTIAL_IGNORES)
+
+
+def finite(entry, key):
+    """The number at `key`; None where it is absent, no number, or not finite."""
+    value = entry.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def throughput(entry):
+    """Events/s."""
+    return finite(entry, "items_per_second")
+
+
+def bound(entry):
+    """The most events/s that any model could reach."""
+    return finite(entry, "bound_items_per_second")
+
+
+def efficiency(entry):
+    """Throughput over bound."""
+    return finite(entry, "efficiency")
+
+
+def cpu_per_event(entry):
+    """Seconds of CPU time that the model used per event, threads and children included."""
+    cpu, rate, time = finite(entry, "cpu_s"), throughput(entry), finite(entry, "real_time")
+    if cpu is None or not rate or not time:
+        return None
+    return cpu / (rate * time * SECONDS[entry.get("time_unit", "ns")])
+
+
+def peak_memory(entry):
+    """Bytes of resident memory at its peak."""
+    return finite(entry, "peak_rss_bytes")
+
+
+def parse_name(name):
+    """(stream, model, params) of a cell's name such as `cpu/fibers/workers:2/grain_ns:1000/batch:256`; raises ValueError
+    for another name."""
+    parts = name.split("/")
+    if len(parts) < 3 or any(":" in part for part in parts[:2]):
+        raise ValueError(name)
+    params = {}
+    for part in parts[2:]:
+        key, colon, value = part.partition(":")
+        if not colon:
+            continue  # Google Benchmark's own suffixes, such as manual_time
+        key, factor = DURATIONS.get(key, (key, 1))
+        params[key] = float(value) * factor if factor != 1 else int(value)
+    return parts[0], parts[1], params
+
+
+def load(path):
+    """The results in the file at `path`. Raises NotTally for anything that is no Tally result or holds no cell."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+    except OSError as problem:
+        raise NotTally(f"{path}: {problem.strerror}") from None
+    except (ValueError, RecursionError) as problem:
+        raise NotTally(f"{path}: not JSON: {problem}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("context"), dict):
+        raise NotTally(f"{path}: not a result of `tally run`: no context")
+    entries = data.get("benchmarks")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise NotTally(f"{path}: not a result of `tally run`: no list of benchmarks")
+    cells = {}
+    for entry in entries:
+        add(cells, entry, path)
+    if not cells:
+        raise NotTally(f"{path}: holds no sample")
+    for cell in cells.values():
+        if not cell.failure and not cell.samples and not cell.aggregates:
+            cell.failure = "no verified sample"
+    return Results(data["context"], list(cells.values()))
+
+
+def add(cells, entry, path):
+    """Adds one entry of `benchmarks` to the cell that it belongs to."""
+    name = entry.get("run_name", entry.get("name"))
+    try:
+        stream, model, params = parse_name(name)
+    except (ValueError, AttributeError):
+        raise NotTally(f"{path}: not a result of `tally run`: no cell is called {name!r}") from None
+    cell = cells.setdefault(name, Cell(name, stream, model, params, [], {}))
+    if entry.get("run_type") == "aggregate":
+        cell.aggregates[entry.get("aggregate_name")] = entry
+    elif entry.get("error_occurred"):
+        cell.failure = cell.failure or entry.get("error_message") or "failed without a reason"
+    elif entry.get("verified") not in (True, 1):
+        cell.failure = cell.failure or "not verified"
+    elif not throughput(entry):
+        cell.failure = cell.failure or "no figure"
+    else:
+        cell.samples.append(entry)
+
+
+def machine(context):
+    """The machine in a line, from what the manifest has."""
+    cpus = context.get("cpus_usable", context.get("num_cpus"))
+    count = len(cpus) if isinstance(cpus, list) else cpus
+    parts = [context.get("cpu_model"), f"{count} CPUs" if count else None, context.get("kernel")]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def suite(context):
+    """Suite, version and commit, marked if the tree was not clean."""
+    version, commit = context.get("tally_version"), context.get("tally_commit")
+    text = f"Tally {version}" if version else "Tally"
+    return f"{text} ({commit[:12]})" if isinstance(commit, str) and commit else text

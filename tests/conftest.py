@@ -1,0 +1,34 @@
+"""What the tests of the scripts share."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+# The tests leave nothing behind in the sources.
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The project's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def invented_text():
+    """An invented result file, as text."""
+    return subprocess.run([sys.executable, ROOT / "tests/data/make_invented_result.py"], check=True, capture_output=True,
+                          text=True).stdout
+
+
+@pytest.fixture
+def invented(invented_text):
+    """An invented result, as data of the test's own."""
+    return json.loads(invented_text)
