@@ -3,7 +3,8 @@
 namespace tally {
 namespace {
 
-/// The parameters' part of a name. What does not apply to the stream is left out; so is a lookup's grain of 0.
+/// The parameters' part of a name. What does not apply to the stream is left out; so is a lookup's grain of
+/// 0.
 template <class Parameters>
 std::string spell(Parameters const& p) {
   std::string name = "/workers:" + std::to_string(p.workers);

@@ -17,25 +17,26 @@ enum class StreamKind { cpu, lookup };
 /// `cpu` or `lookup`, as on the command line.
 std::string_view name_of(StreamKind stream);
 
-/// One model x stream x parameters. What does not apply to the stream keeps its default and is not in the name.
+/// One model x stream x parameters. What does not apply to the stream keeps its default and is not in the
+/// name.
 struct Cell {
   Model const* model = nullptr;
   StreamKind stream = StreamKind::cpu;
-  int workers = 1;                           ///< what the model is given; 1 for sequential
+  int workers = 1;  ///< what the model is given; 1 for sequential
   std::chrono::nanoseconds grain{0};
-  std::uint64_t batch = 1;                   ///< cpu
-  std::chrono::nanoseconds wait{0};          ///< lookup
-  int in_flight = 1;                         ///< lookup; 1 for sequential
-  std::uint64_t events = 0;                  ///< 0: not yet known (auto)
+  std::uint64_t batch = 1;           ///< cpu
+  std::chrono::nanoseconds wait{0};  ///< lookup
+  int in_flight = 1;                 ///< lookup; 1 for sequential
+  std::uint64_t events = 0;          ///< 0: not yet known (auto)
 
   /// `cpu/thread_pool/workers:2/grain_ns:1000/batch:256` or
-  /// `lookup/fibers/workers:2/wait_us:1000/in_flight:100[/grain_ns:…]`; a wait that is not whole microseconds is
-  /// spelled `wait_ns`.
+  /// `lookup/fibers/workers:2/wait_us:1000/in_flight:100[/grain_ns:…]`; a wait that is not whole microseconds
+  /// is spelled `wait_ns`.
   std::string name() const;
 };
 
-/// Cells of one group are compared with each other: the same stream and parameters, as asked for on the command line
-/// (sequential belongs to every group whose other parameters it shares).
+/// Cells of one group are compared with each other: the same stream and parameters, as asked for on the
+/// command line (sequential belongs to every group whose other parameters it shares).
 struct Group {
   StreamKind stream = StreamKind::cpu;
   int workers = 1;

@@ -1,4 +1,5 @@
-// What `tally` does when it is not told otherwise. Every default of the command line stands here and nowhere else.
+// What `tally` does when it is not told otherwise. Every default of the command line stands here and nowhere
+// else.
 #pragma once
 
 #include <array>

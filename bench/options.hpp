@@ -21,64 +21,66 @@ struct HelpRequested {
   std::string text;
 };
 
-/// Flags of Google Benchmark that the campaign itself obeys, since it makes the rounds; all others go to the library.
+/// Flags of Google Benchmark that the campaign itself obeys, since it makes the rounds; all others go to the
+/// library.
 struct BenchmarkFlags {
   bool list_tests = false;
-  std::string filter;                       ///< regular expression over cell names; a leading '-' negates
-  std::string format;                       ///< console, json or csv on stdout; "" is Tally's own table
-  std::filesystem::path out;                ///< a second file, in out_format
+  std::string filter;         ///< regular expression over cell names; a leading '-' negates
+  std::string format;         ///< console, json or csv on stdout; "" is Tally's own table
+  std::filesystem::path out;  ///< a second file, in out_format
   std::string out_format = "json";
   bool report_aggregates_only = false;
   bool display_aggregates_only = false;
-  std::chrono::nanoseconds min_warmup{0};   ///< untimed samples of each cell before its first, for this long
+  std::chrono::nanoseconds min_warmup{0};  ///< untimed samples of each cell before its first, for this long
   std::map<std::string, std::string> context;
-  std::vector<std::string> passed_on;       ///< to benchmark::Initialize, in the order given
+  std::vector<std::string> passed_on;  ///< to benchmark::Initialize, in the order given
 };
 
 struct RunOptions {
   std::vector<Model const*> models;
   std::vector<StreamKind> streams;
-  std::optional<std::uint64_t> events;      ///< none: auto
+  std::optional<std::uint64_t> events;  ///< none: auto
   KeySpec keys;
   std::chrono::nanoseconds window{0};
   std::optional<std::filesystem::path> input;
-  TextSpec text;                            ///< with input; its window follows `window`
-  std::vector<int> workers;                 ///< empty: the default of each stream
+  TextSpec text;                                 ///< with input; its window follows `window`
+  std::vector<int> workers;                      ///< empty: the default of each stream
   std::vector<std::chrono::nanoseconds> grains;  ///< empty: the default of each stream
   std::vector<std::uint64_t> batches;
   std::vector<std::chrono::nanoseconds> waits;
   WaitDistribution wait_distribution = WaitDistribution::exponential;
   std::vector<int> in_flights;
-  std::optional<ServiceAddress> service;    ///< none: embedded
+  std::optional<ServiceAddress> service;  ///< none: embedded
   int min_rounds = 1;
   int max_rounds = 1;
-  double ci = 0.03;                         ///< half-width of the 95% interval, relative to the median
+  double ci = 0.03;  ///< half-width of the 95% interval, relative to the median
   std::chrono::nanoseconds time_budget{0};
   std::uint64_t order_seed = 1;
   bool shuffle = true;
   std::chrono::nanoseconds sample_length{std::chrono::milliseconds{200}};  ///< what `--events auto` aims at
   std::chrono::nanoseconds sample_timeout{0};
-  std::filesystem::path out;                ///< "": no file
+  std::filesystem::path out;  ///< "": no file
   bool progress = true;
   BenchmarkFlags benchmark;
-  std::vector<std::string> command_line;    ///< as given, for the manifest
+  std::vector<std::string> command_line;  ///< as given, for the manifest
 };
 
 /// Reads `tally run`'s arguments (without "tally run"). Touches no file. Throws UsageError, or HelpRequested.
 RunOptions parse_run_options(std::vector<std::string> const& arguments, std::span<Model const> models);
 
-/// Every combination of the options' lists as cells, filtered by --benchmark_filter, each cell once. Sequential has one
-/// worker and one event in flight, so it stands once per set of the other parameters. `limit` and sequential, on which
-/// efficiency and ratio rest, are in the plan only if asked for or by default. Throws UsageError if nothing is left.
+/// Every combination of the options' lists as cells, filtered by --benchmark_filter, each cell once.
+/// Sequential has one worker and one event in flight, so it stands once per set of the other parameters.
+/// `limit` and sequential, on which efficiency and ratio rest, are in the plan only if asked for or by
+/// default. Throws UsageError if nothing is left.
 Plan make_plan(RunOptions const& options);
 
-/// CPUs that this process may use (affinity), in order of number, cut to the CPU quota of its cgroup: to the whole CPUs
-/// that the quota pays for, since one more would be throttled.
+/// CPUs that this process may use (affinity), in order of number, cut to the CPU quota of its cgroup: to the
+/// whole CPUs that the quota pays for, since one more would be throttled.
 std::vector<int> usable_cpus();
 
-/// Refuses what this machine's limits do not allow: open files, processes, threads, memory. Raises the soft limit of open
-/// files as far as it goes. Cells whose number of events is not known yet are checked for all but the events. Throws
-/// UsageError naming the limit, its value, and the value needed.
+/// Refuses what this machine's limits do not allow: open files, processes, threads, memory. Raises the soft
+/// limit of open files as far as it goes. Cells whose number of events is not known yet are checked for all
+/// but the events. Throws UsageError naming the limit, its value, and the value needed.
 void check_limits(Plan const& plan, RunOptions const& options);
 
 }  // namespace tally

@@ -1,5 +1,98 @@
 #include "bench/tally_main.hpp"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <exception>
+#include <string>
+#include <system_error>
+
+#include "bench/benchmark_flags.hpp"
+#include "bench/commands.hpp"
+#include "bench/options.hpp"
+#include "bench/version.hpp"
+
 namespace tally {
-int tally_main(int, char**, std::span<Model const>) { return 2; }
+namespace {
+
+constexpr std::string_view kHelp =
+    R"(tally: which concurrency model should count these events, by how much is it better, and what limits it?
+
+  tally list [--json]            models x streams, and why one cannot run here
+  tally run [options]            measure; table on stdout, progress on stderr
+  tally count FILE [options]     count a real file's events with one model; no measuring
+  tally lookup-service           the embedded lookup service on its own port, in the foreground
+
+  tally COMMAND --help           the command's options
+  tally --version
+
+Durations take a unit (ns us ms s), sizes may take k M G. Lists are comma-separated.
+Exit status: 0 all measured and verified, 1 a cell failed, 2 wrong command line, 130 interrupted.
+)";
+
+int dispatch(std::string const& command, Arguments const& arguments, std::span<Model const> models) {
+  if (command == "list") return list_command(arguments, models);
+  if (command == "run") return run_command(arguments, models);
+  if (command == "count") return count_command(arguments, models);
+  if (command == "lookup-service") return service_command(arguments);
+  if (command == "--help" || command == "-h" || command == "help") {
+    write_output(kHelp);
+    return 0;
+  }
+  if (command == "--version") {
+    write_output("tally " + std::string(kVersion) + "\n");
+    return 0;
+  }
+  throw UsageError("no command '" + command +
+                   "'; write one of list, run, count, lookup-service ('tally --help')");
+}
+
+void write_all(int file, std::string_view text) {
+  while (!text.empty()) {
+    ssize_t const n = write(file, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw std::system_error(errno, std::generic_category(), "cannot write to standard output");
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+}  // namespace
+
+void write_output(std::string_view text) { write_all(STDOUT_FILENO, text); }
+
+void complain(std::string_view message) {
+  std::string line = "tally: " + std::string(message);
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  line += '\n';
+  try {
+    write_all(STDERR_FILENO, line);
+  } catch (std::system_error const&) {
+    // Nobody reads standard error; the exit status still tells.
+  }
+}
+
+int tally_main(int argc, char** argv, std::span<Model const> models) {
+  ignore_benchmark_environment();
+  // A reader that went away is an error to report, not a silent death.
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    try {
+      if (argc < 2) return dispatch("--help", {}, models);
+      return dispatch(argv[1], Arguments(argv + 2, argv + argc), models);
+    } catch (HelpRequested const& help) {
+      write_output(help.text);
+      return 0;
+    }
+  } catch (UsageError const& error) {
+    complain(error.what());
+    return 2;
+  } catch (std::exception const& error) {
+    complain(error.what());
+    return 1;
+  }
+}
+
 }  // namespace tally

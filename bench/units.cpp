@@ -82,12 +82,14 @@ std::string three_digits(double value) {
 
 std::chrono::nanoseconds parse_duration(std::string_view flag, std::string_view text) {
   auto const number = read_decimal(text);
-  if (!number) refuse(flag, text, "write a duration of 0 or more with its unit ns, us, ms or s, such as 1.5ms");
+  if (!number)
+    refuse(flag, text, "write a duration of 0 or more with its unit ns, us, ms or s, such as 1.5ms");
   if (number->digits == 0 && number->suffix.empty()) return std::chrono::nanoseconds{0};
   auto const power = power_of(number->suffix, kTimeUnits);
   if (!power) {
     refuse(flag, text,
-           (number->suffix.empty() ? "the unit is missing" : "no such unit '" + std::string(number->suffix) + "'") +
+           (number->suffix.empty() ? "the unit is missing"
+                                   : "no such unit '" + std::string(number->suffix) + "'") +
                "; write ns, us, ms or s, such as 1.5ms");
   }
   auto const ns = scale(*number, *power);
@@ -97,7 +99,8 @@ std::chrono::nanoseconds parse_duration(std::string_view flag, std::string_view 
   return std::chrono::nanoseconds{static_cast<std::int64_t>(*ns)};
 }
 
-std::uint64_t parse_count(std::string_view flag, std::string_view text, std::uint64_t least, std::uint64_t most) {
+std::uint64_t parse_count(std::string_view flag, std::string_view text, std::uint64_t least,
+                          std::uint64_t most) {
   std::string const range = most == UINT64_MAX
                                 ? std::to_string(least) + " or more"
                                 : "from " + std::to_string(least) + " to " + std::to_string(most);

@@ -10,21 +10,22 @@
 
 namespace tally {
 
-/// The duration that `text` spells: a decimal number and `ns`, `us`, `ms` or `s`; a plain 0 needs no unit. It must be a
-/// whole number of nanoseconds, at most 292 years. Throws UsageError that begins with `flag`.
+/// The duration that `text` spells: a decimal number and `ns`, `us`, `ms` or `s`; a plain 0 needs no unit. It
+/// must be a whole number of nanoseconds, at most 292 years. Throws UsageError that begins with `flag`.
 std::chrono::nanoseconds parse_duration(std::string_view flag, std::string_view text);
 
-/// The whole number that `text` spells, with `k` (1e3), `M` (1e6) or `G` (1e9) if wished; decimals are allowed where
-/// the result is whole (1.5k). Throws UsageError that begins with `flag`, for anything else or outside [least, most].
+/// The whole number that `text` spells, with `k` (1e3), `M` (1e6) or `G` (1e9) if wished; decimals are
+/// allowed where the result is whole (1.5k). Throws UsageError that begins with `flag`, for anything else or
+/// outside [least, most].
 std::uint64_t parse_count(std::string_view flag, std::string_view text, std::uint64_t least = 0,
                           std::uint64_t most = UINT64_MAX);
 
-/// The decimal number that `text` spells. Throws UsageError that begins with `flag`, for anything else or outside
-/// [least, most].
+/// The decimal number that `text` spells. Throws UsageError that begins with `flag`, for anything else or
+/// outside [least, most].
 double parse_number(std::string_view flag, std::string_view text, double least, double most);
 
-/// Exactly `value`, in the largest unit that needs no more than three decimals: `1.5ms`, `250us`, `0`. parse_duration() reads it
-/// back.
+/// Exactly `value`, in the largest unit that needs no more than three decimals: `1.5ms`, `250us`, `0`.
+/// parse_duration() reads it back.
 std::string format_duration(std::chrono::nanoseconds value);
 
 /// `value` to three significant digits with a prefix: `204 k`, `3.52 G`, `12.5`. For events/s and counts.

@@ -1,0 +1,84 @@
+#include "bench/argument_parser.hpp"
+
+#include <algorithm>
+
+namespace tally {
+
+ArgumentParser::ArgumentParser(std::string const& command, std::string const& description)
+    : app_(description, command), command_(command) {
+  app_.allow_extras();
+  app_.get_formatter()->column_width(32);
+}
+
+std::optional<std::string>& ArgumentParser::option(std::string const& name, std::string const& value,
+                                                   std::string const& help) {
+  auto& storage = values_.emplace_back();
+  app_.add_option(name, storage, help)->type_name(value)->group(heading_)->join(',');
+  return storage;
+}
+
+bool& ArgumentParser::flag(std::string const& name, std::string const& help) {
+  auto& storage = flags_.emplace_back(false);
+  app_.add_flag(name, storage, help)->group(heading_);
+  return storage;
+}
+
+std::string& ArgumentParser::positional(std::string const& name, std::string const& help) {
+  auto& storage = positionals_.emplace_back();
+  app_.add_option(name, storage, help)->required()->type_name("");
+  return storage;
+}
+
+std::vector<std::string> ArgumentParser::parse(std::vector<std::string> const& arguments,
+                                               bool benchmark_flags) {
+  try {
+    // CLI11 takes the arguments last first.
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app_.parse(reversed);
+  } catch (CLI::CallForHelp const&) {
+    throw HelpRequested{app_.help()};
+  } catch (CLI::ParseError const& error) {
+    throw UsageError(std::string(error.what()) + "; '" + command_ + " --help' says how to write it");
+  }
+  auto extras = app_.remaining();
+  for (auto const& extra : extras) {
+    if (benchmark_flags && (extra.starts_with("--benchmark_") || extra.starts_with("--v="))) continue;
+    if (extra.starts_with("-")) {
+      throw UsageError("unknown option '" + extra + "' of '" + command_ + "'; the options are " +
+                       option_names() + (benchmark_flags ? " and --benchmark_*" : ""));
+    }
+    throw UsageError("unexpected argument '" + extra + "'; '" + command_ +
+                     " --help' says what it takes (options of the --benchmark_* kind are written with =)");
+  }
+  return extras;
+}
+
+std::string ArgumentParser::option_names() const {
+  std::vector<std::string> names;
+  for (CLI::Option const* option : app_.get_options()) {
+    if (!option->get_lnames().empty()) names.push_back("--" + option->get_lnames().front());
+  }
+  return join(names);
+}
+
+std::vector<std::string> split_list(std::string_view flag, std::string_view text) {
+  std::vector<std::string> items;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    std::size_t const end = std::min(text.find(',', begin), text.size());
+    if (end == begin) {
+      throw UsageError(std::string(flag) + " '" + std::string(text) +
+                       "': an item is empty; write them with commas between, such as a,b");
+    }
+    items.emplace_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return items;
+}
+
+std::string join(std::vector<std::string> const& items) {
+  std::string text;
+  for (auto const& item : items) text += (text.empty() ? "" : ", ") + item;
+  return text;
+}
+
+}  // namespace tally

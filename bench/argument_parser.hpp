@@ -1,0 +1,67 @@
+// The options of one command: parsed by CLI11 into texts, so that each command reads its values and words its
+// errors.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bench/options.hpp"
+
+namespace tally {
+
+class ArgumentParser {
+ public:
+  /// `command` as typed (`tally run`); `description` stands at the top of its help.
+  ArgumentParser(std::string const& command, std::string const& description);
+
+  /// `--name VALUE`. None if not given; lists given in several pieces are joined by commas. The reference
+  /// stays good as long as the parser.
+  std::optional<std::string>& option(std::string const& name, std::string const& value,
+                                     std::string const& help);
+  /// `--name`.
+  bool& flag(std::string const& name, std::string const& help);
+  /// An argument without a name, which must be given.
+  std::string& positional(std::string const& name, std::string const& help);
+  /// Options defined from here on stand under this heading in the help.
+  void heading(std::string const& text) { heading_ = text; }
+  /// Text after the options in the help.
+  void footer(std::string const& text) { app_.footer(text); }
+
+  /// Reads `arguments` (after the command's name). Returns the --benchmark_* flags, in order, if
+  /// `benchmark_flags` says that the command takes them; any other unknown argument is an error that names
+  /// the valid ones. Throws UsageError, or HelpRequested.
+  std::vector<std::string> parse(std::vector<std::string> const& arguments, bool benchmark_flags = false);
+
+ private:
+  std::string option_names() const;
+  CLI::App app_;
+  std::string command_;
+  std::string heading_ = "Options";
+  std::deque<std::optional<std::string>> values_;
+  std::deque<bool> flags_;
+  std::deque<std::string> positionals_;
+};
+
+/// The items of the comma-separated `text`; an empty item is a UsageError.
+std::vector<std::string> split_list(std::string_view flag, std::string_view text);
+
+/// `a, b, c`
+std::string join(std::vector<std::string> const& items);
+
+/// The value named `text` among `choices` (pairs of name and value). Throws UsageError that names them all.
+template <class Choices>
+auto choose(std::string_view flag, std::string_view text, Choices const& choices) {
+  std::vector<std::string> names;
+  for (auto const& [name, value] : choices) {
+    if (name == text) return value;
+    names.emplace_back(name);
+  }
+  throw UsageError(std::string(flag) + " '" + std::string(text) + "': write one of " + join(names));
+}
+
+}  // namespace tally

@@ -1,0 +1,34 @@
+// The commands of `tally`, each after its name has been read. They return the exit status and throw
+// UsageError for a wrong command line, HelpRequested for --help, and std::exception for what fails.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/model.hpp"
+
+namespace tally {
+
+/// The command's own arguments.
+using Arguments = std::vector<std::string>;
+
+/// `tally list`: models x streams, and why one cannot run here.
+int list_command(Arguments const& arguments, std::span<Model const> models);
+/// `tally count`: counts a real file's events with one model, in this process, without measuring.
+int count_command(Arguments const& arguments, std::span<Model const> models);
+/// `tally lookup-service`: serves in the foreground until SIGTERM or SIGINT.
+int service_command(Arguments const& arguments);
+/// `tally run`: the campaign.
+int run_command(Arguments const& arguments, std::span<Model const> models);
+
+/// Writes `text` to standard output, and everything before it. Throws std::system_error if not all of it got
+/// there (a full disk, a closed pipe: SIGPIPE must be ignored).
+void write_output(std::string_view text);
+
+/// Writes `tally: message` as one line to standard error; control characters become `?`, so that no file name
+/// or key can break the line.
+void complain(std::string_view message);
+
+}  // namespace tally

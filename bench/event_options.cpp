@@ -1,0 +1,98 @@
+#include "bench/event_options.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "bench/defaults.hpp"
+#include "bench/units.hpp"
+
+namespace tally {
+
+KeyArguments::KeyArguments(ArgumentParser& parser)
+    : seed(parser.option("--seed", "N",
+                         "seed of keys and waits (default " + std::to_string(defaults::kSeed) + ")")),
+      keys(parser.option("--keys", "K",
+                         "synthetic keys, 1 to " + std::to_string(kMaxKeys) + " (default " +
+                             std::to_string(defaults::kKeys) + ")")),
+      skew(parser.option("--skew", "S", "Zipf exponent of the keys, 0 (uniform, default) to 10")) {}
+
+KeySpec KeyArguments::read() const {
+  KeySpec spec{.seed = defaults::kSeed, .keys = defaults::kKeys, .skew = 0};
+  if (seed) spec.seed = parse_count("--seed", *seed);
+  if (keys) spec.keys = static_cast<std::uint32_t>(parse_count("--keys", *keys, 1, kMaxKeys));
+  if (skew) spec.skew = parse_number("--skew", *skew, 0, 10);
+  return spec;
+}
+
+TextArguments::TextArguments(ArgumentParser& parser)
+    : format(parser.option("--format", "F", "lines (default) or clf, the Common and Combined Log Format")),
+      key(parser.option(
+          "--key", "FIELD",
+          "lines: number of a blank-separated field (default: the whole line); clf: host, method, target "
+          "(default), status or agent")),
+      time(parser.option(
+          "--time", "FIELD",
+          "where the event time is; lines: number of the field with an ISO 8601 date; clf: time "
+          "(default)")),
+      window(parser.option("--window", "D",
+                           "tumbling windows of event time, such as 60s (default: one window)")) {}
+
+TextSpec TextArguments::read() const {
+  static constexpr std::array<std::pair<std::string_view, TextFormat>, 2> kFormats{
+      {{"lines", TextFormat::lines}, {"clf", TextFormat::clf}}};
+  TextSpec spec;
+  if (format) spec.format = choose("--format", *format, kFormats);
+  spec.key = key.value_or("");
+  spec.time = time.value_or("");
+  if (time && !window)
+    throw UsageError("--time is the event time of windows: add --window D, or leave --time out");
+  if (window) {
+    auto const length = parse_duration("--window", *window);
+    spec.window = std::chrono::duration_cast<std::chrono::seconds>(length);
+    if (spec.window != length || spec.window.count() == 0) {
+      throw UsageError("--window '" + *window + "': windows of a file are whole seconds, 1s or more");
+    }
+  }
+  try {
+    check(spec);
+  } catch (std::invalid_argument const& error) {
+    throw UsageError(error.what());
+  }
+  return spec;
+}
+
+WaitDistribution read_wait_distribution(std::string_view text) {
+  static constexpr std::array<std::pair<std::string_view, WaitDistribution>, 3> kDistributions{
+      {{"exponential", WaitDistribution::exponential},
+       {"fixed", WaitDistribution::fixed},
+       {"lognormal", WaitDistribution::lognormal}}};
+  return choose("--wait-dist", text, kDistributions);
+}
+
+void check_input_file(std::string const& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    throw UsageError("'" + path + "' is a directory; name a file of events");
+  }
+  if (access(path.c_str(), R_OK) != 0) {
+    throw UsageError("cannot read '" + path + "': " + std::generic_category().message(errno));
+  }
+}
+
+Model const& find_model(std::string_view name, std::span<Model const> models) {
+  std::vector<std::string> names;
+  for (Model const& model : models) {
+    if (model.name == name && !model.unavailable.empty()) {
+      throw UsageError("--model '" + std::string(name) +
+                       "' cannot run here: " + std::string(model.unavailable));
+    }
+    if (model.name == name) return model;
+    names.emplace_back(model.name);
+  }
+  throw UsageError("--model '" + std::string(name) + "': no such model; write one of " + join(names));
+}
+
+}  // namespace tally

@@ -1,0 +1,43 @@
+// Options that several commands share: which events, from where, keyed by what.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "bench/argument_parser.hpp"
+#include "workloads/lookup_service.hpp"
+#include "workloads/text_stream.hpp"
+
+namespace tally {
+
+/// --seed, --keys and --skew: which synthetic keys.
+struct KeyArguments {
+  explicit KeyArguments(ArgumentParser& parser);
+  /// Throws UsageError.
+  KeySpec read() const;
+
+  std::optional<std::string>&seed, &keys, &skew;
+};
+
+/// --format, --key, --time and --window: how a real file's lines are read.
+struct TextArguments {
+  explicit TextArguments(ArgumentParser& parser);
+  /// Throws UsageError. The repeat stays 1.
+  TextSpec read() const;
+
+  std::optional<std::string>&format, &key, &time, &window;
+};
+
+/// The value of --wait-dist. Throws UsageError.
+WaitDistribution read_wait_distribution(std::string_view text);
+
+/// Throws UsageError if there is no readable file at `path` that is not a directory.
+void check_input_file(std::string const& path);
+
+/// The model of that name. Throws UsageError that names all models, or says why it cannot run here.
+Model const& find_model(std::string_view name, std::span<Model const> models);
+
+}  // namespace tally

@@ -1,0 +1,67 @@
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "bench/argument_parser.hpp"
+#include "bench/commands.hpp"
+
+namespace tally {
+namespace {
+
+/// Why the model cannot run on the stream here; empty if it can.
+std::string obstacle(Model const& model, StreamKind stream) {
+  if (!model.unavailable.empty()) return std::string(model.unavailable);
+  bool const runs = stream == StreamKind::cpu ? model.cpu != nullptr : model.lookup != nullptr;
+  return runs ? "" : "not written for this stream";
+}
+
+std::string as_table(std::span<Model const> models) {
+  std::size_t width = 5;
+  for (Model const& model : models) width = std::max(width, model.name.size());
+  auto const pad = [](std::string text, std::size_t to) {
+    text.resize(std::max(text.size(), to), ' ');
+    return text;
+  };
+  std::string out = pad("model", width) + "  cpu  lookup  summary\n";
+  std::string reasons;
+  for (Model const& model : models) {
+    out += pad(std::string(model.name), width);
+    for (auto const stream : {StreamKind::cpu, StreamKind::lookup}) {
+      std::string const why = obstacle(model, stream);
+      out += "  " + pad(why.empty() ? "yes" : "no", name_of(stream).size());
+      if (!why.empty()) {
+        reasons += std::string(model.name) + " on " + std::string(name_of(stream)) + ": " + why + "\n";
+      }
+    }
+    out += "  " + std::string(model.summary) + (model.candidate ? "" : " (ceiling)") + "\n";
+  }
+  return out + (reasons.empty() ? "" : "\n" + reasons);
+}
+
+std::string as_json(std::span<Model const> models) {
+  auto rows = nlohmann::ordered_json::array();
+  for (Model const& model : models) {
+    nlohmann::ordered_json row{
+        {"name", model.name}, {"summary", model.summary}, {"ceiling", !model.candidate}};
+    for (auto const stream : {StreamKind::cpu, StreamKind::lookup}) {
+      std::string const why = obstacle(model, stream);
+      auto& entry = row["streams"][std::string(name_of(stream))];
+      entry["runs"] = why.empty();
+      if (!why.empty()) entry["reason"] = why;
+    }
+    rows.push_back(std::move(row));
+  }
+  return nlohmann::ordered_json{{"models", rows}}.dump(2) + "\n";
+}
+
+}  // namespace
+
+int list_command(Arguments const& arguments, std::span<Model const> models) {
+  ArgumentParser parser("tally list", "Models x streams, and why one cannot run here.");
+  bool const& json = parser.flag("--json", "as JSON");
+  parser.parse(arguments);
+  write_output(json ? as_json(models) : as_table(models));
+  return 0;
+}
+
+}  // namespace tally

@@ -1,0 +1,286 @@
+#include "bench/options.hpp"
+
+#include <arpa/inet.h>
+
+#include <array>
+#include <limits>
+
+#include "bench/argument_parser.hpp"
+#include "bench/benchmark_flags.hpp"
+#include "bench/defaults.hpp"
+#include "bench/event_options.hpp"
+#include "bench/units.hpp"
+
+namespace tally {
+namespace {
+
+using Value = std::optional<std::string>;
+
+// Far past any machine; what this one allows is checked against its own limits.
+constexpr std::uint64_t kMostWorkers = 65'536;
+constexpr std::uint64_t kMostInFlight = 1'000'000;
+constexpr std::uint64_t kMostEvents = 1ULL << 40;
+constexpr std::uint64_t kMostRounds = 100'000;
+
+constexpr std::array<std::pair<std::string_view, StreamKind>, 2> kStreams{
+    {{"cpu", StreamKind::cpu}, {"lookup", StreamKind::lookup}}};
+
+/// `a,b` of durations, for help texts.
+template <class Durations>
+std::string spell(Durations const& durations) {
+  std::string text;
+  for (auto const duration : durations) text += (text.empty() ? "" : ",") + format_duration(duration);
+  return text;
+}
+template <class Numbers>
+std::string spell_numbers(Numbers const& numbers) {
+  std::string text;
+  for (auto const number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
+  return text;
+}
+
+/// All that `tally run` takes, as text.
+struct RunArguments {
+  RunArguments(ArgumentParser& p, std::span<Model const> known)
+      : models(known),
+        model(
+            (p.heading("Which cells (lists are comma-separated; every combination is a cell)"),
+             p.option("--model", "M,..", "models to compare (default: all that can run); see 'tally list'"))),
+        stream(p.option("--stream", "S,..", "cpu, lookup (default: both; with --input: cpu)")),
+        workers(
+            p.option("--workers", "N,..",
+                     "threads or processes (default: the CPUs this process may use; one fewer on lookup)")),
+        grain(p.option("--grain", "D,..",
+                       "CPU time per event (default: " + spell(defaults::kCpuGrains) + " on cpu, " +
+                           spell(defaults::kLookupGrains) + " on lookup and with --input)")),
+        batch(p.option("--batch", "N,..",
+                       "cpu: events per task (default: " + spell_numbers(defaults::kBatches) + ")")),
+        wait(p.option("--wait", "D,..",
+                      "lookup: mean wait for a reply (default: " + spell(defaults::kWaits) + ")")),
+        wait_dist(p.option("--wait-dist", "NAME", "lookup: exponential (default), fixed or lognormal")),
+        in_flight(p.option("--in-flight", "N,..",
+                           "lookup: connections (default: " + spell_numbers(defaults::kInFlights) + ")")),
+        service(p.option("--service", "WHERE", "lookup: embedded (default) or redis://127.0.0.1:PORT")),
+        events((p.heading("Which events"),
+                p.option("--events", "N|auto",
+                         "synthetic events per sample (auto: about 0.2 s of each cell's bound)"))),
+        keys(p),
+        input(p.option("--input", "FILE",
+                       "count this file's lines, plain or gzip, instead of synthetic events")),
+        repeat(p.option("--repeat", "N", "replay the file N times (default 1)")),
+        text(p),
+        rounds(
+            (p.heading("How long and how well"),
+             p.option("--rounds", "MIN:MAX",
+                      "rounds of every cell, or N for both (default " + std::to_string(defaults::kMinRounds) +
+                          ":" + std::to_string(defaults::kMaxRounds) + ")"))),
+        ci(p.option(
+            "--ci", "X",
+            "close a cell when its 95% interval is within this part of the median: 0.03 (default) or 3%")),
+        time_budget(p.option(
+            "--time-budget", "D",
+            "begin no new round after this (default " + format_duration(defaults::kTimeBudget) + ")")),
+        sample_timeout(p.option("--sample-timeout", "D",
+                                "a sample that takes longer has failed (default " +
+                                    format_duration(defaults::kSampleTimeout) + ")")),
+        order_seed(p.option("--order-seed", "N", "seed of the order within the rounds (default 1)")),
+        out((p.heading("What is written"), p.option("--out", "FILE.json", "write the results here"))),
+        no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {}
+
+  std::span<Model const> models;
+  Value &model, &stream, &workers, &grain, &batch, &wait, &wait_dist, &in_flight, &service;
+  Value& events;
+  KeyArguments keys;
+  Value &input, &repeat;
+  TextArguments text;
+  Value &rounds, &ci, &time_budget, &sample_timeout, &order_seed, &out;
+  bool& no_progress;
+};
+
+/// Each item of the list `given`, read by `read`; `otherwise` if it was not given.
+template <class T, class Defaults, class Read>
+std::vector<T> read_list(std::string_view flag, Value const& given, Defaults const& otherwise, Read read) {
+  if (!given) return {std::begin(otherwise), std::end(otherwise)};
+  std::vector<T> values;
+  for (auto const& item : split_list(flag, *given)) values.push_back(static_cast<T>(read(item)));
+  return values;
+}
+
+std::vector<StreamKind> read_streams(RunArguments const& given) {
+  if (!given.stream && given.input) return {StreamKind::cpu};
+  if (!given.stream) return {StreamKind::cpu, StreamKind::lookup};
+  std::vector<StreamKind> streams;
+  for (auto const& name : split_list("--stream", *given.stream)) {
+    streams.push_back(choose("--stream", name, kStreams));
+    if (streams.back() == StreamKind::lookup && given.input) {
+      throw UsageError("--stream lookup needs synthetic events: leave --input out, or write --stream cpu");
+    }
+  }
+  return streams;
+}
+
+bool runs(Model const& model, StreamKind stream) {
+  return stream == StreamKind::cpu ? model.cpu != nullptr : model.lookup != nullptr;
+}
+
+std::vector<Model const*> read_models(RunArguments const& given, std::vector<StreamKind> const& streams) {
+  std::vector<Model const*> models;
+  if (!given.model) {
+    for (Model const& model : given.models) {
+      if (model.unavailable.empty()) models.push_back(&model);
+    }
+    return models;
+  }
+  for (auto const& name : split_list("--model", *given.model)) {
+    Model const& model = find_model(name, given.models);
+    bool const any =
+        std::any_of(streams.begin(), streams.end(), [&](StreamKind s) { return runs(model, s); });
+    if (!any) {
+      throw UsageError("--model '" + name + "' does not run on --stream " +
+                       std::string(name_of(streams.front())) + "; 'tally list' says which do");
+    }
+    models.push_back(&model);
+  }
+  return models;
+}
+
+void read_events(RunArguments const& given, RunOptions& options) {
+  options.keys = given.keys.read();
+  if (!given.input) {
+    for (auto const& [flag, value] : {std::pair{"--format", &given.text.format},
+                                      {"--key", &given.text.key},
+                                      {"--time", &given.text.time},
+                                      {"--repeat", &given.repeat}}) {
+      if (*value) throw UsageError(std::string(flag) + " is for the lines of a file: add --input FILE");
+    }
+    if (given.events && *given.events != "auto") {
+      if ((*given.events).find_first_of("0123456789") == std::string::npos) {
+        throw UsageError("--events '" + *given.events + "': write a number, such as 10M, or auto");
+      }
+      options.events = parse_count("--events", *given.events, 0, kMostEvents);
+    }
+    if (given.text.window) options.window = parse_duration("--window", *given.text.window);
+    return;
+  }
+  for (auto const& [flag, value] :
+       {std::pair{"--events", &given.events}, {"--keys", &given.keys.keys}, {"--skew", &given.keys.skew}}) {
+    if (*value) {
+      throw UsageError(std::string(flag) +
+                       " is for synthetic events: leave it out with --input (--repeat N replays the file)");
+    }
+  }
+  options.input = *given.input;
+  options.text = given.text.read();
+  options.window = options.text.window;
+  if (given.repeat) options.text.repeat = parse_count("--repeat", *given.repeat, 1, 1'000'000'000);
+}
+
+void read_rounds(Value const& given, RunOptions& options) {
+  options.min_rounds = defaults::kMinRounds;
+  options.max_rounds = defaults::kMaxRounds;
+  if (!given) return;
+  auto const colon = given->find(':');
+  auto const read = [](std::string const& text) {
+    return static_cast<int>(parse_count("--rounds", text, 1, kMostRounds));
+  };
+  options.min_rounds = read(given->substr(0, colon));
+  options.max_rounds = colon == std::string::npos ? options.min_rounds : read(given->substr(colon + 1));
+  if (options.min_rounds > options.max_rounds) {
+    throw UsageError("--rounds '" + *given + "': the least comes first, as in 10:40");
+  }
+}
+
+double read_ci(std::string const& text) {
+  bool const percent = text.ends_with('%');
+  double const ci = percent ? parse_number("--ci", text.substr(0, text.size() - 1), 0, 100) / 100
+                            : parse_number("--ci", text, 0, 1);
+  if (ci <= 0 || ci >= 1)
+    throw UsageError("--ci '" + text + "': write a part between 0 and 1, as 0.03 or 3%");
+  return ci;
+}
+
+std::chrono::nanoseconds read_positive(std::string_view flag, Value const& given,
+                                       std::chrono::nanoseconds otherwise) {
+  if (!given) return otherwise;
+  auto const duration = parse_duration(flag, *given);
+  if (duration.count() == 0)
+    throw UsageError(std::string(flag) + " '" + *given + "': write a duration above 0");
+  return duration;
+}
+
+std::optional<ServiceAddress> read_service(std::string const& text) {
+  if (text == "embedded") return std::nullopt;
+  std::string const wrong =
+      "--service '" + text + "': write embedded, or redis://127.0.0.1:PORT of this machine";
+  constexpr std::string_view kScheme = "redis://";
+  auto const colon = text.rfind(':');
+  if (!text.starts_with(kScheme) || colon < kScheme.size()) throw UsageError(wrong);
+  std::string const host = text.substr(kScheme.size(), colon - kScheme.size());
+  in_addr address{};
+  if (host == "localhost") {
+    address.s_addr = htonl(INADDR_LOOPBACK);
+  } else if (inet_pton(AF_INET, host.c_str(), &address) != 1) {
+    throw UsageError(wrong);
+  }
+  ServiceAddress const service{
+      .host = ntohl(address.s_addr),
+      .port = static_cast<std::uint16_t>(parse_count("--service port", text.substr(colon + 1), 1, 65535))};
+  if (service.host >> 24 != 127) throw UsageError(wrong + " (loopback only)");
+  return service;
+}
+
+void read_cells(RunArguments const& given, RunOptions& options) {
+  options.streams = read_streams(given);
+  options.models = read_models(given, options.streams);
+  auto const duration_of = [](std::string_view flag) {
+    return [flag](std::string const& text) { return parse_duration(flag, text); };
+  };
+  auto const count_of = [](std::string_view flag, std::uint64_t most) {
+    return [flag, most](std::string const& text) { return parse_count(flag, text, 1, most); };
+  };
+  using Durations = std::vector<std::chrono::nanoseconds>;
+  options.workers =
+      read_list<int>("--workers", given.workers, std::vector<int>{}, count_of("--workers", kMostWorkers));
+  options.grains =
+      read_list<std::chrono::nanoseconds>("--grain", given.grain, Durations{}, duration_of("--grain"));
+  options.batches =
+      read_list<std::uint64_t>("--batch", given.batch, defaults::kBatches, count_of("--batch", kMostEvents));
+  options.waits =
+      read_list<std::chrono::nanoseconds>("--wait", given.wait, defaults::kWaits, duration_of("--wait"));
+  options.in_flights = read_list<int>("--in-flight", given.in_flight, defaults::kInFlights,
+                                      count_of("--in-flight", kMostInFlight));
+  if (given.wait_dist) options.wait_distribution = read_wait_distribution(*given.wait_dist);
+  if (given.service) options.service = read_service(*given.service);
+}
+
+}  // namespace
+
+RunOptions parse_run_options(std::vector<std::string> const& arguments, std::span<Model const> models) {
+  ArgumentParser parser("tally run",
+                        "Counts the same events with every model, checks every count, and compares.");
+  RunArguments const given(parser, models);
+  parser.footer(
+      "Also every --benchmark_NAME=VALUE flag of Google Benchmark; BENCHMARK_* environment variables are "
+      "ignored.\n"
+      "Exit status: 0 all measured and verified, 1 a cell failed, 2 wrong command line, 130 interrupted.");
+  auto const benchmark_flags = parser.parse(arguments, true);
+
+  RunOptions options;
+  options.command_line = arguments;
+  read_cells(given, options);
+  read_events(given, options);
+  read_rounds(given.rounds, options);
+  options.ci = given.ci ? read_ci(*given.ci) : defaults::kCi;
+  options.time_budget = read_positive("--time-budget", given.time_budget, defaults::kTimeBudget);
+  options.sample_timeout = read_positive("--sample-timeout", given.sample_timeout, defaults::kSampleTimeout);
+  options.sample_length = defaults::kSampleLength;
+  options.order_seed =
+      given.order_seed ? parse_count("--order-seed", *given.order_seed) : defaults::kOrderSeed;
+  if (given.out && given.out->empty()) throw UsageError("--out: write the name of a file");
+  options.out = given.out.value_or("");
+  options.progress = !given.no_progress;
+  read_benchmark_flags(benchmark_flags, options);
+  return options;
+}
+
+}  // namespace tally

@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <regex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "bench/defaults.hpp"
+#include "bench/options.hpp"
+
+namespace tally {
+namespace {
+
+/// --benchmark_filter, as Google Benchmark reads it: POSIX extended, found anywhere in the name; `-` in front
+/// negates, and "" and `all` let everything through.
+class Filter {
+ public:
+  explicit Filter(std::string_view text) : negated_(text.starts_with('-')) {
+    if (negated_) text.remove_prefix(1);
+    everything_ = text.empty() || text == "all";
+    if (everything_) return;
+    pattern_.assign(text.begin(), text.end(), std::regex::extended);
+  }
+  bool admits(std::string const& name) const {
+    return (everything_ || std::regex_search(name, pattern_)) != negated_;
+  }
+
+ private:
+  bool negated_;
+  bool everything_ = false;
+  std::regex pattern_;
+};
+
+/// The groups that the options' lists combine to for one stream, without cells.
+std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
+  std::vector<int> workers = options.workers;
+  if (workers.empty()) {
+    int const cpus = static_cast<int>(usable_cpus().size());
+    // On lookup the service has a CPU of its own where there are two.
+    workers = {stream == StreamKind::cpu ? cpus : std::max(1, cpus - 1)};
+  }
+  auto grains = options.grains;
+  if (grains.empty()) {
+    auto const use = [&](auto const& defaults) { grains.assign(defaults.begin(), defaults.end()); };
+    if (stream == StreamKind::lookup) {
+      use(defaults::kLookupGrains);
+    } else if (options.input) {
+      use(defaults::kTextGrains);
+    } else {
+      use(defaults::kCpuGrains);
+    }
+  }
+  std::vector<Group> groups;
+  for (int const n : workers) {
+    for (auto const grain : grains) {
+      if (stream == StreamKind::cpu) {
+        for (auto const batch : options.batches) {
+          groups.push_back({.stream = stream, .workers = n, .grain = grain, .batch = batch, .cells = {}});
+        }
+        continue;
+      }
+      for (auto const wait : options.waits) {
+        for (int const in_flight : options.in_flights) {
+          groups.push_back({.stream = stream,
+                            .workers = n,
+                            .grain = grain,
+                            .wait = wait,
+                            .in_flight = in_flight,
+                            .cells = {}});
+        }
+      }
+    }
+  }
+  return groups;
+}
+
+Cell cell_of(Group const& group, Model const& model, RunOptions const& options) {
+  return {.model = &model,
+          .stream = group.stream,
+          .workers = model.sequential ? 1 : group.workers,
+          .grain = group.grain,
+          .batch = group.batch,
+          .wait = group.wait,
+          .in_flight = model.sequential ? 1 : group.in_flight,
+          .events = options.events.value_or(0)};
+}
+
+/// The models asked for that run on `stream`, each once, in the order of the registry (which holds them in
+/// one array).
+std::vector<Model const*> models_on(StreamKind stream, RunOptions const& options) {
+  std::vector<Model const*> models;
+  for (Model const* model : options.models) {
+    if (stream == StreamKind::cpu ? model->cpu != nullptr : model->lookup != nullptr) models.push_back(model);
+  }
+  std::sort(models.begin(), models.end(), std::less<>{});
+  models.erase(std::unique(models.begin(), models.end()), models.end());
+  return models;
+}
+
+}  // namespace
+
+Plan make_plan(RunOptions const& options) {
+  Filter const filter(options.benchmark.filter);
+  Plan plan;
+  std::unordered_map<std::string, std::size_t> cell_index;
+  std::unordered_map<std::string, bool> group_seen;
+  for (StreamKind const stream : options.streams) {
+    auto const models = models_on(stream, options);
+    for (Group& group : groups_of(stream, options)) {
+      if (!group_seen.emplace(group.name(), true).second) continue;
+      for (Model const* model : models) {
+        Cell cell = cell_of(group, *model, options);
+        std::string const name = cell.name();
+        if (!filter.admits(name)) continue;
+        auto const [place, is_new] = cell_index.emplace(name, plan.cells.size());
+        if (is_new) plan.cells.push_back(std::move(cell));
+        group.cells.push_back(place->second);
+      }
+      if (!group.cells.empty()) plan.groups.push_back(std::move(group));
+    }
+  }
+  if (plan.cells.empty()) {
+    throw UsageError(
+        options.benchmark.filter.empty()
+            ? "there is no cell to measure: no model asked for runs on this stream ('tally list')"
+            : "--benchmark_filter '" + options.benchmark.filter +
+                  "' leaves no cell; --benchmark_list_tests names them");
+  }
+  return plan;
+}
+
+}  // namespace tally

@@ -1,0 +1,39 @@
+#include "bench/campaign.hpp"
+#include "bench/commands.hpp"
+#include "bench/event_options.hpp"
+#include "bench/limits.hpp"
+#include "bench/table.hpp"
+
+namespace tally {
+namespace {
+
+constexpr int kCellFailed = 1;
+constexpr int kInterrupted = 130;
+
+/// What can be known to go wrong before anything is measured.
+void check_files(RunOptions const& options) {
+  if (options.input) check_input_file(options.input->string());
+  if (!options.out.empty()) check_output_file("--out", options.out);
+  if (!options.benchmark.out.empty()) check_output_file("--benchmark_out", options.benchmark.out);
+}
+
+}  // namespace
+
+int run_command(Arguments const& arguments, std::span<Model const> models) {
+  RunOptions const options = parse_run_options(arguments, models);
+  Plan const plan = make_plan(options);
+  if (options.benchmark.list_tests) {
+    std::string names;
+    for (Cell const& cell : plan.cells) names += cell.name() + "\n";
+    write_output(names);
+    return 0;
+  }
+  check_files(options);
+  check_limits(plan, options);
+  CampaignResult const result = run_campaign(options, plan);
+  if (options.benchmark.format.empty()) write_output(render_table(result));
+  if (result.interrupted) return kInterrupted;
+  return result.any_failed() ? kCellFailed : 0;
+}
+
+}  // namespace tally

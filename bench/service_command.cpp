@@ -1,0 +1,65 @@
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <system_error>
+
+#include "bench/commands.hpp"
+#include "bench/defaults.hpp"
+#include "bench/event_options.hpp"
+#include "bench/limits.hpp"
+#include "bench/units.hpp"
+
+namespace tally {
+namespace {
+
+/// A descriptor that becomes readable when SIGINT or SIGTERM arrives, which do nothing else from here on.
+int stop_on_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  int const error = pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  if (error != 0) throw std::system_error(error, std::generic_category(), "cannot block signals");
+  int const file = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (file < 0) throw std::system_error(errno, std::generic_category(), "cannot wait for signals");
+  return file;
+}
+
+}  // namespace
+
+int service_command(Arguments const& arguments) {
+  ArgumentParser parser(
+      "tally lookup-service",
+      "Answers RESP2 GET event:<i> with event i's key after a delay drawn from the seed and i. "
+      "Loopback only; ends with SIGINT or SIGTERM.");
+  auto const& port = parser.option("--port", "P", "port on 127.0.0.1 (default: any free one)");
+  auto const& wait =
+      parser.option("--wait", "D", "mean delay (default " + format_duration(defaults::kServiceWait) + ")");
+  auto const& wait_dist = parser.option("--wait-dist", "NAME", "exponential (default), fixed or lognormal");
+  KeyArguments const keys(parser);
+  bool const& spin =
+      parser.flag("--spin", "spin while a client is connected: answers on time, at the cost of a CPU");
+  parser.parse(arguments);
+
+  ServiceConfig config{.keys = keys.read(), .spin = spin};
+  if (port) config.port = static_cast<std::uint16_t>(parse_count("--port", *port, 0, 65535));
+  auto const mean = wait ? parse_duration("--wait", *wait) : defaults::kServiceWait;
+  auto const distribution = wait_dist ? read_wait_distribution(*wait_dist) : WaitDistribution::exponential;
+
+  auto const control = std::make_unique<ServiceControl>();
+  control->wait_ns = mean.count();
+  control->distribution = static_cast<int>(distribution);
+  raise_open_files();
+  int const stop = stop_on_signals();
+  int const listening = listen_on_loopback(config.port);
+  write_output("listening on 127.0.0.1:" + std::to_string(local_port(listening)) + "\n");
+  serve_lookups(config, listening, stop, *control);
+  close(listening);
+  close(stop);
+  return 0;
+}
+
+}  // namespace tally

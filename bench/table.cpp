@@ -1,0 +1,287 @@
+#include "bench/table.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "bench/text_table.hpp"
+#include "bench/units.hpp"
+
+namespace tally {
+namespace {
+
+// A service busier than this is what was measured, not the model; the same share of a CPU counts as "all of
+// it".
+constexpr double kSaturated = 0.9;
+
+/// The marks that occur, for the legend.
+using Marks = std::set<std::string>;
+
+std::string percent(double part, int decimals) {
+  std::array<char, 32> out{};
+  std::snprintf(out.data(), out.size(), "%.*f%%", decimals, part * 100);
+  return out.data();
+}
+
+std::string ratio_text(double ratio) {
+  std::array<char, 32> out{};
+  std::snprintf(out.data(), out.size(), ratio < 10 ? "%.2fx" : ratio < 100 ? "%.1fx" : "%.0fx", ratio);
+  return out.data();
+}
+
+/// The median over the cell's verified samples of `figure(sample)`, which may be none.
+template <class Figure>
+std::optional<double> median_of(CellResult const& cell, Figure figure) {
+  std::vector<double> values;
+  for (Sample const& sample : cell.samples) {
+    if (!sample.failure.empty()) continue;
+    if (std::optional<double> const value = figure(sample); value && std::isfinite(*value))
+      values.push_back(*value);
+  }
+  if (values.empty()) return std::nullopt;
+  return median_interval(values).median;
+}
+
+double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
+std::optional<double> cpu_per_event(CellResult const& cell) {
+  return median_of(cell, [](Sample const& s) -> std::optional<double> {
+    if (s.events == 0) return std::nullopt;
+    return (s.user_s + s.sys_s) / static_cast<double>(s.events);
+  });
+}
+
+/// What kept the cell from being faster, from what was measured: the service, the wait, the model's own CPU,
+/// or none of them, which leaves the hand-off between threads.
+std::string limited_by(CellResult const& cell) {
+  auto const service = median_of(cell, [](Sample const& s) -> std::optional<double> {
+    if (!s.service_busy_s) return std::nullopt;
+    return *s.service_busy_s / seconds(s.elapsed);
+  });
+  if (service && *service > kSaturated) return "service";
+  auto const rate = median_of(cell, [](Sample const& s) { return std::optional(s.items_per_second()); });
+  if (cell.cell.stream == StreamKind::lookup && cell.cell.wait.count() > 0 && rate) {
+    double const in_flight = cell.cell.in_flight;
+    double const most = in_flight / seconds(cell.cell.wait + cell.cell.grain);
+    if (*rate > kSaturated * most) return "wait";
+  }
+  // Start-up is in the CPU time, so it is in the time that it is a share of.
+  auto const busy = median_of(cell, [&](Sample const& s) {
+    return std::optional((s.user_s + s.sys_s) /
+                         (seconds(s.startup + s.elapsed + s.teardown) * cell.cell.workers));
+  });
+  return busy && *busy > kSaturated ? "CPU" : "";
+}
+
+std::string marks_of(CellResult const& cell, RunOptions const& options, Marks& used) {
+  std::string marks;
+  auto const add = [&](std::string const& mark, std::string const& kind) {
+    marks += (marks.empty() ? "" : " ") + mark;
+    used.insert(kind);
+  };
+  if (!cell.converged(options.ci)) add("~", "~");
+  std::vector<double> rates;
+  for (Sample const& sample : cell.samples) {
+    if (sample.failure.empty()) rates.push_back(sample.items_per_second());
+  }
+  int const outliers = rates.empty() ? 0 : count_outliers(rates);
+  if (outliers > 0) add("o" + std::to_string(outliers), "o");
+  return marks;
+}
+
+std::string title_of(CampaignResult const& result, Group const& group) {
+  std::string title = std::string(name_of(group.stream)) + ": " + std::to_string(group.workers) +
+                      (group.workers == 1 ? " worker" : " workers") + ", grain " +
+                      format_duration(group.grain);
+  if (group.stream == StreamKind::cpu) {
+    title += ", batch " + format_scaled(static_cast<double>(group.batch));
+  } else {
+    title += ", wait " + format_duration(group.wait) + ", " + std::to_string(group.in_flight) + " in flight";
+  }
+  // The number of events may differ between the cells, since each is as long as its bound lets it be.
+  std::uint64_t least = UINT64_MAX, most = 0;
+  for (std::size_t const c : group.cells) {
+    for (Sample const& sample : result.cells[c].samples) {
+      if (!sample.failure.empty()) continue;
+      least = std::min(least, sample.events);
+      most = std::max(most, sample.events);
+    }
+  }
+  if (least > most) return title;
+  title += ", " + format_scaled(static_cast<double>(least));
+  if (least != most) title += " to " + format_scaled(static_cast<double>(most));
+  return title + " events a sample";
+}
+
+/// What the rows of a group are compared with.
+struct Base {
+  std::optional<std::size_t> sequential;  ///< its cell
+  std::string line;                       ///< for under the title; empty if nothing is known
+};
+
+Base base_of(CampaignResult const& result, Group const& group) {
+  Base base;
+  for (std::size_t const c : group.cells) {
+    CellResult const& cell = result.cells[c];
+    auto const rate = cell.throughput();
+    if (cell.cell.model->sequential && rate && rate->median > 0) {
+      base.sequential = c;
+      base.line = "base of ratios: " + std::string(cell.cell.model->name) + ", " +
+                  format_scaled(rate->median) + " events/s";
+    }
+  }
+  // Sequential has a bound of its own: one worker, one event in flight.
+  for (std::size_t const c : group.cells) {
+    CellResult const& cell = result.cells[c];
+    if (cell.cell.model->sequential || !cell.cell.model->candidate) continue;
+    bool const known = std::isfinite(cell.analytic_bound) && cell.analytic_bound > 0;
+    double const limit = cell.limit_items_per_second.value_or(INFINITY);
+    double const bound = std::min(known ? cell.analytic_bound : INFINITY, limit);
+    if (!std::isfinite(bound)) continue;
+    base.line += (base.line.empty() ? "" : "; ") + std::string("bound: ") + format_scaled(bound) +
+                 " events/s (" +
+                 (limit <= bound                    ? "the measured limit"
+                  : group.stream == StreamKind::cpu ? "workers / grain"
+                                                    : "in flight / (wait + grain)") +
+                 ")";
+    break;
+  }
+  return base;
+}
+
+std::string ratio_cell(CampaignResult const& result, std::size_t cell, std::optional<std::size_t> base,
+                       Marks& used) {
+  if (!base) return "";
+  if (cell == *base) return "1";
+  auto const ratio = result.ratio(cell, *base);
+  if (!ratio) return "";
+  bool const separated = ratio->low > 1 || ratio->high < 1;
+  if (!separated) used.insert("?");
+  return ratio_text(ratio->median) + (separated ? " " : "?");
+}
+
+void add_row(TextTable& table, CampaignResult const& result, std::size_t c, std::string const& rank,
+             Base const& base, Marks& used) {
+  CellResult const& cell = result.cells[c];
+  auto const rate = cell.throughput();
+  std::string const name(cell.cell.model->name);
+  if (!cell.failure.empty()) {
+    table.spanning_row({"-", name}, "FAILED: " + cell.failure);
+    return;
+  }
+  if (!rate) {
+    table.spanning_row({"-", name}, "not measured");
+    return;
+  }
+  if (rate->median <= 0) {
+    table.spanning_row({"-", name}, "no events: counted nothing, verified; there is no rate");
+    return;
+  }
+  auto const efficiency = result.efficiency(c);
+  auto const cpu = cpu_per_event(cell);
+  auto const memory =
+      median_of(cell, [](Sample const& s) { return std::optional(static_cast<double>(s.peak_rss_bytes)); });
+  std::string limit = limited_by(cell);
+  if (limit == "service") used.insert("service");
+  table.row({rank, name, format_scaled(rate->median), "\u00b1" + percent(rate->relative_half_width(), 1),
+             ratio_cell(result, c, base.sequential, used), efficiency ? percent(efficiency->median, 0) : "",
+             cpu ? format_seconds(*cpu) : "", memory ? format_bytes(*memory) : "", std::move(limit),
+             marks_of(cell, result.options, used)});
+}
+
+/// The group's cells as they are listed: measured candidates by throughput, then those without a figure, then
+/// `limit`.
+std::vector<std::size_t> in_order(CampaignResult const& result, Group const& group) {
+  auto const rate = [&](std::size_t c) {
+    auto const interval = result.cells[c].throughput();
+    return interval ? interval->median : -1.0;
+  };
+  auto order = group.cells;
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    bool const a_runs = result.cells[a].cell.model->candidate, b_runs = result.cells[b].cell.model->candidate;
+    return a_runs != b_runs ? a_runs : rate(a) > rate(b);
+  });
+  return order;
+}
+
+std::string render_group(CampaignResult const& result, Group const& group, std::size_t width, Marks& used) {
+  using enum TextTable::Align;
+  Base const base = base_of(result, group);
+  TextTable table({{"rank", right},
+                   {"model", left},
+                   {"events/s", right},
+                   {"95%", right},
+                   {"ratio ", right},
+                   {"of bound", right},
+                   {"CPU/event", right},
+                   {"peak mem", right},
+                   {"limited by", left},
+                   {"marks", left}});
+  int place = 0, rank = 0;
+  std::optional<std::size_t> above;
+  for (std::size_t const c : in_order(result, group)) {
+    CellResult const& cell = result.cells[c];
+    auto const rate = cell.throughput();
+    bool const ranked = cell.cell.model->candidate && cell.failure.empty() && rate && rate->median > 0;
+    if (!ranked) {
+      add_row(table, result, c, "", base, used);
+      continue;
+    }
+    ++place;
+    auto const ratio = above ? result.ratio(*above, c) : std::nullopt;
+    bool const separated = !above || (ratio && ratio->low > 1);
+    if (separated) rank = place;
+    if (!separated) used.insert("=");
+    add_row(table, result, c, std::to_string(rank) + (separated ? " " : "="), base, used);
+    above = c;
+  }
+  return wrap(title_of(result, group), width, 2) + "\n" +
+         (base.line.empty() ? "" : "  " + wrap(base.line, width - 2, 2) + "\n") + table.str(width) + "\n";
+}
+
+std::string legend(CampaignResult const& result, Marks const& used) {
+  std::string text;
+  auto const add = [&](std::string const& mark, std::string const& meaning) {
+    if (used.contains(mark)) text += "  " + mark + meaning + "\n";
+  };
+  add("=", "  shares the rank of the row above: the interval of their ratio includes 1 (not separated)");
+  add("?", "  the interval of the ratio to the base includes 1 (not separated)");
+  add("~", "  did not converge: the 95% interval is wider than ±" + percent(result.options.ci, 1) +
+               " of the median, or has too few samples");
+  add("o", "N number of samples far from the others (Tukey); they are counted in");
+  add("service", ": the lookup service was saturated; such rows do not compare models");
+  return text.empty() ? "" : "marks\n" + text;
+}
+
+std::string summary(CampaignResult const& result) {
+  std::size_t failed = 0, samples = 0;
+  for (CellResult const& cell : result.cells) {
+    failed += cell.failure.empty() ? 0 : 1;
+    samples += cell.samples.size();
+  }
+  std::string text = std::to_string(result.cells.size()) + " cells, " + std::to_string(samples) +
+                     " samples in " + std::to_string(result.rounds) + " rounds, " +
+                     format_seconds(seconds(result.took)) + "; medians with 95% intervals; " +
+                     (failed == 0 ? "every count verified" : std::to_string(failed) + " cells FAILED");
+  if (result.interrupted) text += "; INTERRUPTED: what was finished is here";
+  text += "\n";
+  if (!result.options.out.empty()) text += "results: " + result.options.out.string() + "\n";
+  return text;
+}
+
+}  // namespace
+
+std::string render_table(CampaignResult const& result, std::size_t width) {
+  std::string out;
+  for (auto const& note : result.notes) out += wrap("note: " + note, width, 6) + "\n";
+  if (!result.notes.empty()) out += "\n";
+  Marks used;
+  for (Group const& group : result.plan.groups) out += render_group(result, group, width, used);
+  return out + legend(result, used) + summary(result);
+}
+
+}  // namespace tally
