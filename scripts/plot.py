@@ -5,7 +5,7 @@
 
 Writes, for every stream in the file: throughput and CPU time per event by model, with 95% intervals and the bound;
 throughput, efficiency and CPU time against every parameter that has two values or more; memory against in-flight.
-Cells that failed are named under the figures and not drawn. The same file gives the same bytes.
+Cells without figures are named under the figures and not drawn. The same file gives the same bytes.
 
 Exit status: 0 drawn; 1 the file holds nothing that can be drawn, or DIR cannot be written (then no file in it was changed);
 2 the command line is wrong.
@@ -42,7 +42,7 @@ def caption(results, stream):
     if failed:
         named = "; ".join(f"{cell.name} ({one_line(cell.failure)})" for cell in failed[:NAMED_FAILURES])
         more = f"; and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else ""
-        paragraphs.append(f"Failed, not drawn: {named}{more}.")
+        paragraphs.append(f"Not drawn: {named}{more}.")
     return [escape(text) for text in paragraphs]
 
 
@@ -99,7 +99,7 @@ def main(arguments=None):
         results = tally_results.load(options.result)
         if all(cell.failure for cell in results.cells):
             raise tally_results.NotTally(
-                f"{options.result}: no verified sample, so nothing to draw; the first failure: "
+                f"{options.result}: no verified sample with a rate, so nothing to draw; the first cell: "
                 f"{one_line(results.cells[0].failure)}")
         files = draw(results)
         write_all(files, options.out)

@@ -117,7 +117,7 @@ def panel(axes, cells, models, metric):
         found = cell.interval(metric.value) if cell else None
         at_right = dict(transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
         if not found:
-            axes.text(1.02, row, "failed" if cell and cell.failure else "–", color="#777777", **at_right)
+            axes.text(1.02, row, "no figure" if cell and cell.failure else "–", color="#777777", **at_right)
             continue
         colour, marker, _ = style.look(model)
         ceiling = cell.interval(metric.bound) if metric.bound else None

@@ -207,7 +207,7 @@ def add(cells, entry, path):
     elif entry.get("verified") not in (True, 1):
         cell.failure = cell.failure or "not verified"
     elif not throughput(entry):
-        cell.failure = cell.failure or "no figure"
+        cell.failure = cell.failure or "no events, so no rate"
     else:
         cell.samples.append(entry)
 

@@ -64,10 +64,10 @@ def test_figures_name_models_units_machine_suite_and_failed_cells(plot, invented
     assert done.returncode == 0, done.stderr
     texts = svg_texts(folder / "cpu-throughput.svg")
     assert set(MODELS) <= set(texts)
-    assert {"workers 2 · grain 1 µs · batch 1", "events/s", "events/s, log", "failed"} <= set(texts)
+    assert {"workers 2 · grain 1 µs · batch 1", "events/s", "events/s, log", "no figure"} <= set(texts)
     whole = "\n".join(texts)
     assert "Invented CPU @ 2.00GHz, 2 CPUs" in whole and "Tally 0.1.0 (0123456789ab)" in whole and "2020-01-02" in whole
-    assert "Failed, not drawn: cpu/fibers/workers:2/grain_ns:1000/batch:1 (wrong count" in whole
+    assert "Not drawn: cpu/fibers/workers:2/grain_ns:1000/batch:1 (wrong count" in whole
     assert {"CPU time per event", "2.5 ns"} & set(svg_texts(folder / "cpu-cpu-time.svg"))
 
 
@@ -140,6 +140,14 @@ def test_a_result_without_a_verified_sample_is_refused(plot, invented):
     assert done.returncode == 1
     assert "no verified sample" in done.stderr and "lost an event" in done.stderr and done.stderr.count("\n") == 1
     assert not folder.exists()
+
+
+def test_cells_that_counted_no_events_have_no_rate_and_are_no_failure_of_another_kind(plot, invented):
+    part = keep(invented, "cpu/limit/workers:1/grain_ns:0/batch:1")
+    for entry in part["benchmarks"]:
+        entry["items_per_second"] = 0
+    done, _ = plot(part)
+    assert done.returncode == 1 and "no events, so no rate" in done.stderr
 
 
 def test_a_missing_file_and_a_missing_argument_are_told_apart(root, tmp_path):
