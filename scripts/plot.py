@@ -34,8 +34,12 @@ def caption(results, stream):
     """Paragraphs that stand under every figure of `stream`: machine, suite, date, and what is not drawn."""
     context = results.context
     machine = tally_results.machine(context)
-    first = " · ".join(part for part in (machine, tally_results.suite(context), context.get("date")) if part)
-    paragraphs = [first]
+    run = f"result {context['result_id']}" if context.get("result_id") else None
+    parts = (machine, tally_results.suite(context), context.get("date"), run)
+    paragraphs = [" · ".join(str(part) for part in parts if part)]
+    if context.get("interrupted"):
+        paragraphs.append("Interrupted: what was finished is here.")
+    paragraphs += [f"Note: {one_line(str(note), 200)}" for note in context.get("notes") or []]
     if any(not cell.converged for cell in results.drawn(stream)):
         paragraphs.append("Hollow marks: the interval did not get as narrow as was asked for.")
     failed = [cell for cell in results.cells if cell.failure and cell.stream == stream]

@@ -65,15 +65,19 @@ class Cell:
     converged: bool = True
 
     def interval(self, metric):
-        """Interval of what `metric(entry)` gives for each verified sample, or for the median that the file holds instead
-        of samples (then without ends). None if the cell failed or nothing is known."""
+        """Interval of what `metric(entry)` gives for each verified sample, or, from a file of
+        aggregates alone, what its median says (with ends where it has them). None if the cell failed or nothing is known."""
         if self.failure:
             return None
         values = [value for value in map(metric, self.samples) if value is not None]
         if values:
             return median_interval(values)
-        value = metric(self.aggregates["median"]) if "median" in self.aggregates else None
-        return None if value is None else Interval(value, None, None, 1)
+        summary = self.aggregates.get("median", {})
+        value = metric(summary)
+        if value is None:
+            return None
+        key = SUMMARY_KEYS.get(metric)
+        return Interval(value, key and finite(summary, f"{key}_low"), key and finite(summary, f"{key}_high"), 1)
 
     def group(self):
         """What cells that are compared with each other share."""
@@ -129,8 +133,9 @@ def throughput(entry):
 
 
 def bound(entry):
-    """The most events/s that any model could reach."""
-    return finite(entry, "bound_items_per_second")
+    """The most events/s that any model could reach. Aggregates have it in its two parts."""
+    known = [finite(entry, key) for key in ("bound_items_per_second", "analytic_bound_items_per_second", "limit_items_per_second")]
+    return min((value for value in known if value is not None), default=None)
 
 
 def efficiency(entry):
@@ -140,15 +145,20 @@ def efficiency(entry):
 
 def cpu_per_event(entry):
     """Seconds of CPU time that the model used per event, threads and children included."""
-    cpu, rate, time = finite(entry, "cpu_s"), throughput(entry), finite(entry, "real_time")
-    if cpu is None or not rate or not time:
-        return None
-    return cpu / (rate * time * SECONDS[entry.get("time_unit", "ns")])
+    cpu, events = finite(entry, "cpu_s"), finite(entry, "events_counted")
+    if events is None:
+        rate, time = throughput(entry), finite(entry, "real_time")
+        events = rate * time * SECONDS.get(entry.get("time_unit"), 1e-9) if rate and time else 0
+    return cpu / events if cpu is not None and events else None
 
 
 def peak_memory(entry):
     """Bytes of resident memory at its peak."""
     return finite(entry, "peak_rss_bytes")
+
+
+# Metrics whose interval stands beside the median among the aggregates.
+SUMMARY_KEYS = {throughput: "items_per_second", efficiency: "efficiency"}
 
 
 def parse_name(name):
@@ -202,8 +212,10 @@ def add(cells, entry, path):
     cell = cells.setdefault(name, Cell(name, stream, model, params, [], {}))
     if entry.get("run_type") == "aggregate":
         cell.aggregates[entry.get("aggregate_name")] = entry
+        cell.converged = cell.converged and entry.get("converged", True) is True
     elif entry.get("error_occurred"):
-        cell.failure = cell.failure or entry.get("error_message") or "failed without a reason"
+        # The last is the one that failed: figures of those before it are withheld for its sake.
+        cell.failure = entry.get("error_message") or "failed without a reason"
     elif entry.get("verified") not in (True, 1):
         cell.failure = cell.failure or "not verified"
     elif not throughput(entry):
@@ -216,12 +228,15 @@ def machine(context):
     """The machine in a line, from what the manifest has."""
     cpus = context.get("cpus_usable", context.get("num_cpus"))
     count = len(cpus) if isinstance(cpus, list) else cpus
-    parts = [context.get("cpu_model"), f"{count} CPUs" if count else None, context.get("kernel")]
-    return ", ".join(str(part) for part in parts if part)
+    kernel = " ".join(str(context.get("kernel", "")).split()[:2])
+    parts = [context.get("cpu_model"), f"{count} CPU{'' if count == 1 else 's'}" if count else None, kernel]
+    return ", ".join(str(part) for part in parts if part and part != "unknown")
 
 
 def suite(context):
-    """Suite, version and commit, marked if the tree was not clean."""
-    version, commit = context.get("tally_version"), context.get("tally_commit")
+    """Suite, version and commit, and whether its tree was clean."""
+    version, commit, tree = (context.get(f"tally_{key}") for key in ("version", "commit", "tree"))
     text = f"Tally {version}" if version else "Tally"
-    return f"{text} ({commit[:12]})" if isinstance(commit, str) and commit else text
+    if isinstance(commit, str) and commit:
+        text += f" ({commit[:12]}{'' if tree in (None, 'clean') else f', {tree}'})"
+    return text

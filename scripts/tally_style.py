@@ -5,7 +5,7 @@ import math
 
 # Okabe & Ito, "Color Universal Design" (2008), with a grey. Without its yellow, which white paper swallows.
 MODELS = {
-    "limit": ("#000000", "|", (0, (1, 1.5))),
+    "limit": ("#000000", "X", (0, (1, 1.5))),
     "sequential": ("#7f7f7f", "s", (0, (5, 2))),
     "thread_pool": ("#0072B2", "o", "-"),
     "process_shard": ("#D55E00", "^", (0, (6, 1.5))),
@@ -14,7 +14,7 @@ MODELS = {
     "coroutines": ("#E69F00", "P", (0, (8, 1.5, 1, 1.5))),
 }
 OTHER_COLOURS = ("#56B4E9", "#8C510A", "#5E3C99", "#4D9221", "#A6761D")
-OTHER_MARKERS = ("X", "<", ">", "p", "h", "*", "d")
+OTHER_MARKERS = ("8", "<", ">", "p", "h", "*", "d")
 OTHER_DASHES = ((0, (2, 1)), (0, (7, 2, 2, 2)), (0, (1, 1)), (0, (9, 3)))
 BOUND_COLOUR = "#333333"
 GRID_COLOUR = "#dddddd"

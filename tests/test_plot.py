@@ -66,7 +66,8 @@ def test_figures_name_models_units_machine_suite_and_failed_cells(plot, invented
     assert set(MODELS) <= set(texts)
     assert {"workers 2 · grain 1 µs · batch 1", "events/s", "events/s, log", "no figure"} <= set(texts)
     whole = "\n".join(texts)
-    assert "Invented CPU @ 2.00GHz, 2 CPUs" in whole and "Tally 0.1.0 (0123456789ab)" in whole and "2020-01-02" in whole
+    assert "result 00112233aabbccdd" in whole and "Note: one CPU is shared" in whole
+    assert "Invented CPU @ 2.00GHz, 2 CPUs, Linux 6.1.0 ·" in whole and "Tally 0.1.0 (0123456789ab)" in whole and "2020-01-02" in whole
     assert "Not drawn: cpu/fibers/workers:2/grain_ns:1000/batch:1 (wrong count" in whole
     assert {"CPU time per event", "2.5 ns"} & set(svg_texts(folder / "cpu-cpu-time.svg"))
 
@@ -110,6 +111,31 @@ def test_aggregates_alone_are_drawn(plot, invented):
     done, folder = plot(part)
     assert done.returncode == 0, done.stderr
     assert (folder / "lookup-throughput.svg").exists()
+
+
+def test_aggregates_alone_give_median_interval_bound_and_convergence(tmp_path, invented):
+    invented["benchmarks"] = [entry for entry in invented["benchmarks"] if entry["run_type"] == "aggregate"][:1]
+    (summary,) = invented["benchmarks"]
+    summary["converged"] = False
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(invented))
+    (cell,) = tally_results.load(path).cells
+    interval = cell.interval(tally_results.throughput)
+    assert (interval.median, interval.low, interval.high) == tuple(
+        summary[f"items_per_second{end}"] for end in ("", "_low", "_high"))
+    assert cell.interval(tally_results.bound).median == summary["analytic_bound_items_per_second"]
+    assert not cell.converged
+
+
+def test_the_reason_of_a_failed_cell_is_that_of_the_sample_that_failed(tmp_path, invented):
+    name = "lookup/fibers/workers:1/wait_us:1000/in_flight:10"
+    samples = [entry for entry in entries(invented, name) if entry["run_type"] == "iteration"]
+    for entry in samples:
+        fail(entry, "withheld, since another sample of this cell failed: killed by signal 9")
+    samples[-1]["error_message"] = "killed by signal 9"
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(invented))
+    assert next(cell for cell in tally_results.load(path).cells if cell.name == name).failure == "killed by signal 9"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def add(name, rate, bound, cpu_s_per_event, memory):
         benchmarks.append({
             "name": name, "run_name": name, "run_type": "iteration", "repetitions": ROUNDS,
             "repetition_index": round_, "threads": 1, "iterations": 1, "real_time": real * 1e9,
-            "cpu_time": real * 1e9, "time_unit": "ns", "items_per_second": events / real, "events": events,
+            "cpu_time": real * 1e9, "time_unit": "ns", "items_per_second": events / real, "events": events, "events_counted": events,
             "startup_s": 1e-4, "cpu_s": cpu_s_per_event * events * random.gauss(1, 0.01), "user_s": 0.1, "sys_s": 0.01,
             "peak_rss_bytes": memory * random.gauss(1, 0.003), "ctx_voluntary": 3, "ctx_involuntary": 1,
             "bound_items_per_second": bound, "efficiency": events / real / bound, "verified": True, "round": round_,
@@ -35,7 +35,9 @@ def add(name, rate, bound, cpu_s_per_event, memory):
     benchmarks.append({
         "name": f"{name}_median", "run_name": name, "run_type": "aggregate", "repetitions": ROUNDS, "threads": 1,
         "aggregate_name": "median", "aggregate_unit": "time", "iterations": ROUNDS, "real_time": 2e8, "cpu_time": 2e8,
-        "time_unit": "ns", "items_per_second": sorted(rates)[ROUNDS // 2]})
+        "time_unit": "ns", "items_per_second": sorted(rates)[ROUNDS // 2],
+        "items_per_second_low": min(rates), "items_per_second_high": max(rates), "converged": max(rates) < 1.03 * rate,
+        "analytic_bound_items_per_second": bound})
 
 
 for (grain, batch), workers in itertools.product([(0, 1), (0, 256), (1000, 1), (1000, 256)], [1, 2]):
@@ -62,7 +64,8 @@ for in_flight in [1, 10, 100, 1000]:
             8e6 + memory * in_flight)
 
 context = {"date": "2020-01-02T03:04:05+00:00", "host_name": "invented", "num_cpus": 2, "cpu_model": "Invented CPU @ 2.00GHz",
-           "kernel": "Linux 6.1.0", "tally_version": "0.1.0", "tally_commit": "0123456789abcdef0123456789abcdef01234567",
+           "kernel": "Linux 6.1.0 #1 SMP", "cpus_usable": [0, 1], "tally_tree": "clean", "result_id": "00112233aabbccdd",
+           "notes": ["one CPU is shared by workers and service"], "tally_version": "0.1.0", "tally_commit": "0123456789abcdef0123456789abcdef01234567",
            "note": "every figure in this file is invented, to test how it is drawn"}
 json.dump({"context": context, "benchmarks": benchmarks}, sys.stdout, indent=1)
 print()
