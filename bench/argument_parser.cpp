@@ -13,8 +13,8 @@ ArgumentParser::ArgumentParser(std::string const& command, std::string const& de
 std::optional<std::string>& ArgumentParser::option(std::string const& name, std::string const& value,
                                                    std::string const& help) {
   auto& storage = values_.emplace_back();
-  app_.add_option(name, storage, help)->type_name(value)->group(heading_)->join(',');
-  return storage;
+  storage.option = app_.add_option(name, storage.text, help)->type_name(value)->group(heading_)->join(',');
+  return storage.value;
 }
 
 bool& ArgumentParser::flag(std::string const& name, std::string const& help) {
@@ -39,6 +39,9 @@ std::vector<std::string> ArgumentParser::parse(std::vector<std::string> const& a
     throw HelpRequested{app_.help()};
   } catch (CLI::ParseError const& error) {
     throw UsageError(std::string(error.what()) + "; '" + command_ + " --help' says how to write it");
+  }
+  for (Value& value : values_) {
+    if (value.option->count() > 0) value.value = value.text;
   }
   auto extras = app_.remaining();
   for (auto const& extra : extras) {

@@ -42,7 +42,14 @@ class ArgumentParser {
   CLI::App app_;
   std::string command_;
   std::string heading_ = "Options";
-  std::deque<std::optional<std::string>> values_;
+  /// CLI11 reads into `text`; `value` is set if it did. (A std::optional of its own would lose an empty
+  /// text.)
+  struct Value {
+    CLI::Option* option = nullptr;
+    std::string text;
+    std::optional<std::string> value;
+  };
+  std::deque<Value> values_;
   std::deque<bool> flags_;
   std::deque<std::string> positionals_;
 };

@@ -1,5 +1,8 @@
+#include <sstream>
+
 #include "bench/campaign.hpp"
 #include "bench/commands.hpp"
+#include "bench/engine.hpp"
 #include "bench/event_options.hpp"
 #include "bench/limits.hpp"
 #include "bench/table.hpp"
@@ -17,6 +20,15 @@ void check_files(RunOptions const& options) {
   if (!options.benchmark.out.empty()) check_output_file("--benchmark_out", options.benchmark.out);
 }
 
+/// What stands on standard output: Tally's own table, or the format of Google Benchmark that was asked for.
+std::string report(CampaignResult const& result, BenchmarkFlags const& flags) {
+  if (flags.format.empty()) return render_table(result);
+  std::ostringstream out;
+  print_in_library_format(result, flags.format, flags.display_aggregates_only || flags.report_aggregates_only,
+                          out);
+  return out.str();
+}
+
 }  // namespace
 
 int run_command(Arguments const& arguments, std::span<Model const> models) {
@@ -31,7 +43,7 @@ int run_command(Arguments const& arguments, std::span<Model const> models) {
   check_files(options);
   check_limits(plan, options);
   CampaignResult const result = run_campaign(options, plan);
-  if (options.benchmark.format.empty()) write_output(render_table(result));
+  write_output(report(result, options.benchmark));
   if (result.interrupted) return kInterrupted;
   return result.any_failed() ? kCellFailed : 0;
 }

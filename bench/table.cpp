@@ -269,6 +269,7 @@ std::string summary(CampaignResult const& result) {
                      (failed == 0 ? "every count verified" : std::to_string(failed) + " cells FAILED");
   if (result.interrupted) text += "; INTERRUPTED: what was finished is here";
   text += "\n";
+  if (!result.write_failure.empty()) return text + "RESULTS NOT WRITTEN: " + result.write_failure + "\n";
   if (!result.options.out.empty()) text += "results: " + result.options.out.string() + "\n";
   return text;
 }
