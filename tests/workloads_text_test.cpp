@@ -132,6 +132,10 @@ TEST(TextStream, BatchOfOneIsOneLine) {
   EXPECT_EQ(ends, (std::vector<std::uint64_t>{2, 18, 19, 23}));
 }
 
+TEST(TextStream, SplitBetweenLinesTakesNoMoreThanItsShare) {
+  EXPECT_EQ(make_text_stream("a\nb\nc\nd\n", {}, {})->split(2), (std::vector<Range>{{0, 4}, {4, 8}}));
+}
+
 TEST(TextStream, BatchesHaveAboutAsManyLinesAsAskedFor) {
   std::string text;
   for (int i = 0; i < 1000; ++i) text += "ten bytes\n";
