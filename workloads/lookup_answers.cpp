@@ -1,6 +1,5 @@
 // The lookup service's requests and replies.
 #include <strings.h>
-#include <sys/epoll.h>
 
 #include <algorithm>
 #include <charconv>
@@ -31,6 +30,7 @@ void LookupServer::advance(int fd, std::int64_t now_ns) {
     std::string const unread = std::move(connection.backlog->unread);
     connection.backlog->unread.clear();
     take_requests(connection, unread, now_ns);
+    if (!connection.full && !connection.ending) report_again(fd);
   }
 }
 
@@ -57,7 +57,6 @@ bool LookupServer::send_due(int fd, std::int64_t now_ns) {
   }
   bool const room_again = connection.full && all_sent && connection.backlog->replies.size() < kMaxWaiting / 2;
   if (room_again) connection.full = false;
-  watch(fd);
   return room_again;
 }
 

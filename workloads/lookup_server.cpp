@@ -30,6 +30,16 @@ constexpr std::uint64_t tag_of(int fd, std::uint32_t generation) noexcept {
   return static_cast<std::uint64_t>(generation) << 32 | static_cast<std::uint32_t>(fd);
 }
 
+/// What is watched for on a connection, each change reported once. Level-triggered, the kernel would look at
+/// every reported socket once more, to find it emptied; and the watch would have to change with what the
+/// connection waits for.
+epoll_event connection_event(int fd, std::uint32_t generation) noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.u64 = tag_of(fd, generation);
+  return event;
+}
+
 [[noreturn]] void throw_errno(char const* what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
@@ -154,19 +164,18 @@ void LookupServer::handle(std::uint64_t tag, std::uint32_t events) {
     }
     return;
   }
-  {
-    // The connection may have gone, and another come, since the event was reported.
-    Connection const& connection = connections_[static_cast<std::size_t>(fd)];
-    if (!connection.open || connection.generation != generation) return;
+  // The connection may have gone, and another come, since the event was reported.
+  auto const index = static_cast<std::size_t>(fd);
+  if (!connections_[index].open || connections_[index].generation != generation) return;
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) return close(fd);
+  if ((events & EPOLLOUT) != 0 && connections_[index].backlog &&
+      !connections_[index].backlog->unsent.empty()) {
+    std::string const unsent = std::exchange(connections_[index].backlog->unsent, {});
+    if (!send_bytes(fd, unsent)) return;
+    advance(fd, clock_ns());
+    if (!connections_[index].open) return;
   }
-  if ((events & EPOLLIN) != 0) {
-    receive(fd);
-  } else if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-    close(fd);
-  } else if ((events & EPOLLOUT) != 0) {
-    std::string const unsent = std::exchange(connections_[static_cast<std::size_t>(fd)].backlog->unsent, {});
-    if (send_bytes(fd, unsent)) advance(fd, clock_ns());
-  }
+  if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) receive(fd, (events & EPOLLRDHUP) != 0);
 }
 
 void LookupServer::run_due_timers(std::int64_t now_ns) {
@@ -253,14 +262,11 @@ void LookupServer::open(int fd) {
   Connection& connection = connections_[index];
   // 0 marks the descriptors that are not connections.
   if (++connection.generation == 0) ++connection.generation;
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = tag_of(fd, connection.generation);
+  epoll_event event = connection_event(fd, connection.generation);
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     ::close(fd);
     return;
   }
-  connection.watched = event.events;
   connection.open = true;
   ++open_connections_;
   control_.connections.store(open_connections_, std::memory_order_relaxed);
@@ -276,18 +282,20 @@ void LookupServer::close(int fd) {
   control_.connections.store(open_connections_, std::memory_order_relaxed);
 }
 
-/// One recv: with level-triggered readiness, what it leaves is reported again, and a second to see that
-/// nothing is left would cost every request a system call.
-void LookupServer::receive(int fd) {
+/// One recv for each report of new bytes: a short one has emptied the socket, and a second to see so would
+/// cost every request a system call. What it may have left, epoll is asked for again: bytes that did not fit,
+/// or an end of the stream that came together with bytes (`ended`).
+void LookupServer::receive(int fd, bool ended) {
   Connection& connection = connections_[static_cast<std::size_t>(fd)];
-  // It may have become so since the event was reported.
+  // advance() asks for a report when there is room again.
   if (connection.full || connection.ending) return;
   std::size_t kept = 0;
   if (connection.backlog) {
     kept = connection.backlog->unread.size();
     std::copy_n(connection.backlog->unread.data(), kept, in_.data());
   }
-  ssize_t const n = ::recv(fd, in_.data() + kept, in_.size() - kept, 0);
+  std::size_t const room = in_.size() - kept;
+  ssize_t const n = ::recv(fd, in_.data() + kept, room, 0);
   if (n <= 0) {
     if (n == 0 || (errno != EAGAIN && errno != EINTR)) close(fd);
     return;
@@ -296,6 +304,7 @@ void LookupServer::receive(int fd) {
   std::int64_t const now_ns = clock_ns();
   take_requests(connection, {in_.data(), kept + static_cast<std::size_t>(n)}, now_ns);
   advance(fd, now_ns);
+  if ((ended || static_cast<std::size_t>(n) == room) && connection.open) report_again(fd);
   // Due replies are sent between two requests, and so are late by little however many requests are ready.
   run_due_timers(now_ns);
 }
@@ -311,25 +320,15 @@ bool LookupServer::send_bytes(int fd, std::string_view bytes) {
   if (static_cast<std::size_t>(n) < bytes.size()) {
     backlog(connections_[static_cast<std::size_t>(fd)])
         .unsent.assign(bytes.substr(static_cast<std::size_t>(n)));
-    watch(fd);
+    report_again(fd);
   }
   return true;
 }
 
-/// Has epoll watch for what the connection can do: requests if there is room for their replies, room in the
-/// socket if there are bytes for it.
-void LookupServer::watch(int fd) {
-  Connection& connection = connections_[static_cast<std::size_t>(fd)];
-  bool const unsent = connection.backlog && !connection.backlog->unsent.empty();
-  std::uint32_t const wanted = unsent                                 ? EPOLLOUT
-                               : connection.full || connection.ending ? 0U
-                                                                      : static_cast<std::uint32_t>(EPOLLIN);
-  if (wanted == connection.watched) return;
-  epoll_event event{};
-  event.events = wanted;
-  event.data.u64 = tag_of(fd, connection.generation);
+/// Has epoll report what is ready on the connection although it was reported before.
+void LookupServer::report_again(int fd) {
+  epoll_event event = connection_event(fd, connections_[static_cast<std::size_t>(fd)].generation);
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) throw_errno("lookup service: epoll_ctl");
-  connection.watched = wanted;
 }
 
 }  // namespace tally

@@ -61,7 +61,6 @@ class LookupServer {
   };
   struct Connection {
     std::uint32_t generation = 0;  ///< counts the connections that had this descriptor
-    std::uint32_t watched = 0;     ///< the events that epoll watches for
     bool open = false;
     bool has_next = false;
     bool timer_set = false;  ///< the queue holds a timer for `next`
@@ -83,9 +82,9 @@ class LookupServer {
   void resume_accepting(std::int64_t now_ns);
   void open(int fd);
   void close(int fd);
-  void receive(int fd);
+  void receive(int fd, bool ended);
   bool send_bytes(int fd, std::string_view bytes);
-  void watch(int fd);
+  void report_again(int fd);
 
   // lookup_answers.cpp: requests in, replies out.
   void advance(int fd, std::int64_t now_ns);
