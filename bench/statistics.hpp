@@ -12,18 +12,43 @@ struct Interval {
   double median = 0;
   double low = 0;
   double high = 0;
-  double coverage = 0;   ///< what the order statistics really cover: >= 0.95, or less with fewer than 6 values
+  double coverage = 0;  ///< what the order statistics really cover: >= 0.95, or less with fewer than 6 values
   int n = 0;
-  /// The larger half-width, relative to the median.
+  /// The larger half-width, relative to the median. 0 for an interval of no width; infinite if only the
+  /// median is 0.
   double relative_half_width() const;
 };
 
-/// The median of `values` with the narrowest symmetric pair of order statistics that covers it with at least 95%
-/// (binomial; Hoefler & Belli SC15, rule 5 and section 3.1.3; David & Nagaraja, Order Statistics, 7.1). With fewer than 6 values no pair does:
-/// then minimum and maximum, with the coverage they have. `values` must not be empty: throws std::invalid_argument.
+/// The confidence that an interval is built for.
+inline constexpr double kConfidence = 0.95;
+
+/// A pair of order statistics by rank, counted from 1, and the probability that they enclose the median.
+struct Ranks {
+  int low = 1;
+  int high = 1;
+  double coverage = 0;
+};
+
+/// The narrowest symmetric pair of ranks among `n` >= 1 values that encloses the median with at least 95%:
+/// the sum of the binomial(n, 1/2) probabilities of low to high - 1 (David & Nagaraja, Order
+/// Statistics, 7.1). Below 6 values no pair does: then 1 and n, with the coverage they have. Throws
+/// std::invalid_argument for n < 1.
+Ranks median_ranks(int n);
+
+/// The median of `values` with the narrowest symmetric pair of order statistics that covers it with at least
+/// 95% (binomial; Hoefler & Belli SC15, rule 5 and section 3.1.3; David & Nagaraja, Order Statistics, 7.1).
+/// With fewer than 6 values no pair does: then minimum and maximum, with the coverage they have. `values`
+/// must not be empty: throws std::invalid_argument.
 Interval median_interval(std::span<double const> values);
 
-/// Values outside the quartiles by more than 1.5 times their distance (Tukey). Counted and shown, never dropped.
+/// Values outside the quartiles by more than 1.5 times their distance (Tukey). Counted and shown, never
+/// dropped.
 int count_outliers(std::span<double const> values);
+
+/// The arithmetic mean. `values` must not be empty: throws std::invalid_argument.
+double mean(std::span<double const> values);
+
+/// The sample standard deviation (n - 1); none below two values.
+std::optional<double> standard_deviation(std::span<double const> values);
 
 }  // namespace tally

@@ -1,0 +1,25 @@
+#include "bench/bound.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace tally {
+
+double analytic_bound(Cell const& cell, int cpus, double wait_s) {
+  using Seconds = std::chrono::duration<double>;
+  double const grain_s = Seconds(cell.grain).count();
+  double bound = std::numeric_limits<double>::infinity();
+  if (grain_s > 0) bound = (cell.model->sequential ? 1 : cpus) / grain_s;
+  if (cell.stream == StreamKind::lookup && wait_s > 0)
+    bound = std::min(bound, (cell.model->sequential ? 1 : cell.in_flight) / (wait_s + grain_s));
+  return bound;
+}
+
+double mean_wait_s(WaitSpec const& wait, std::uint64_t seed, std::uint64_t events) {
+  if (events == 0) return std::chrono::duration<double>(wait.mean).count();
+  double sum_ns = 0;
+  for (std::uint64_t i = 0; i < events; ++i) sum_ns += static_cast<double>(draw_wait(wait, seed, i).count());
+  return sum_ns * 1e-9 / static_cast<double>(events);
+}
+
+}  // namespace tally

@@ -1,0 +1,21 @@
+// The bound that can be computed: what no model can exceed in a cell (METHOD: X <= min(P / g, c / (w + g))).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "bench/cell.hpp"
+#include "workloads/lookup_service.hpp"
+
+namespace tally {
+
+/// min(P / g, c / (w + g)) in events/s, for P = `cpus`, g the cell's grain, c its events in flight and w =
+/// `wait_s` in seconds (0: not known, and then no bound). Sequential has P = c = 1. Infinite where neither
+/// limit applies.
+double analytic_bound(Cell const& cell, int cpus, double wait_s);
+
+/// The mean of the waits that the embedded service draws for events 0 to `events` - 1, in seconds: exactly
+/// what a cell of that many events waits for. The nominal mean for no events.
+double mean_wait_s(WaitSpec const& wait, std::uint64_t seed, std::uint64_t events);
+
+}  // namespace tally

@@ -1,0 +1,245 @@
+#include "bench/campaign.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "bench/bound.hpp"
+#include "bench/cell_runner.hpp"
+#include "bench/engine.hpp"
+#include "bench/event_numbers.hpp"
+#include "bench/manifest.hpp"
+#include "bench/record.hpp"
+#include "bench/rounds.hpp"
+
+namespace tally {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double in_seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
+bool needs_grain(Plan const& plan) {
+  return std::any_of(plan.cells.begin(), plan.cells.end(),
+                     [](Cell const& cell) { return cell.grain.count() > 0; });
+}
+
+class Campaign {
+ public:
+  Campaign(RunOptions const& options, Plan const& plan)
+      : began_(Clock::now()),
+        progress_(Progress::style(options.progress)),
+        engine_(options.benchmark, plan),
+        runner_(options, plan, stop_, progress_),
+        streams_(options, needs_grain(plan), stop_, progress_),
+        took_(plan.cells.size(), Clock::duration::zero()) {
+    result_.plan = plan;
+    result_.options = options;
+    result_.links_per_ns = streams_.links_per_ns();
+    streams_.set_service(runner_.service_address());
+    {
+      StopSignals::ExitAtOnce const at_once(stop_);
+      result_.manifest = make_manifest(options, streams_.input(), result_.links_per_ns);
+    }
+    for (Cell const& cell : plan.cells) result_.cells.emplace_back().cell = cell;
+  }
+
+  CampaignResult run() {
+    auto const machine_before = MachineTime::now();
+    try {
+      settle_numbers();
+      warm_up();
+      rounds();
+    } catch (Interrupted const&) {
+      result_.interrupted = true;
+      close_all(result_, Closed::interrupted);
+    }
+    if (auto const after = MachineTime::now();
+        after && machine_before && after->total > machine_before->total)
+      result_.steal_share = (after->stolen - machine_before->stolen) / (after->total - machine_before->total);
+    result_.notes = runner_.notes();
+    write_results();
+    write_second_file();
+    return std::move(result_);
+  }
+
+ private:
+  /// Numbers of events, references and bounds: all that is known before the first round.
+  void settle_numbers() {
+    auto const numbers = choose_numbers(result_.options, result_.plan, streams_, runner_, progress_);
+    std::uint64_t most_events = 0;
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      Cell& cell = result_.cells[i].cell;
+      cell.events = numbers[i].events;
+      result_.cells[i].limit_items_per_second = numbers[i].limit_items_per_second;
+      if (cell.stream == StreamKind::cpu) most_events = std::max(most_events, cell.events);
+    }
+    if (most_events > 0 && !streams_.input()) streams_.reserve(most_events);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      CellResult& result = result_.cells[i];
+      Cell& cell = result.cell;
+      Workload const& workload = streams_.workload(cell);
+      if (workload.cpu && streams_.input()) cell.events = workload.expected.events;
+      double wait_s = 0;
+      if (cell.stream == StreamKind::lookup && runner_.waits_are_ours()) {
+        WaitSpec const wait{cell.wait, result_.options.wait_distribution};
+        wait_s = mean_wait_s(wait, result_.options.keys.seed, cell.events);
+      }
+      result.analytic_bound = analytic_bound(cell, runner_.cpus_of(cell), wait_s);
+      result_.plan.cells[i].events = cell.events;
+    }
+  }
+
+  CellSample take(std::size_t index) {
+    CellResult const& result = result_.cells[index];
+    CellSample taken;
+    taken.sample = engine_.sample(index, [&] {
+      taken = runner_.run(result.cell, streams_.workload(result.cell), streams_);
+      return taken.sample;
+    });
+    return taken;
+  }
+
+  /// Samples that are not recorded, of each cell for as long as asked for.
+  void warm_up() {
+    auto const length = result_.options.benchmark.min_warmup;
+    for (std::size_t i = 0; i < result_.cells.size() && length.count() > 0; ++i) {
+      progress_.say("warm-up of " + result_.cells[i].cell.name());
+      auto const until = Clock::now() + length;
+      while (Clock::now() < until && take(i).sample.failure.empty()) {
+      }
+    }
+  }
+
+  void rounds() {
+    for (int round = 0;; ++round) {
+      auto const open = open_cells(result_);
+      if (open.empty()) return;
+      if (round > 0 && !fits_budget(open)) return close_all(result_, Closed::time_budget);
+      bool const whole = run_round(round, open);
+      note_limits(result_);
+      if (!whole) return close_all(result_, Closed::time_budget);
+      close_cells(result_, round + 1);
+      result_.notes = runner_.notes();
+      write_results();
+      progress_.round_done(state(round, open.size(), open.size()));
+    }
+  }
+
+  /// Runs every open cell once. False if the time budget ended it early, which the first round does not heed.
+  bool run_round(int round, std::vector<std::size_t> const& open) {
+    result_.rounds = round + 1;
+    auto const order = result_.options.shuffle ? shuffled(open, result_.options.order_seed, round) : open;
+    for (std::size_t place = 0; place < order.size(); ++place) {
+      if (round > 0 && budget_spent()) return false;
+      CellResult& result = result_.cells[order[place]];
+      Progress::State now = state(round, place + 1, order.size());
+      std::string const name = result.cell.name();
+      now.cell = name;
+      progress_.sample(now);
+      auto const began = Clock::now();
+      CellSample taken = take(order[place]);
+      took_[order[place]] = Clock::now() - began;
+      taken.sample.round = round;
+      taken.sample.order = static_cast<int>(place);
+      taken.sample.started_s = in_seconds(began - began_);
+      keep(result, std::move(taken));
+    }
+    return true;
+  }
+
+  void keep(CellResult& result, CellSample taken) {
+    result.lateness.resize(std::max(result.lateness.size(), taken.lateness.size()));
+    for (std::size_t i = 0; i < taken.lateness.size(); ++i) result.lateness[i] += taken.lateness[i];
+    if (!taken.sample.failure.empty()) {
+      result.closed = Closed::failed;
+      result.failure = taken.sample.failure;
+      progress_.warn(result.cell.name() + ": " + result.failure);
+    }
+    result.samples.push_back(std::move(taken.sample));
+  }
+
+  Clock::duration spent() const { return Clock::now() - began_; }
+  bool budget_spent() const {
+    return result_.options.time_budget.count() > 0 && spent() >= result_.options.time_budget;
+  }
+  Clock::duration round_takes(std::vector<std::size_t> const& cells) const {
+    Clock::duration sum{0};
+    for (std::size_t const i : cells) sum += took_[i];
+    return sum;
+  }
+  /// A round that could not be ended would leave cells with a sample more than others for no use.
+  bool fits_budget(std::vector<std::size_t> const& open) const {
+    return result_.options.time_budget.count() <= 0 ||
+           spent() + round_takes(open) <= result_.options.time_budget;
+  }
+
+  Progress::State state(int round, std::size_t sample, std::size_t samples) const {
+    auto const open = open_cells(result_);
+    Progress::State now;
+    now.round = round + 1;
+    now.max_rounds = result_.options.max_rounds;
+    now.sample = sample;
+    now.samples = samples;
+    now.open = open.size();
+    now.cells = result_.cells.size();
+    double const of_round = static_cast<double>(sample) / static_cast<double>(samples);
+    double left = in_seconds(round_takes(open)) * (result_.options.max_rounds - round - of_round);
+    if (round == 0)  // nothing but this round so far: the cells that ran stand for those that did not
+      left = in_seconds(round_takes(open)) * (result_.options.max_rounds / std::max(of_round, 0.01) - 1);
+    if (result_.options.time_budget.count() > 0)
+      left = std::min(left, std::max(0.0, in_seconds(result_.options.time_budget - spent())));
+    if (open.empty()) left = 0;
+    now.left = std::chrono::seconds(static_cast<std::int64_t>(left));
+    double const done = in_seconds(spent());
+    now.done = done / std::max(done + left, 1e-9);
+    return now;
+  }
+
+  void write_results() {
+    result_.took = spent();
+    if (result_.options.out.empty()) return;
+    try {
+      write_record(result_, result_.options.out);
+      result_.write_failure.clear();
+    } catch (std::exception const& e) {
+      if (result_.write_failure != e.what()) progress_.warn(e.what());
+      result_.write_failure = e.what();
+    }
+  }
+
+  void write_second_file() {
+    try {
+      write_library_file(result_);
+    } catch (std::exception const& e) {
+      progress_.warn(e.what());
+      result_.write_failure = e.what();
+    }
+  }
+
+  Clock::time_point began_;
+  StopSignals stop_;
+  Progress progress_;
+  Engine engine_;
+  CellRunner runner_;  // forks the service before the streams take memory
+  Streams streams_;
+  std::vector<Clock::duration> took_;  // a cell's latest sample, forking and verifying included
+  CampaignResult result_;
+};
+
+}  // namespace
+
+CampaignResult run_campaign(RunOptions const& options, Plan const& plan) {
+  try {
+    return Campaign(options, plan).run();
+  } catch (Interrupted const&) {  // while the service was started
+    CampaignResult result;
+    result.plan = plan;
+    result.options = options;
+    result.interrupted = true;
+    for (Cell const& cell : plan.cells) result.cells.emplace_back().cell = cell;
+    close_all(result, Closed::interrupted);
+    return result;
+  }
+}
+
+}  // namespace tally

@@ -1,0 +1,102 @@
+// Figures of a campaign: what is derived from its samples.
+#include <algorithm>
+#include <cmath>
+
+#include "bench/campaign.hpp"
+
+namespace tally {
+namespace {
+
+bool has_figures(CellResult const& cell) { return cell.failure.empty() && !cell.samples.empty(); }
+
+/// Whether `limit` of this group bounds the cell: sequential has one worker and one event in flight, whatever
+/// its group has.
+bool bounds(Group const& group, Cell const& cell) {
+  return !cell.model->sequential ||
+         (group.workers == 1 && (group.stream == StreamKind::cpu || group.in_flight == 1));
+}
+
+Sample const* in_round(CellResult const& cell, int round) {
+  for (Sample const& sample : cell.samples)
+    if (sample.round == round && sample.failure.empty()) return &sample;
+  return nullptr;
+}
+
+std::optional<Interval> interval_of(std::vector<double> const& values) {
+  if (values.empty()) return std::nullopt;
+  return median_interval(values);
+}
+
+}  // namespace
+
+std::string_view name(Closed closed) {
+  switch (closed) {
+    case Closed::open:
+      return "open";
+    case Closed::converged:
+      return "converged";
+    case Closed::rounds:
+      return "rounds";
+    case Closed::time_budget:
+      return "time_budget";
+    case Closed::interrupted:
+      return "interrupted";
+    case Closed::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+std::optional<Interval> CellResult::throughput() const {
+  if (!has_figures(*this)) return std::nullopt;
+  std::vector<double> rates;
+  for (Sample const& sample : samples) rates.push_back(sample.items_per_second());
+  return median_interval(rates);
+}
+
+bool CellResult::converged(double ci) const {
+  auto const interval = throughput();
+  return interval && interval->coverage >= kConfidence && interval->relative_half_width() <= ci;
+}
+
+bool CampaignResult::any_failed() const {
+  return !write_failure.empty() || std::any_of(cells.begin(), cells.end(),
+                                               [](CellResult const& cell) { return !cell.failure.empty(); });
+}
+
+std::optional<double> CampaignResult::bound(std::size_t cell, int round) const {
+  CellResult const& result = cells.at(cell);
+  std::optional<double> measured = result.limit_items_per_second;
+  for (Group const& group : plan.groups) {
+    if (std::find(group.cells.begin(), group.cells.end(), cell) == group.cells.end() ||
+        !bounds(group, result.cell))
+      continue;
+    for (std::size_t const other : group.cells) {
+      if (cells[other].cell.model->candidate || !has_figures(cells[other])) continue;
+      if (Sample const* const sample = in_round(cells[other], round)) measured = sample->items_per_second();
+    }
+  }
+  double const least = measured ? std::min(*measured, result.analytic_bound) : result.analytic_bound;
+  if (!std::isfinite(least) || least <= 0) return std::nullopt;
+  return least;
+}
+
+std::optional<Interval> CampaignResult::efficiency(std::size_t cell) const {
+  CellResult const& result = cells.at(cell);
+  if (!has_figures(result)) return std::nullopt;
+  std::vector<double> values;
+  for (Sample const& sample : result.samples)
+    if (auto const most = bound(cell, sample.round)) values.push_back(sample.items_per_second() / *most);
+  return interval_of(values);
+}
+
+std::optional<Interval> CampaignResult::ratio(std::size_t cell, std::size_t base) const {
+  if (!has_figures(cells.at(cell)) || !has_figures(cells.at(base))) return std::nullopt;
+  std::vector<double> values;
+  for (Sample const& sample : cells[cell].samples)
+    if (Sample const* const other = in_round(cells[base], sample.round))
+      values.push_back(sample.items_per_second() / other->items_per_second());
+  return interval_of(values);
+}
+
+}  // namespace tally

@@ -1,0 +1,63 @@
+// Takes samples of cells: where they run, with which service beside them.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/options.hpp"
+#include "bench/progress.hpp"
+#include "bench/sample.hpp"
+#include "bench/service_process.hpp"
+#include "bench/streams.hpp"
+
+namespace tally {
+
+/// What one sample brought.
+struct CellSample {
+  Sample sample;
+  std::vector<std::uint64_t> lateness;  ///< of this sample's replies; embedded service
+};
+
+/// Worker CPUs are the first `workers` of usable_cpus(), all of them if there are fewer; the embedded service
+/// has the last, alone if no lookup cell has a worker there. There it spins; else it sleeps, runs anywhere,
+/// and a note says so.
+class CellRunner {
+ public:
+  /// Starts the embedded service, or greets the external one, if the plan has a lookup cell. A service that
+  /// does not answer is no error here: it is the failure of every lookup sample. Throws Interrupted.
+  CellRunner(RunOptions const& options, Plan const& plan, StopSignals const& stop, Progress& progress);
+
+  /// Where lookups go.
+  ServiceAddress service_address() const noexcept;
+  /// One sample, verified against the workload's reference. A service that died takes the sample with it, and
+  /// is started again once. Throws Interrupted.
+  CellSample run(Cell const& cell, Workload const& workload, Streams& streams);
+
+  /// The distribution of waits that apply, or none: an external service waits as it likes.
+  bool waits_are_ours() const noexcept { return !options_.service; }
+  /// min(workers, usable CPUs): what a cell's bound may count on.
+  int cpus_of(Cell const& cell) const noexcept;
+  std::vector<std::string> const& notes() const noexcept { return notes_; }
+  /// The service's process; -1 if there is none (for tests).
+  pid_t service_pid() const noexcept { return service_ ? service_->pid() : -1; }
+
+ private:
+  void start_service(int most_workers);
+  Setup setup_of(Cell const& cell) const;
+  CellSample run_lookup(Cell const& cell, Workload const& workload);
+  void account_service(CellSample& taken, ServiceAccount const& before) const;
+  bool note_service_death(Sample& sample);
+
+  RunOptions const& options_;
+  StopSignals const& stop_;
+  Progress& progress_;
+  std::vector<int> cpus_;
+  std::unique_ptr<ServiceProcess> service_;
+  std::string service_failure_;  ///< why no lookup can be run
+  bool restarted_ = false;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace tally

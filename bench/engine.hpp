@@ -1,0 +1,54 @@
+// Google Benchmark: it takes the samples, knows its flags, and prints its formats.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <filesystem>
+#include <functional>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "bench/campaign.hpp"
+
+namespace tally {
+
+/// The cells of a plan, registered with Google Benchmark, each sample one run of one repetition with manual
+/// time. The library's registry and flags are the process's: one engine at a time.
+class Engine {
+ public:
+  /// Gives the library its flags and registers the cells. Throws UsageError for a flag that it does not take.
+  Engine(BenchmarkFlags const& flags, Plan const& plan);
+  ~Engine();
+  Engine(Engine const&) = delete;
+  Engine& operator=(Engine const&) = delete;
+
+  /// Takes one sample of cell `cell` of the plan: the library calls `measure`, and its time becomes the
+  /// run's. What `measure` throws comes through. Throws std::logic_error if the library did not run it
+  /// exactly once.
+  Sample sample(std::size_t cell, std::function<Sample()> measure);
+
+ private:
+  std::vector<std::string> patterns_;  // one for each cell, that matches it alone
+  std::function<Sample()> measure_;
+  Sample taken_;
+  std::exception_ptr thrown_;
+
+  void run(benchmark::State& state);
+};
+
+/// The campaign as the library's runs, cell by cell: samples in order of time, then median, mean, stddev and
+/// cv. Without samples if `aggregates_only`, as far as a cell has aggregates.
+std::vector<benchmark::BenchmarkReporter::Run> library_runs(CampaignResult const& result,
+                                                            bool aggregates_only);
+
+/// Writes the campaign in a format of the library: "console" and "csv" by its own reporters, "json" as the
+/// result file. Throws std::runtime_error when not all could be written.
+void print_in_library_format(CampaignResult const& result, std::string const& format, bool aggregates_only,
+                             std::ostream& out);
+
+/// --benchmark_out: print_in_library_format() to a file, whole or not at all. Does nothing if no such file
+/// was asked for.
+void write_library_file(CampaignResult const& result);
+
+}  // namespace tally

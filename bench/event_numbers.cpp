@@ -1,0 +1,159 @@
+#include "bench/event_numbers.hpp"
+
+#include <sys/sysinfo.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "bench/bound.hpp"
+
+namespace tally {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+constexpr double kPilotSeconds = 0.01;
+constexpr int kPilotsAtMost = 12;
+constexpr double kPilotGrowth = 16;
+constexpr double kFirstPilotEvents = 20'000;
+constexpr double kMostEvents = 200e6;
+constexpr double kMostLookups = 10e6;
+constexpr double kBatchHandOffSeconds = 20e-9;
+constexpr double kLookupsPerInFlight = 10;
+/// Where no pilot comes through and no bound is known: the rounds will say what is wrong.
+constexpr double kEventsOfUnknownRate = 100'000;
+
+/// As many events as memory has room for, four times over.
+double most_events(StreamKind stream) {
+  if (stream == StreamKind::lookup) return kMostLookups;
+  struct sysinfo info {};
+  if (::sysinfo(&info) != 0) return kMostEvents;
+  double const free_bytes = static_cast<double>(info.freeram) * info.mem_unit;
+  return std::min(kMostEvents, free_bytes / (4.0 * sizeof(std::uint32_t)));
+}
+
+class Pilots {
+ public:
+  Pilots(Streams& streams, CellRunner& runner, Progress& progress)
+      : streams_(streams), runner_(runner), progress_(progress) {}
+
+  /// The bound of `cell` as far as it can be computed beforehand.
+  double bound(Cell const& cell) const {
+    double const wait_s = runner_.waits_are_ours() ? Seconds(cell.wait).count() : 0;
+    return analytic_bound(cell, runner_.cpus_of(cell), wait_s);
+  }
+
+  /// Events/s of samples that grow until they last; none if one fails.
+  std::optional<double> rate(Cell cell) {
+    progress_.say("pilot of " + cell.name());
+    double const expected = bound(cell);
+    double const most = most_events(cell.stream);
+    double events = std::isfinite(expected) ? expected * kPilotSeconds : kFirstPilotEvents;
+    if (cell.stream == StreamKind::lookup) events = std::max(events, 2.0 * cell.in_flight);
+    std::optional<double> rate;
+    for (int i = 0; i < kPilotsAtMost; ++i) {
+      cell.events = static_cast<std::uint64_t>(std::clamp(events, 1.0, most));
+      Sample const sample = runner_.run(cell, streams_.workload(cell), streams_).sample;
+      streams_.forget();
+      if (!sample.failure.empty()) return std::nullopt;
+      double const took = Seconds(sample.elapsed).count();
+      if (took > 0) rate = sample.items_per_second();
+      if (took >= kPilotSeconds || events >= most) break;
+      events *= std::clamp(1.2 * kPilotSeconds / std::max(took, 1e-9), 2.0, kPilotGrowth);
+    }
+    return rate;
+  }
+
+ private:
+  Streams& streams_;
+  CellRunner& runner_;
+  Progress& progress_;
+};
+
+/// The model whose pilot sets a group's pace: `limit`, of the plan or of the registry, else the first that is
+/// no sequential.
+Model const* pace_maker(Group const& group, Plan const& plan) {
+  Model const* first = nullptr;
+  for (std::size_t const i : group.cells) {
+    Model const* const model = plan.cells[i].model;
+    if (!model->candidate) return model;
+    if (!first && !model->sequential) first = model;
+  }
+  if (!first) return nullptr;
+  for (Model const& model : all_models()) {
+    bool const runs = group.stream == StreamKind::cpu ? model.cpu != nullptr : model.lookup != nullptr;
+    if (!model.candidate && runs && model.unavailable.empty()) return &model;
+  }
+  return first;
+}
+
+Cell cell_of(Group const& group, Model const* model) {
+  Cell cell;
+  cell.model = model;
+  cell.stream = group.stream;
+  cell.workers = group.workers;
+  cell.grain = group.grain;
+  cell.batch = group.batch;
+  cell.wait = group.wait;
+  cell.in_flight = group.in_flight;
+  return cell;
+}
+
+std::uint64_t number_of_events(Cell const& cell, double bound, std::optional<double> rate, double sample_s) {
+  double const pace = std::min(rate.value_or(bound), bound);
+  double events = std::isfinite(pace) ? pace * sample_s : kEventsOfUnknownRate;
+  if (cell.stream == StreamKind::lookup) {
+    events = std::max(events, kLookupsPerInFlight * cell.in_flight);
+  } else {
+    double const handed_out = static_cast<double>(cell.batch) * sample_s / kBatchHandOffSeconds;
+    double const least = std::isfinite(pace) ? pace * kPilotSeconds : events;
+    events = std::min(events, std::max(handed_out, least));
+  }
+  return two_digits(std::min(events, most_events(cell.stream)));
+}
+
+}  // namespace
+
+std::uint64_t two_digits(double n) {
+  if (!(n >= 1)) return 1;
+  // A hair more than the number, so that 0.2 s of 5e5/s are 100,000 and not 99,000.
+  auto whole = static_cast<std::uint64_t>(n * (1 + 1e-9));
+  std::uint64_t unit = 1;
+  while (whole >= 100) {
+    whole /= 10;
+    unit *= 10;
+  }
+  return whole * unit;
+}
+
+std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
+                                        CellRunner& runner, Progress& progress) {
+  std::vector<CellNumbers> numbers(plan.cells.size());
+  Pilots pilots(streams, runner, progress);
+  double const sample_s = Seconds(options.sample_length).count();
+  for (Group const& group : plan.groups) {
+    bool const from_file = group.stream == StreamKind::cpu && options.input;
+    if (from_file || options.events) continue;
+    if (Model const* const model = pace_maker(group, plan)) {
+      Cell const cell = cell_of(group, model);
+      std::optional<double> const rate = pilots.rate(cell);
+      std::uint64_t const events = number_of_events(cell, pilots.bound(cell), rate, sample_s);
+      for (std::size_t const i : group.cells) {
+        if (plan.cells[i].model->sequential) continue;
+        numbers[i].events = events;
+        if (!model->candidate) numbers[i].limit_items_per_second = rate;
+      }
+    }
+  }
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    Cell const& cell = plan.cells[i];
+    if (cell.stream == StreamKind::cpu && options.input) continue;
+    if (options.events)
+      numbers[i].events = *options.events;
+    else if (numbers[i].events == 0)
+      numbers[i].events = number_of_events(cell, pilots.bound(cell), pilots.rate(cell), sample_s);
+  }
+  return numbers;
+}
+
+}  // namespace tally

@@ -1,0 +1,38 @@
+// How many events each cell gets, where the command line leaves it open.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "bench/cell_runner.hpp"
+#include "bench/options.hpp"
+#include "bench/progress.hpp"
+#include "bench/streams.hpp"
+
+namespace tally {
+
+/// What is settled about a cell before the first round.
+struct CellNumbers {
+  std::uint64_t events = 0;
+  /// What `limit` reached in a pilot of the cell's group, events/s: for a bound where `limit` is no row.
+  std::optional<double> limit_items_per_second;
+};
+
+/// The numbers of all cells, parallel to the plan's. Explicit and a file's numbers of events stand as they
+/// are. Else pilots, samples like any other but short, tell the rate that `limit` reaches in each group (that
+/// the group's first model reaches where there is no `limit`), and the cells of the group get what the lesser
+/// of that rate and the bound lets through in options.sample_length: the same number for all but sequential,
+/// which has its own pilot.
+///
+/// Two things bend that number. Where batches are small, models slower than `limit` by orders of magnitude
+/// would take minutes: there the number allows 20 ns for each batch, as long as `limit` still runs for 10 ms.
+/// And lookups are at least ten for each one in flight, so that filling and draining the connections does not
+/// govern the figure. Throws Interrupted.
+std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
+                                        CellRunner& runner, Progress& progress);
+
+/// `n` cut to its two leading decimal digits; at least 1.
+std::uint64_t two_digits(double n);
+
+}  // namespace tally

@@ -1,0 +1,168 @@
+#include "bench/manifest.hpp"
+
+#include <benchmark/benchmark.h>
+
+#include <ctime>
+#include <fstream>
+#include <sstream>
+
+#include "bench/build_config.hpp"
+#include "bench/build_tree.hpp"
+#include "bench/machine.hpp"
+#include "bench/service_process.hpp"
+#include "bench/sha256.hpp"
+#include "bench/version.hpp"
+
+namespace tally {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Of the keys and meanings in Tally's result files; greater where a reader of the older would be misled.
+constexpr int kResultSchema = 1;
+
+std::string date_now() {
+  std::time_t const now = std::time(nullptr);
+  std::tm local{};
+  ::localtime_r(&now, &local);
+  char text[40];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &local);
+  std::string date = text;
+  return date.insert(date.size() - 2, ":");  // ISO 8601 wants +hh:mm
+}
+
+/// A hash, or why there is none.
+std::string hash_or_reason(std::filesystem::path const& path) {
+  try {
+    return sha256_of_file(path);
+  } catch (std::exception const& e) {
+    return std::string("unknown: ") + e.what();
+  }
+}
+
+template <class List>
+Json in_ns(List const& durations) {
+  Json list = Json::array();
+  for (auto const d : durations) list.push_back(d.count());
+  return list;
+}
+
+/// Absent where the streams have their own default.
+template <class List>
+Json or_default(List const& list, Json const& shown) {
+  return list.empty() ? Json("default") : shown;
+}
+
+std::string_view name_of(WaitDistribution distribution) {
+  switch (distribution) {
+    case WaitDistribution::exponential:
+      return "exponential";
+    case WaitDistribution::fixed:
+      return "fixed";
+    case WaitDistribution::lognormal:
+      return "lognormal";
+  }
+  return "unknown";
+}
+
+Json factors(RunOptions const& options) {
+  Json f;
+  f["models"] = Json::array();
+  for (Model const* const model : options.models) f["models"].push_back(model->name);
+  f["streams"] = Json::array();
+  for (StreamKind const stream : options.streams) f["streams"].push_back(name_of(stream));
+  f["events"] = options.events ? Json(*options.events) : Json("auto");
+  f["sample_length_ns"] = options.sample_length.count();
+  f["keys"] = options.keys.keys;
+  f["skew"] = options.keys.skew;
+  f["seed"] = options.keys.seed;
+  f["window_ns"] = options.window.count();
+  f["workers"] = or_default(options.workers, options.workers);
+  f["grain_ns"] = or_default(options.grains, in_ns(options.grains));
+  f["batch"] = options.batches;
+  f["wait_ns"] = in_ns(options.waits);
+  f["wait_distribution"] = name_of(options.wait_distribution);
+  f["in_flight"] = options.in_flights;
+  f["service"] = options.service ? describe(*options.service) : "embedded";
+  f["min_rounds"] = options.min_rounds;
+  f["max_rounds"] = options.max_rounds;
+  f["ci"] = options.ci;
+  f["confidence"] = kConfidence;
+  f["time_budget_ns"] = options.time_budget.count();
+  f["sample_timeout_ns"] = options.sample_timeout.count();
+  f["min_warmup_ns"] = options.benchmark.min_warmup.count();
+  f["order_seed"] = options.order_seed;
+  f["shuffled"] = options.shuffle;
+  return f;
+}
+
+Json describe_input(RunOptions const& options, InputFile const& input) {
+  TextSpec const& spec = options.text;
+  return {{"path", input.path().string()},
+          {"sha256", hash_or_reason(input.path())},
+          {"bytes", input.text().size()},
+          {"gzip", input.was_gzip()},
+          {"format", spec.format == TextFormat::clf ? "clf" : "lines"},
+          {"key", spec.key},
+          {"time", spec.time},
+          {"repeat", spec.repeat}};
+}
+
+Json build() {
+  return {{"type", build_config::kType},
+          {"compiler", build_config::kCompiler},
+          {"flags", build_config::kFlags},
+          {"libraries",
+           {{"google_benchmark", build_config::kBenchmark},
+            {"onetbb", build_config::kTbb},
+            {"boost", build_config::kBoost},
+            {"cli11", build_config::kCli11},
+            {"nlohmann_json", build_config::kJson},
+            {"zlib", build_config::kZlib}}}};
+}
+
+}  // namespace
+
+std::string make_manifest(RunOptions const& options, InputFile const* input, double links_per_ns) {
+  std::filesystem::path const self = "/proc/self/exe";
+  std::error_code unreadable;
+  Json context;
+  context["date"] = date_now();
+  context["executable"] = std::filesystem::read_symlink(self, unreadable).string();
+  context.update(describe_machine());
+  // As Google Benchmark's files have it; but of this build, since the library times nothing here.
+  context["library_build_type"] = build_config::kOptimized ? "release" : "debug";
+  context["json_schema_version"] = 1;
+  context["tally_result_schema"] = kResultSchema;
+  context["tally_version"] = kVersion;
+  context["tally_commit"] = build_tree::kCommit;
+  context["tally_tree"] = build_tree::kState;
+  context["binary_sha256"] = hash_or_reason(self);
+  context["build"] = build();
+  context["command_line"] = options.command_line;
+  context["factors"] = factors(options);
+  if (links_per_ns > 0) context["grain_links_per_ns"] = links_per_ns;
+  if (input) context["input"] = describe_input(options, *input);
+  for (auto const& [key, value] : options.benchmark.context)
+    if (!context.contains(key)) context[key] = value;
+  return context.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::optional<MachineTime> MachineTime::now() {
+  std::ifstream stat("/proc/stat");
+  std::string label;
+  stat >>
+      label;  // "cpu", then user nice system idle iowait irq softirq steal; guest time is in user's already
+  if (label != "cpu") return std::nullopt;
+  MachineTime time;
+  constexpr int kFields = 8, kSteal = 7;
+  for (int i = 0; i < kFields; ++i) {
+    double ticks = 0;
+    if (!(stat >> ticks)) return std::nullopt;
+    time.total += ticks;
+    if (i == kSteal) time.stolen = ticks;
+  }
+  return time;
+}
+
+}  // namespace tally

@@ -1,0 +1,24 @@
+// The manifest: everything that is needed to run a campaign again and to judge it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "bench/campaign.hpp"
+#include "workloads/input_file.hpp"
+
+namespace tally {
+
+/// The context of a result file, as a JSON object: suite, build, machine, limits, command line, factors,
+/// hashes. Read before the first sample. `input` is the file whose events are counted, or null. What cannot
+/// be known is "unknown".
+std::string make_manifest(RunOptions const& options, InputFile const* input, double links_per_ns);
+
+/// CPU time of the whole machine since boot, in the kernel's ticks, from /proc/stat; none if it is not there.
+struct MachineTime {
+  double total = 0;
+  double stolen = 0;  ///< wanted by this machine, given to others by the hypervisor
+  static std::optional<MachineTime> now();
+};
+
+}  // namespace tally

@@ -1,0 +1,236 @@
+#include "bench/record.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "bench/atomic_file.hpp"
+#include "bench/service_process.hpp"
+#include "bench/sha256.hpp"
+
+namespace tally {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double in_ms(std::chrono::nanoseconds d) { return std::chrono::duration<double, std::milli>(d).count(); }
+double in_s(std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); }
+
+/// A number, or why there is none.
+void put(Json& entry, std::string const& key, std::optional<double> value, char const* reason) {
+  if (value && std::isfinite(*value))
+    entry[key] = *value;
+  else
+    entry[key + "_absent"] = value ? "not finite" : reason;
+}
+
+void put(Json& entry, std::string const& key, std::optional<Interval> const& interval, char const* reason) {
+  put(entry, key, interval ? std::optional(interval->median) : std::nullopt, reason);
+  if (!interval) return;
+  put(entry, key + "_low", interval->low, reason);
+  put(entry, key + "_high", interval->high, reason);
+}
+
+constexpr char kNoBound[] =
+    "no bound: neither grain nor wait, and `limit` was not measured in this cell's group";
+constexpr char kNoService[] = "not on the embedded lookup service";
+
+/// What every entry of a cell begins with.
+Json entry_of(CampaignResult const& result, std::size_t index, std::string const& suffix,
+              char const* run_type) {
+  CellResult const& cell = result.cells[index];
+  std::string const name = cell.cell.name();
+  return {{"name", name + suffix}, {"family_index", index}, {"per_family_instance_index", 0},
+          {"run_name", name},      {"run_type", run_type},  {"repetitions", cell.samples.size()}};
+}
+
+void put_cell(Json& entry, Cell const& cell) {
+  entry["stream"] = name_of(cell.stream);
+  entry["model"] = cell.model->name;
+  entry["workers"] = cell.workers;
+  entry["grain_ns"] = cell.grain.count();
+  if (cell.stream == StreamKind::cpu) {
+    entry["batch"] = cell.batch;
+  } else {
+    entry["wait_ns"] = cell.wait.count();
+    entry["in_flight"] = cell.in_flight;
+  }
+  entry["events"] = cell.events;
+}
+
+void put_figures(Json& entry, CampaignResult const& result, std::size_t index, Sample const& s) {
+  bool const lookup = result.cells[index].cell.stream == StreamKind::lookup;
+  entry["real_time"] = in_ms(s.elapsed);
+  entry["cpu_time"] = (s.user_s + s.sys_s) * 1e3;
+  entry["time_unit"] = "ms";
+  put(entry, "items_per_second", s.items_per_second(), "");
+  entry["startup_s"] = in_s(s.startup);
+  entry["teardown_s"] = in_s(s.teardown);
+  entry["cpu_s"] = s.user_s + s.sys_s;
+  entry["user_s"] = s.user_s;
+  entry["sys_s"] = s.sys_s;
+  entry["peak_rss_bytes"] = s.peak_rss_bytes;
+  entry["ctx_voluntary"] = s.ctx_voluntary;
+  entry["ctx_involuntary"] = s.ctx_involuntary;
+  auto const bound = result.bound(index, s.round);
+  put(entry, "bound_items_per_second", bound, kNoBound);
+  put(entry, "efficiency", bound ? std::optional(s.items_per_second() / *bound) : std::nullopt, kNoBound);
+  entry["workers_ran"] = s.workers_ran;
+  entry["events_counted"] = s.events;
+  entry["tasks"] = s.tasks;
+  if (s.malformed > 0) entry["malformed"] = s.malformed;
+  if (!lookup) return;
+  entry["replies"] = s.replies;
+  put(entry, "service_cpu_s", s.service_cpu_s, kNoService);
+  put(entry, "service_busy_s", s.service_busy_s, kNoService);
+  put(entry, "reply_late_p99_s", s.reply_late_p99_s, kNoService);
+}
+
+Json sample_entry(CampaignResult const& result, std::size_t index, std::size_t repetition) {
+  CellResult const& cell = result.cells[index];
+  Sample const& s = cell.samples[repetition];
+  Json entry = entry_of(result, index, "", "iteration");
+  entry["repetition_index"] = repetition;
+  entry["threads"] = cell.cell.workers;
+  entry["iterations"] = 1;
+  put_cell(entry, cell.cell);
+  entry["round"] = s.round;
+  entry["order"] = s.order;
+  entry["started_s"] = s.started_s;
+  entry["verified"] = s.failure.empty();
+  if (cell.failure.empty()) {
+    put_figures(entry, result, index, s);
+  } else {
+    entry["error_occurred"] = true;
+    // A failed cell has no figures: those of its samples before the failure are withheld.
+    entry["error_message"] =
+        s.failure.empty() ? "withheld, since another sample of this cell failed: " + cell.failure : s.failure;
+  }
+  return entry;
+}
+
+/// The sequential cell that `index` is compared with.
+std::optional<std::size_t> base_of(CampaignResult const& result, std::size_t index) {
+  for (Group const& group : result.plan.groups) {
+    if (std::find(group.cells.begin(), group.cells.end(), index) == group.cells.end()) continue;
+    for (std::size_t const other : group.cells)
+      if (result.cells[other].cell.model->sequential) return other;
+  }
+  return std::nullopt;
+}
+
+/// What is said once of a cell, on its median: interval, convergence, efficiency and ratio.
+void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
+  CellResult const& cell = result.cells[index];
+  Interval const rate = *cell.throughput();
+  put(entry, "items_per_second_low", rate.low, "");
+  put(entry, "items_per_second_high", rate.high, "");
+  entry["interval_coverage"] = rate.coverage;
+  put(entry, "relative_half_width", rate.relative_half_width(), "");
+  entry["closed"] = name(cell.closed);
+  entry["converged"] = cell.converged(result.options.ci);
+  std::vector<double> rates;
+  for (Sample const& s : cell.samples) rates.push_back(s.items_per_second());
+  entry["outliers"] = count_outliers(rates);
+  put(entry, "efficiency", result.efficiency(index), kNoBound);
+  put(entry, "analytic_bound_items_per_second",
+      std::isfinite(cell.analytic_bound) ? std::optional(cell.analytic_bound) : std::nullopt,
+      "neither grain nor wait");
+  put(entry, "limit_items_per_second", cell.limit_items_per_second,
+      "`limit` was not measured in this cell's group");
+  auto const base = base_of(result, index);
+  put(entry, "ratio_to_sequential", base ? result.ratio(index, *base) : std::nullopt,
+      "sequential was not measured in this cell's rounds");
+  if (!cell.lateness.empty()) {
+    std::uint64_t replies = 0;
+    for (std::uint64_t const n : cell.lateness) replies += n;
+    put(entry, "reply_late_p99_s", lateness_p99_s(cell.lateness), "no reply");
+    // MLPerf's number of samples behind a 99th percentile with 99% confidence.
+    constexpr std::uint64_t kEnough = 270'336;
+    entry["reply_late_replies"] = replies;
+    entry["reply_late_enough_replies"] = replies >= kEnough;
+  }
+  if (cell.samples.size() < 2) entry["stddev_absent"] = "one sample";
+}
+
+Json aggregate_entry(CampaignResult const& result, std::size_t index, Aggregate const& a) {
+  CellResult const& cell = result.cells[index];
+  Json entry = entry_of(result, index, "_" + a.name, "aggregate");
+  entry["threads"] = cell.cell.workers;
+  entry["aggregate_name"] = a.name;
+  entry["aggregate_unit"] = a.relative ? "percentage" : "time";
+  entry["iterations"] = cell.samples.size();
+  double const scale = a.relative ? 1 : 1e3;  // to ms
+  put(entry, "real_time", a.real_s * scale, "");
+  put(entry, "cpu_time", a.cpu_s * scale, "");
+  entry["time_unit"] = "ms";
+  put(entry, "items_per_second", a.items_per_second, "");
+  put(entry, "cpu_s", a.cpu_s, "");
+  put(entry, "peak_rss_bytes", a.peak_rss_bytes, "");
+  put_cell(entry, cell.cell);
+  if (a.name == "median") put_summary(entry, result, index);
+  return entry;
+}
+
+Json entries(CampaignResult const& result) {
+  Json list = Json::array();
+  bool const aggregates_only = result.options.benchmark.report_aggregates_only;
+  for (std::size_t i = 0; i < result.cells.size(); ++i) {
+    auto const summary = aggregates(result.cells[i]);
+    if (!aggregates_only || summary.empty())
+      for (std::size_t r = 0; r < result.cells[i].samples.size(); ++r)
+        list.push_back(sample_entry(result, i, r));
+    for (Aggregate const& a : summary) list.push_back(aggregate_entry(result, i, a));
+  }
+  return list;
+}
+
+Json context(CampaignResult const& result) {
+  Json c = result.manifest.empty() ? Json::object() : Json::parse(result.manifest);
+  c["rounds"] = result.rounds;
+  c["took_s"] = in_s(result.took);
+  c["interrupted"] = result.interrupted;
+  put(c, "steal_share", result.steal_share, "/proc/stat does not tell");
+  c["notes"] = result.notes;
+  return c;
+}
+
+}  // namespace
+
+std::vector<Aggregate> aggregates(CellResult const& cell) {
+  if (!cell.throughput()) return {};
+  using Statistic = std::function<double(std::vector<double> const&)>;
+  auto const over = [&cell](std::string name, bool relative, Statistic const& statistic) {
+    std::vector<double> real, cpu, rate, memory;
+    for (Sample const& s : cell.samples) {
+      real.push_back(in_s(s.elapsed));
+      cpu.push_back(s.user_s + s.sys_s);
+      rate.push_back(s.items_per_second());
+      memory.push_back(static_cast<double>(s.peak_rss_bytes));
+    }
+    return Aggregate{std::move(name), relative,        statistic(real),
+                     statistic(cpu),  statistic(rate), statistic(memory)};
+  };
+  std::vector<Aggregate> all;
+  all.push_back(over("median", false, [](auto const& v) { return median_interval(v).median; }));
+  all.push_back(over("mean", false, [](auto const& v) { return mean(v); }));
+  if (cell.samples.size() < 2) return all;
+  all.push_back(over("stddev", false, [](auto const& v) { return *standard_deviation(v); }));
+  all.push_back(over("cv", true, [](auto const& v) { return *standard_deviation(v) / mean(v); }));
+  return all;
+}
+
+std::string record_text(CampaignResult const& result) {
+  Json record{{"context", context(result)}, {"benchmarks", entries(result)}};
+  auto const text = [&record] { return record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; };
+  record["context"]["result_id"] = "";
+  record["context"]["result_id"] = sha256(text()).substr(0, 16);
+  return text();
+}
+
+void write_record(CampaignResult const& result, std::filesystem::path const& path) {
+  write_whole(path, record_text(result));
+}
+
+}  // namespace tally

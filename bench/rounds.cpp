@@ -1,0 +1,77 @@
+#include "bench/rounds.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "workloads/random.hpp"
+
+namespace tally {
+namespace {
+
+bool is_base(CellResult const& cell) { return cell.cell.model->sequential || !cell.cell.model->candidate; }
+
+/// Whether an open cell of one of its groups rests on the base `index`.
+bool is_rested_on(CampaignResult const& result, std::size_t index) {
+  for (Group const& group : result.plan.groups) {
+    if (std::find(group.cells.begin(), group.cells.end(), index) == group.cells.end()) continue;
+    for (std::size_t const other : group.cells)
+      if (result.cells[other].closed == Closed::open && !is_base(result.cells[other])) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<std::size_t> shuffled(std::vector<std::size_t> cells, std::uint64_t seed, int round) {
+  IndexedRandom random(seed, static_cast<std::uint64_t>(round));
+  for (std::size_t i = cells.size(); i > 1; --i) std::swap(cells[i - 1], cells[random.below(i)]);
+  return cells;
+}
+
+std::vector<std::size_t> open_cells(CampaignResult const& result) {
+  std::vector<std::size_t> open;
+  for (std::size_t i = 0; i < result.cells.size(); ++i)
+    if (result.cells[i].closed == Closed::open) open.push_back(i);
+  return open;
+}
+
+void close_cells(CampaignResult& result, int rounds_done) {
+  RunOptions const& options = result.options;
+  auto const close = [&](CellResult& cell) {
+    if (rounds_done >= options.min_rounds && cell.converged(options.ci))
+      cell.closed = Closed::converged;
+    else if (rounds_done >= options.max_rounds)
+      cell.closed = Closed::rounds;
+  };
+  for (std::size_t const i : open_cells(result))
+    if (!is_base(result.cells[i])) close(result.cells[i]);
+  for (std::size_t const i : open_cells(result))
+    if (!is_rested_on(result, i)) close(result.cells[i]);
+}
+
+void close_all(CampaignResult& result, Closed reason) {
+  for (std::size_t const i : open_cells(result))
+    result.cells[i].closed =
+        result.cells[i].converged(result.options.ci) &&
+                static_cast<int>(result.cells[i].samples.size()) >= result.options.min_rounds
+            ? Closed::converged
+            : reason;
+}
+
+void note_limits(CampaignResult& result) {
+  for (Group const& group : result.plan.groups) {
+    for (std::size_t const i : group.cells) {
+      auto const rate = result.cells[i].cell.model->candidate ? std::nullopt : result.cells[i].throughput();
+      if (!rate) continue;
+      for (std::size_t const other : group.cells) {
+        CellResult& cell = result.cells[other];
+        bool const same_limits =
+            !cell.cell.model->sequential ||
+            (group.workers == 1 && (group.stream == StreamKind::cpu || group.in_flight == 1));
+        if (same_limits) cell.limit_items_per_second = rate->median;
+      }
+    }
+  }
+}
+
+}  // namespace tally

@@ -1,0 +1,28 @@
+// Which cells run in a round, in which order, and when a cell is closed.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "bench/campaign.hpp"
+
+namespace tally {
+
+/// `cells`, shuffled by `seed` and `round` alone (Fisher & Yates), the same on every machine.
+std::vector<std::size_t> shuffled(std::vector<std::size_t> cells, std::uint64_t seed, int round);
+
+/// Indices of the cells that are open, in the order of the plan.
+std::vector<std::size_t> open_cells(CampaignResult const& result);
+
+/// After `rounds_done` rounds: closes what has converged or has had the most rounds. `sequential` and
+/// `limit`, on which the ratios and efficiencies of their groups rest, stay open as long as any cell that is
+/// compared with them.
+void close_cells(CampaignResult& result, int rounds_done);
+
+/// Closes all that is open, for the reason given.
+void close_all(CampaignResult& result, Closed reason);
+
+/// Gives every cell the median of `limit` in its group, where `limit` has figures.
+void note_limits(CampaignResult& result);
+
+}  // namespace tally

@@ -1,0 +1,193 @@
+#include "bench/sample.hpp"
+
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <stdexcept>
+#include <system_error>
+
+#include "bench/child_watch.hpp"
+
+namespace tally {
+namespace {
+
+using Clock = Stopwatch::Clock;
+
+double seconds(timeval const& t) {
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+}
+
+/// The kernel's account of this process and its reaped children so far.
+struct Account {
+  double user_s = 0, sys_s = 0;
+  std::uint64_t voluntary = 0, involuntary = 0;
+
+  static Account now() {
+    Account account;
+    for (int const who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+      rusage usage{};
+      ::getrusage(who, &usage);
+      account.user_s += seconds(usage.ru_utime);
+      account.sys_s += seconds(usage.ru_stime);
+      account.voluntary += static_cast<std::uint64_t>(usage.ru_nvcsw);
+      account.involuntary += static_cast<std::uint64_t>(usage.ru_nivcsw);
+    }
+    return account;
+  }
+};
+
+/// VmHWM: the most memory that this process has had resident.
+std::uint64_t peak_rss_bytes() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line))
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+  throw std::runtime_error("/proc/self/status has no VmHWM: peak memory is unknown");
+}
+
+/// What the sample's process sends: this, then `text_bytes` of failure.
+struct Report {
+  std::int64_t elapsed_ns, startup_ns, teardown_ns;
+  double user_s, sys_s;
+  std::uint64_t peak_rss_bytes, ctx_voluntary, ctx_involuntary;
+  std::uint64_t events, tasks, replies, malformed;
+  std::int64_t workers_ran;
+};
+static_assert(std::is_trivially_copyable_v<Report>);
+
+std::string encode(Sample const& s) {
+  Report const report{s.elapsed.count(), s.startup.count(), s.teardown.count(), s.user_s, s.sys_s,
+                      s.peak_rss_bytes,  s.ctx_voluntary,   s.ctx_involuntary,  s.events, s.tasks,
+                      s.replies,         s.malformed,       s.workers_ran};
+  std::string bytes(sizeof report, '\0');
+  std::memcpy(bytes.data(), &report, sizeof report);
+  return bytes + s.failure;
+}
+
+Sample decode(std::string_view bytes) {
+  if (bytes.size() < sizeof(Report)) throw std::runtime_error("a sample's report is cut off");
+  Report report;
+  std::memcpy(&report, bytes.data(), sizeof report);
+  Sample s;
+  s.failure = bytes.substr(sizeof report);
+  if (!s.failure.empty()) return s;
+  s.elapsed = std::chrono::nanoseconds(report.elapsed_ns);
+  s.startup = std::chrono::nanoseconds(report.startup_ns);
+  s.teardown = std::chrono::nanoseconds(report.teardown_ns);
+  s.user_s = report.user_s;
+  s.sys_s = report.sys_s;
+  s.peak_rss_bytes = report.peak_rss_bytes;
+  s.ctx_voluntary = report.ctx_voluntary;
+  s.ctx_involuntary = report.ctx_involuntary;
+  s.events = report.events;
+  s.tasks = report.tasks;
+  s.replies = report.replies;
+  s.malformed = report.malformed;
+  s.workers_ran = static_cast<int>(report.workers_ran);
+  return s;
+}
+
+using Run = std::function<Counts(Stopwatch&)>;
+
+/// What is wrong with a run that returned; empty if nothing.
+std::string verdict(Counts const& got, Counts const& expected, Stopwatch const& watch, int workers_wanted) {
+  // The count first: it says most about what is wrong with the model.
+  if (std::string difference = expected.difference(got); !difference.empty())
+    return "wrong count: " + difference;
+  if (!watch.ran()) return "never started its watch, or never stopped it: nothing was timed";
+  if (watch.workers() < 1) return "reported no worker that stood ready";
+  if (workers_wanted > 0 && watch.workers() != workers_wanted)
+    return "ran " + std::to_string(watch.workers()) + " workers where " + std::to_string(workers_wanted) +
+           " were asked for";
+  return "";
+}
+
+/// The whole life of the sample's process, but for its way out.
+Sample run_here(Run const& run, Setup const& setup, Counts const& expected, int workers_wanted) {
+  Sample s;
+  try {
+    pin_process(setup.cpus);
+    Account const before = Account::now();
+    Stopwatch watch;
+    Counts const got = run(watch);
+    auto const returned = Clock::now();
+    Account const after = Account::now();
+    s.peak_rss_bytes = peak_rss_bytes() + watch.child_memory_bytes();
+    s.failure = verdict(got, expected, watch, workers_wanted);
+    s.elapsed = watch.elapsed();
+    s.startup = watch.startup();
+    s.teardown = returned - watch.stopped();
+    s.user_s = after.user_s - before.user_s;
+    s.sys_s = after.sys_s - before.sys_s;
+    s.ctx_voluntary = after.voluntary - before.voluntary;
+    s.ctx_involuntary = after.involuntary - before.involuntary;
+    s.workers_ran = watch.workers();
+    s.events = got.events;
+    s.tasks = got.tasks;
+    s.replies = got.replies;
+    s.malformed = got.malformed;
+  } catch (std::exception const& e) {
+    s.failure = std::string("threw: ") + e.what();
+  } catch (...) {
+    s.failure = "threw something that is no std::exception";
+  }
+  return s;
+}
+
+Measured measure_run(Run const& run, Setup const& setup, Counts const& expected, int workers_wanted,
+                     SampleWatch const& watch) {
+  Measured measured;
+  if (watch.stop.requested()) {
+    measured.ending = Ending::interrupted;
+    return measured;
+  }
+  ChildWatch child([&] { return encode(run_here(run, setup, expected, workers_wanted)); });
+  ChildWatch::Outcome const outcome = child.wait(watch);
+  measured.ending = outcome.ending;
+  if (outcome.ending == Ending::timed_out)
+    measured.sample.failure = "no result within " +
+                              std::to_string(std::chrono::duration<double>(watch.timeout).count()) +
+                              " s: killed";
+  else if (outcome.ending == Ending::other_process)
+    measured.sample.failure = "the process it depends on ended first";
+  else if (outcome.ending == Ending::finished && outcome.report)
+    measured.sample = decode(*outcome.report);
+  else if (outcome.ending == Ending::finished)
+    measured.sample.failure = describe_wait_status(outcome.status) + " without a result";
+  return measured;
+}
+
+}  // namespace
+
+Measured measure(Model const& model, CpuStream const& stream, Setup const& setup, Counts const& expected,
+                 SampleWatch const& watch) {
+  if (!model.cpu) throw std::logic_error(std::string(model.name) + " cannot run the cpu stream");
+  int const workers_wanted = model.sequential ? 1 : setup.workers;
+  return measure_run([&](Stopwatch& stopwatch) { return model.cpu(stream, setup, stopwatch); }, setup,
+                     expected, workers_wanted, watch);
+}
+
+Measured measure(Model const& model, LookupStream const& stream, Setup const& setup, Counts const& expected,
+                 SampleWatch const& watch) {
+  if (!model.lookup) throw std::logic_error(std::string(model.name) + " cannot run the lookup stream");
+  // A thread or a process per event in flight: there the workers are as many as the model finds right.
+  constexpr int kAnyNumber = 0;
+  return measure_run([&](Stopwatch& stopwatch) { return model.lookup(stream, setup, stopwatch); }, setup,
+                     expected, kAnyNumber, watch);
+}
+
+void pin_process(std::vector<int> const& cpus) {
+  if (cpus.empty()) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int const cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
+  if (::sched_setaffinity(0, sizeof set, &set) != 0)
+    throw std::system_error(errno, std::generic_category(),
+                            "sched_setaffinity to CPUs from " + std::to_string(cpus[0]));
+}
+
+}  // namespace tally

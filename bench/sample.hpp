@@ -1,0 +1,87 @@
+// One sample: a model's run, timed and verified in a process of its own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "bench/stop_signals.hpp"
+#include "models/model.hpp"
+#include "workloads/stream.hpp"
+
+namespace tally {
+
+/// One timed run of a cell, as measured in its own process. `failure` is empty if and only if the counts were
+/// verified; a failed sample has no figures.
+struct Sample {
+  std::string failure;
+  std::chrono::nanoseconds elapsed{0};  ///< first event handed out to merged counts complete
+  std::chrono::nanoseconds startup{0};
+  std::chrono::nanoseconds teardown{0};
+  double user_s = 0;  ///< CPU time of the model, threads and children included, start-up too
+  double sys_s = 0;
+  std::uint64_t peak_rss_bytes = 0;
+  std::uint64_t ctx_voluntary = 0;
+  std::uint64_t ctx_involuntary = 0;
+  int workers_ran = 0;
+  std::uint64_t events = 0;  ///< counted
+  std::uint64_t tasks = 0;
+  std::uint64_t replies = 0;
+  std::uint64_t malformed = 0;
+  std::optional<double> service_cpu_s;   ///< lookup on the embedded service: its CPU time, spinning included
+  std::optional<double> service_busy_s;  ///< of that, what was work
+  std::optional<double> reply_late_p99_s;  ///< 99th percentile of reply lateness in this sample
+  int round = 0;
+  int order = 0;         ///< place in the round
+  double started_s = 0;  ///< since the campaign began
+  double items_per_second() const {
+    return static_cast<double>(events) / std::chrono::duration<double>(elapsed).count();
+  }
+};
+
+/// How a sample is watched over from outside.
+struct SampleWatch {
+  std::chrono::nanoseconds timeout;  ///< > 0; then the sample's processes are killed
+  StopSignals const& stop;           ///< a signal ends the sample at once
+  int other_process = -1;  ///< a pidfd; when that process ends (the lookup service), the sample ends with it
+};
+
+/// How a sample's process ended.
+enum class Ending {
+  finished,       ///< by itself, well or with Sample::failure
+  timed_out,      ///< Sample::failure says after how long; the caller may know more
+  interrupted,    ///< SampleWatch::stop; the sample counts for nothing
+  other_process,  ///< SampleWatch::other_process ended first
+};
+
+struct Measured {
+  Sample sample;
+  Ending ending = Ending::finished;
+};
+
+/// Runs `model` over `stream` in a process of its own, and compares its counts with `expected`, which is the
+/// sequential reference, after the watch has stopped and the accounts are closed.
+///
+/// The process, forked from this one, is its own process group, dies with its parent, and may use exactly
+/// `setup.cpus` (all of this process's, if empty). CPU time and context switches are getrusage(2)'s of the
+/// process and its reaped children over the model's call; peak memory is the process's high-water mark
+/// (VmHWM, which begins at what it shares with its parent) plus what the model reports of its children's own.
+///
+/// Every way to go wrong is named in Sample::failure: a wrong count, an exception, a signal, an exit without
+/// a result, a watch never started, no worker reported, the time-out. On `cpu` the workers reported must be
+/// those that `setup` asks for. On return no process of the sample is left, nor a zombie. Call
+/// single-threaded. Throws std::system_error when no process can be made, std::logic_error if the model
+/// cannot run such a stream.
+Measured measure(Model const& model, CpuStream const& stream, Setup const& setup, Counts const& expected,
+                 SampleWatch const& watch);
+Measured measure(Model const& model, LookupStream const& stream, Setup const& setup, Counts const& expected,
+                 SampleWatch const& watch);
+
+/// "killed by signal 11 (Segmentation fault)" or "exited with status 3", of a status as waitpid(2) gives it.
+std::string describe_wait_status(int status);
+
+/// Lets this process run on `cpus` alone; all that it may use anyway, if empty. Throws std::system_error.
+void pin_process(std::vector<int> const& cpus);
+
+}  // namespace tally

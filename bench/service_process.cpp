@@ -1,0 +1,160 @@
+#include "bench/service_process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <iostream>
+#include <new>
+#include <numeric>
+#include <system_error>
+
+#include "bench/child_watch.hpp"
+
+namespace tally {
+namespace {
+
+constexpr std::chrono::milliseconds kReadyWithin{5000};
+constexpr std::chrono::milliseconds kStopWithin{500};
+
+[[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::generic_category(), what); }
+
+}  // namespace
+
+std::optional<double> lateness_p99_s(std::vector<std::uint64_t> const& buckets) {
+  std::uint64_t const total = std::accumulate(buckets.begin(), buckets.end(), std::uint64_t{0});
+  if (total == 0) return std::nullopt;
+  std::uint64_t const rank =
+      total - total / 100;  // at least 99% are in buckets up to the one that holds this rank
+  std::size_t bucket = 0;
+  for (std::uint64_t seen = buckets[0]; seen < rank; seen += buckets[bucket]) ++bucket;
+  std::size_t const steps = bucket + 1 == buckets.size() ? bucket : bucket + 1;
+  return static_cast<double>(steps) * std::chrono::duration<double>(ServiceControl::kLatenessStep).count();
+}
+
+ServiceProcess::ServiceProcess(ServiceConfig const& config, std::vector<int> cpus, StopSignals const& stop)
+    : config_(config), cpus_(std::move(cpus)), stop_(stop) {
+  void* const shared =
+      ::mmap(nullptr, sizeof(ServiceControl), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) fail("memory shared with the lookup service");
+  control_ = static_cast<ServiceControl*>(shared);  // zeroed pages are what ServiceControl asks for
+  try {
+    listener_ = listen_on_loopback(config_.port);
+    address_.port = local_port(listener_);
+    start();
+  } catch (...) {
+    end();
+    if (listener_ >= 0) ::close(listener_);
+    ::munmap(control_, sizeof(ServiceControl));
+    throw;
+  }
+}
+
+ServiceProcess::~ServiceProcess() {
+  end();
+  ::close(listener_);
+  ::munmap(control_, sizeof(ServiceControl));
+}
+
+void ServiceProcess::start() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) fail("pipe to the lookup service");
+  std::cout.flush();
+  std::fflush(nullptr);
+  pid_t const parent = ::getpid();
+  {
+    SignalsBlocked const blocked;
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      become_child_of(parent);
+      ::close(ends[1]);
+      try {
+        pin_process(cpus_);
+        serve_lookups(config_, listener_, ends[0], *control_);
+        ::_exit(0);
+      } catch (std::exception const& e) {
+        std::fprintf(stderr, "tally: the lookup service: %s\n", e.what());
+        ::_exit(1);
+      }
+    }
+    int const fork_error = errno;
+    ::close(ends[0]);
+    stop_fd_ = ends[1];
+    errno = fork_error;
+    if (pid_ < 0) fail("fork of the lookup service");
+    ::setpgid(pid_, pid_);
+    StopSignals::kill_at_exit(pid_);
+  }
+  pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
+  if (pidfd_ < 0) fail("pidfd_open");
+  try {
+    ping(address_, kReadyWithin, stop_);
+  } catch (ServiceFailed const& e) {
+    throw ServiceFailed("the embedded lookup service is not ready: " + death().value_or(e.what()));
+  }
+}
+
+void ServiceProcess::end() noexcept {
+  if (pid_ > 0) {
+    char const byte = 1;
+    [[maybe_unused]] auto const written = ::write(stop_fd_, &byte, 1);
+    if (pidfd_ >= 0) {
+      pollfd ended{pidfd_, POLLIN, 0};
+      ::poll(&ended, 1, static_cast<int>(kStopWithin.count()));
+    }
+    ::kill(-pid_, SIGKILL);
+    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    pid_ = -1;
+  }
+  StopSignals::kill_at_exit(0);
+  for (int* fd : {&pidfd_, &stop_fd_})
+    if (*fd >= 0) ::close(std::exchange(*fd, -1));
+}
+
+std::optional<std::string> ServiceProcess::death() {
+  if (death_ || pid_ <= 0) return death_;
+  int status = 0;
+  if (::waitpid(pid_, &status, WNOHANG) == pid_) {
+    ::kill(-pid_, SIGKILL);
+    pid_ = -1;
+    StopSignals::kill_at_exit(0);
+    death_ = describe_wait_status(status);
+  }
+  return death_;
+}
+
+void ServiceProcess::restart() {
+  end();
+  death_.reset();
+  control_->connections.store(0);
+  start();
+}
+
+void ServiceProcess::set_wait(WaitSpec const& wait) noexcept {
+  control_->wait_ns.store(wait.mean.count());
+  control_->distribution.store(static_cast<int>(wait.distribution));
+}
+
+ServiceAccount ServiceProcess::account() const {
+  ServiceAccount account;
+  clockid_t clock;
+  timespec time{};
+  if (pid_ > 0 && ::clock_getcpuclockid(pid_, &clock) == 0 && ::clock_gettime(clock, &time) == 0)
+    account.cpu_s = static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+  account.busy_s = static_cast<double>(control_->busy_ns.load()) * 1e-9;
+  account.requests = control_->requests.load();
+  account.replies = control_->replies.load();
+  account.lateness.reserve(ServiceControl::kLatenessBuckets);
+  for (auto const& bucket : control_->lateness) account.lateness.push_back(bucket.load());
+  return account;
+}
+
+}  // namespace tally

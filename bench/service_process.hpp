@@ -1,0 +1,86 @@
+// The lookup service as a campaign has it: the embedded one, a process of its own, or one that is there
+// already.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bench/stop_signals.hpp"
+#include "workloads/lookup_service.hpp"
+#include "workloads/stream.hpp"
+
+namespace tally {
+
+/// No service answers there, or not as a lookup service does. what() is one line that says where and how it
+/// failed.
+struct ServiceFailed : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Connects, sends PING and reads PONG, all within `timeout`. Throws ServiceFailed: refused, closed, no
+/// answer in time, or something else than PONG, which is shown; Interrupted when `stop` comes first.
+void ping(ServiceAddress address, std::chrono::milliseconds timeout, StopSignals const& stop);
+
+/// "127.0.0.1:6379"
+std::string describe(ServiceAddress address);
+
+/// What the embedded service has done so far; a sample's share is a difference of two.
+struct ServiceAccount {
+  double cpu_s = 0;   ///< the process's CPU time, spinning included
+  double busy_s = 0;  ///< of that, what was work
+  std::uint64_t requests = 0;
+  std::uint64_t replies = 0;
+  std::vector<std::uint64_t> lateness;  ///< by bucket, as ServiceControl counts it
+};
+
+/// The 99th percentile of a lateness histogram, as the upper end of its bucket (the lower end of the last,
+/// which is open). None of an empty one.
+std::optional<double> lateness_p99_s(std::vector<std::uint64_t> const& buckets);
+
+/// The embedded lookup service in a process of its own, ready from construction, gone after destruction, and
+/// gone with this process however it ends. Make it single-threaded: it forks.
+class ServiceProcess {
+ public:
+  /// Listens on any free port of loopback, forks the service onto `cpus` (any, if empty) and waits until it
+  /// answers PING. Throws ServiceFailed, Interrupted, std::system_error.
+  ServiceProcess(ServiceConfig const& config, std::vector<int> cpus, StopSignals const& stop);
+  ~ServiceProcess();
+  ServiceProcess(ServiceProcess const&) = delete;
+  ServiceProcess& operator=(ServiceProcess const&) = delete;
+
+  /// The same for the whole life, restarts included.
+  ServiceAddress address() const noexcept { return address_; }
+  /// Between samples alone, when no request is under way.
+  void set_wait(WaitSpec const& wait) noexcept;
+  ServiceAccount account() const;
+  /// Readable when the service's process has ended.
+  int pidfd() const noexcept { return pidfd_; }
+  pid_t pid() const noexcept { return pid_; }
+  /// How it ended ("killed by signal 9 (Killed)"), once it has.
+  std::optional<std::string> death();
+  /// Another process in place of one that has ended, on the same port. Throws as the constructor does.
+  void restart();
+
+ private:
+  void start();
+  void end() noexcept;
+
+  ServiceConfig config_;
+  std::vector<int> cpus_;
+  StopSignals const& stop_;
+  ServiceAddress address_;
+  ServiceControl* control_ = nullptr;
+  int listener_ = -1;
+  int stop_fd_ = -1;  // the end that we write to
+  pid_t pid_ = -1;
+  int pidfd_ = -1;
+  std::optional<std::string> death_;
+};
+
+}  // namespace tally

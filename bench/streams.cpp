@@ -1,0 +1,80 @@
+#include "bench/streams.hpp"
+
+#include <sys/mman.h>
+
+#include "workloads/lookup_stream.hpp"
+#include "workloads/text_stream.hpp"
+
+namespace tally {
+namespace {
+
+/// Work above which a person is told what takes so long.
+constexpr std::chrono::seconds kWorthSaying{1};
+constexpr std::uint64_t kManyEvents = 50'000'000;
+
+bool takes_long(std::uint64_t events, std::chrono::nanoseconds grain) {
+  return events >= kManyEvents || static_cast<double>(events) * std::chrono::duration<double>(grain).count() >
+                                      std::chrono::duration<double>(kWorthSaying).count();
+}
+
+}  // namespace
+
+Streams::Streams(RunOptions const& options, bool needs_grain, StopSignals const& stop, Progress& progress)
+    : options_(options), stop_(stop), progress_(progress) {
+  StopSignals::ExitAtOnce const at_once(stop_);
+  if (options_.input) {
+    progress_.say("reading " + options_.input->string());
+    input_.emplace(*options_.input);
+  }
+  if (needs_grain) links_per_ns_ = calibrate_links_per_ns();
+}
+
+void Streams::reserve(std::uint64_t events) {
+  if (events_ && events_->size() >= events) return;
+  StopSignals::ExitAtOnce const at_once(stop_);
+  if (takes_long(events, {})) progress_.say("drawing " + std::to_string(events) + " events");
+  workloads_.clear();  // they view the events that go
+  events_.reset();
+  events_.emplace(options_.keys, events);
+}
+
+Workload const& Streams::workload(Cell const& cell) {
+  bool const text = cell.stream == StreamKind::cpu && input_;
+  Key const key{cell.stream, text ? 0 : cell.events, cell.grain};
+  if (auto const found = workloads_.find(key); found != workloads_.end()) return found->second;
+  if (cell.stream == StreamKind::cpu && !text) reserve(cell.events);
+
+  StopSignals::ExitAtOnce const at_once(stop_);
+  if (takes_long(cell.events, cell.grain))
+    progress_.say("counting " + std::to_string(cell.events) + " events sequentially, for reference");
+  Grain const grain = cell.grain.count() > 0 ? make_grain(cell.grain, links_per_ns_) : Grain{};
+  std::unique_ptr<CpuStream> cpu;
+  std::unique_ptr<LookupStream> lookup;
+  if (cell.stream == StreamKind::lookup) {
+    lookup = make_lookup_stream(options_.keys, cell.events, grain, options_.window, service_);
+    Counts expected = lookup->reference();
+    return workloads_.emplace(key, Workload{nullptr, std::move(lookup), std::move(expected)}).first->second;
+  }
+  if (text) {
+    TextSpec spec = options_.text;
+    if (spec.window.count() == 0)
+      spec.window = std::chrono::duration_cast<std::chrono::seconds>(options_.window);
+    cpu = make_text_stream(input_->text(), spec, grain);
+  } else {
+    cpu = make_synthetic_stream(*events_, cell.events, grain, options_.window);
+  }
+  Counts expected = cpu->empty_tally();
+  cpu->count({0, cpu->size()}, expected);
+  return workloads_.emplace(key, Workload{std::move(cpu), nullptr, std::move(expected)}).first->second;
+}
+
+void Streams::share_events(bool shared) noexcept {
+  if (!events_ || events_->size() == 0) return;
+  constexpr std::size_t kPage = 4096;
+  std::size_t const bytes = (events_->size() * sizeof(std::uint32_t) + kPage - 1) / kPage * kPage;
+  // Refused by a kernel that cannot: then samples are charged with memory that they do not use, and nothing
+  // else changes.
+  ::madvise(const_cast<std::uint32_t*>(events_->keys()), bytes, shared ? MADV_DOFORK : MADV_DONTFORK);
+}
+
+}  // namespace tally

@@ -1,0 +1,60 @@
+// The streams that a campaign's cells count, and what each must count.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <tuple>
+
+#include "bench/options.hpp"
+#include "bench/progress.hpp"
+#include "bench/stop_signals.hpp"
+#include "workloads/input_file.hpp"
+#include "workloads/stream.hpp"
+
+namespace tally {
+
+/// A stream, one of the two, with its sequential reference.
+struct Workload {
+  std::unique_ptr<CpuStream> cpu;
+  std::unique_ptr<LookupStream> lookup;
+  Counts expected;
+};
+
+/// Makes workloads, each once. Everything long is done here, before the first sample, where a stop signal
+/// ends the process at once (StopSignals::ExitAtOnce).
+class Streams {
+ public:
+  /// Reads the input file, if any, and calibrates the grain, if `needs_grain`. Throws InputFailed.
+  Streams(RunOptions const& options, bool needs_grain, StopSignals const& stop, Progress& progress);
+
+  void set_service(ServiceAddress address) noexcept { service_ = address; }
+  double links_per_ns() const noexcept { return links_per_ns_; }
+  InputFile const* input() const noexcept { return input_ ? &*input_ : nullptr; }
+
+  /// The workload of a cell, with the cell's number of events (a file's lines are as many as they are). The
+  /// reference stays good until forget(). More synthetic events than there are so far are drawn anew: that
+  /// forgets all others.
+  Workload const& workload(Cell const& cell);
+  /// Frees all workloads: pilots', say, whose references would be part of every sample's memory.
+  void forget() { workloads_.clear(); }
+  /// Draws this many synthetic events, so that workload() need not.
+  void reserve(std::uint64_t events);
+  /// Keeps synthetic events out of, or in, the memory of processes forked from now on: no sample's peak
+  /// memory shall hold what it does not read.
+  void share_events(bool shared) noexcept;
+
+ private:
+  using Key = std::tuple<StreamKind, std::uint64_t, std::chrono::nanoseconds>;
+
+  RunOptions const& options_;
+  StopSignals const& stop_;
+  Progress& progress_;
+  ServiceAddress service_;
+  double links_per_ns_ = 0;
+  std::optional<InputFile> input_;
+  std::optional<SyntheticEvents> events_;
+  std::map<Key, Workload> workloads_;
+};
+
+}  // namespace tally
