@@ -21,17 +21,18 @@ struct WaitSpec {
 /// The wait of event `event`: depends on the seed, the event and the spec alone.
 std::chrono::nanoseconds draw_wait(WaitSpec const& spec, std::uint64_t seed, std::uint64_t event) noexcept;
 
-/// The service's face to the harness, in memory that both processes map (MAP_SHARED | MAP_ANONYMOUS, zeroed, made before
-/// the fork). The harness sets the wait between samples, when no request is under way; the service keeps the rest.
+/// The service's face to the harness, in memory that both processes map (MAP_SHARED | MAP_ANONYMOUS, zeroed,
+/// made before the fork). The harness sets the wait between samples, when no request is under way; the
+/// service keeps the rest.
 struct ServiceControl {
-  std::atomic<std::int64_t> wait_ns;        ///< WaitSpec::mean
-  std::atomic<int> distribution;            ///< WaitSpec::distribution
-  std::atomic<std::uint64_t> requests;      ///< GETs received, ever
-  std::atomic<std::uint64_t> replies;       ///< GETs answered, ever
-  std::atomic<std::uint64_t> connections;   ///< open now
-  std::atomic<std::int64_t> busy_ns;        ///< time spent working, ever: not spinning, not asleep
-  /// How late replies were sent after they were due: bucket b counts lateness in [b, b+1) * kLatenessStep; the last
-  /// bucket takes all that is later.
+  std::atomic<std::int64_t> wait_ns;       ///< WaitSpec::mean
+  std::atomic<int> distribution;           ///< WaitSpec::distribution
+  std::atomic<std::uint64_t> requests;     ///< GETs received, ever
+  std::atomic<std::uint64_t> replies;      ///< GETs answered, ever
+  std::atomic<std::uint64_t> connections;  ///< open now
+  std::atomic<std::int64_t> busy_ns;       ///< time spent working, ever: not spinning, not asleep
+  /// How late replies were sent after they were due: bucket b counts lateness in [b, b+1) * kLatenessStep;
+  /// the last bucket takes all that is later.
   static constexpr std::chrono::nanoseconds kLatenessStep{5000};
   static constexpr int kLatenessBuckets = 2001;
   std::atomic<std::uint64_t> lateness[kLatenessBuckets];
@@ -50,8 +51,9 @@ int listen_on_loopback(std::uint16_t port);
 /// The port that a listening socket got.
 std::uint16_t local_port(int listening_socket);
 
-/// Serves on `listening_socket` until `stop_fd` becomes readable or is closed at its other end (-1: for ever). Does not
-/// return early for anything that a client does. `control` belongs to the caller and outlives the call.
+/// Serves on `listening_socket` until `stop_fd` becomes readable or is closed at its other end (-1: for
+/// ever). Does not return early for anything that a client does. `control` belongs to the caller and outlives
+/// the call.
 void serve_lookups(ServiceConfig const& config, int listening_socket, int stop_fd, ServiceControl& control);
 
 }  // namespace tally
