@@ -13,7 +13,7 @@ ArgumentParser::ArgumentParser(std::string const& command, std::string const& de
 std::optional<std::string>& ArgumentParser::option(std::string const& name, std::string const& value,
                                                    std::string const& help) {
   auto& storage = values_.emplace_back();
-  storage.option = app_.add_option(name, storage.text, help)->type_name(value)->group(heading_)->join(',');
+  app_.add_option(name, storage.given, help)->type_name(value)->group(heading_)->allow_extra_args(false);
   return storage.value;
 }
 
@@ -41,7 +41,7 @@ std::vector<std::string> ArgumentParser::parse(std::vector<std::string> const& a
     throw UsageError(std::string(error.what()) + "; '" + command_ + " --help' says how to write it");
   }
   for (Value& value : values_) {
-    if (value.option->count() > 0) value.value = value.text;
+    for (auto const& given : value.given) value.value = value.value ? *value.value + "," + given : given;
   }
   auto extras = app_.remaining();
   for (auto const& extra : extras) {

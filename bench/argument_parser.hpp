@@ -42,11 +42,10 @@ class ArgumentParser {
   CLI::App app_;
   std::string command_;
   std::string heading_ = "Options";
-  /// CLI11 reads into `text`; `value` is set if it did. (A std::optional of its own would lose an empty
-  /// text.)
+  /// CLI11 reads into `given`, a text for each time; `value` is set from it. (Neither its own std::optional
+  /// nor its own joining will do: they lose empty texts.)
   struct Value {
-    CLI::Option* option = nullptr;
-    std::string text;
+    std::vector<std::string> given;
     std::optional<std::string> value;
   };
   std::deque<Value> values_;

@@ -130,8 +130,8 @@ Base base_of(CampaignResult const& result, Group const& group) {
     auto const rate = cell.throughput();
     if (cell.cell.model->sequential && rate && rate->median > 0) {
       base.sequential = c;
-      base.line = "base of ratios: " + std::string(cell.cell.model->name) + ", " +
-                  format_scaled(rate->median) + " events/s";
+      base.line = "ratios to " + std::string(cell.cell.model->name) + ", " + format_scaled(rate->median) +
+                  " events/s";
     }
   }
   // Sequential has a bound of its own: one worker, one event in flight.
