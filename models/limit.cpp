@@ -1,1 +1,165 @@
-// limit
+// limit: not a model to choose, but the least code that can do the job: a static split; a bare epoll loop.
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <functional>
+#include <latch>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "models/connection.hpp"
+#include "models/event_cursor.hpp"
+#include "models/failure.hpp"
+#include "models/models.hpp"
+#include "models/placement.hpp"
+
+namespace tally {
+namespace {
+
+/// Runs `prepare(worker)` and, once all workers have, `work(worker)` on `setup.workers` placed threads, the
+/// calling one among them as worker 0; the watch starts between the two and stops after `merge`. Throws what
+/// the first of them threw.
+void run_split(Setup const& setup, Stopwatch& watch, std::function<void(int)> const& prepare,
+               std::function<void(int)> const& work, std::function<void()> const& merge) {
+  FirstFailure failure;
+  std::latch ready(setup.workers), go(1), done(setup.workers);
+  auto const prepare_one = [&](int w) {
+    failure.guard([&] {
+      place_worker(setup, w);
+      prepare(w);
+      watch.worker_ready();
+    });
+  };
+  auto const work_one = [&](int w) {
+    failure.guard([&] { work(w); });
+    done.count_down();
+  };
+  std::vector<std::jthread> threads;
+  for (int w = 1; w < setup.workers; ++w) {
+    threads.emplace_back([&, w] {
+      prepare_one(w);
+      ready.count_down();
+      go.wait();
+      work_one(w);
+    });
+  }
+  prepare_one(0);
+  ready.arrive_and_wait();
+  watch.start();
+  go.count_down();
+  work_one(0);
+  done.wait();
+  failure.guard([&] { merge(); });
+  watch.stop();
+  threads.clear();
+  failure.rethrow();
+}
+
+Counts merged(std::vector<Counts>& tallies) {
+  for (std::size_t w = 1; w < tallies.size(); ++w) tallies[0].merge(std::move(tallies[w]));
+  return std::move(tallies[0]);
+}
+
+/// One worker's connections, and the loop over them with nothing between epoll and the counting.
+class BareLoop {
+ public:
+  BareLoop(LookupStream const& stream, int connections)
+      : stream_(stream), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+    if (epoll_ < 0) fail("epoll_create1");
+    slots_.reserve(static_cast<std::size_t>(connections));
+    for (int c = 0; c < connections; ++c) {
+      Slot& slot = slots_.emplace_back(connect_non_blocking(stream.service()));
+      epoll_event event{.events = EPOLLIN, .data = {.ptr = &slot}};
+      if (epoll_ctl(epoll_, EPOLL_CTL_ADD, slot.connection.fd(), &event) != 0) fail("epoll_ctl");
+    }
+  }
+  ~BareLoop() { close(epoll_); }
+  BareLoop(BareLoop const&) = delete;
+  BareLoop& operator=(BareLoop const&) = delete;
+
+  void run(EventCursor& cursor, Counts& tally) {
+    for (Slot& slot : slots_) ask(slot, cursor);
+    while (waiting_ > 0) {
+      int const n = epoll_wait(epoll_, events_, kEventsAtOnce, -1);
+      if (n < 0 && errno != EINTR) fail("epoll_wait");
+      for (int i = 0; i < n; ++i) {
+        Slot& slot = *static_cast<Slot*>(events_[i].data.ptr);
+        auto const reply = slot.connection.receive(stream_, buffer_);
+        if (reply.empty()) continue;
+        stream_.accept(slot.event, reply, tally);
+        --waiting_;
+        ask(slot, cursor);
+      }
+    }
+  }
+
+ private:
+  struct Slot {
+    explicit Slot(Connection&& c) : connection(std::move(c)) {}
+    Connection connection;
+    std::uint64_t event = 0;
+  };
+  static constexpr int kEventsAtOnce = 256;
+
+  void ask(Slot& slot, EventCursor& cursor) {
+    auto const event = cursor.take();
+    if (!event) return;
+    slot.event = *event;
+    slot.connection.send(stream_, *event);
+    ++waiting_;
+  }
+  [[noreturn]] static void fail(char const* what) {
+    throw std::system_error(errno, std::generic_category(), what);
+  }
+
+  LookupStream const& stream_;
+  int epoll_;
+  std::vector<Slot> slots_;
+  std::size_t waiting_ = 0;
+  epoll_event events_[kEventsAtOnce];
+  ReceiveBuffer buffer_;
+};
+
+}  // namespace
+
+Counts limit_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
+  auto const workers = static_cast<std::size_t>(setup.workers);
+  std::vector<Range> const parts = stream.split(workers);
+  std::vector<Counts> tallies;
+  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
+  Counts result = stream.empty_tally();
+  run_split(
+      setup, watch, [](int) {},
+      [&](int w) { stream.count(parts[static_cast<std::size_t>(w)], tallies[static_cast<std::size_t>(w)]); },
+      [&] { result = merged(tallies); });
+  return result;
+}
+
+Counts limit_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
+  auto const workers = static_cast<std::size_t>(setup.workers);
+  std::vector<std::unique_ptr<BareLoop>> loops(workers);
+  std::vector<Counts> tallies;
+  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
+  EventCursor cursor(stream.events());
+  Counts result = stream.empty_tally();
+  run_split(
+      setup, watch,
+      [&](int w) {
+        loops[static_cast<std::size_t>(w)] =
+            std::make_unique<BareLoop>(stream, share_of_in_flight(setup.in_flight, setup.workers, w));
+      },
+      [&](int w) {
+        try {
+          loops[static_cast<std::size_t>(w)]->run(cursor, tallies[static_cast<std::size_t>(w)]);
+        } catch (...) {
+          cursor.stop();
+          throw;
+        }
+      },
+      [&] { result = merged(tallies); });
+  return result;
+}
+
+}  // namespace tally

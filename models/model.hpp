@@ -15,14 +15,14 @@ namespace tally {
 
 /// What a model is given beside the stream.
 struct Setup {
-  int workers = 1;            ///< threads or processes that count; >= 1
-  std::uint64_t batch = 1;    ///< events handed out as one task (cpu); >= 1
-  int in_flight = 1;          ///< connections, and so events that may wait at once (lookup); >= 1
-  std::vector<int> cpus;      ///< worker i belongs on cpus[i % size]; empty: wherever the kernel puts it
+  int workers = 1;          ///< threads or processes that count; >= 1
+  std::uint64_t batch = 1;  ///< events handed out as one task (cpu); >= 1
+  int in_flight = 1;        ///< connections, and so events that may wait at once (lookup); >= 1
+  std::vector<int> cpus;    ///< worker i belongs on cpus[i % size]; empty: wherever the kernel puts it
 };
 
-/// Times one run: from the first event handed out to the last count merged. A model calls worker_ready() for each of its
-/// workers, start() when all stand ready, and stop() when the merged counts are complete.
+/// Times one run: from the first event handed out to the last count merged. A model calls worker_ready() for
+/// each of its workers, start() when all stand ready, and stop() when the merged counts are complete.
 class Stopwatch {
  public:
   using Clock = std::chrono::steady_clock;
@@ -44,8 +44,8 @@ class Stopwatch {
   /// Workers that stood ready.
   int workers() const noexcept { return workers_.load(std::memory_order_relaxed); }
 
-  /// Memory of the model's own child processes that they did not share with it, in bytes; the kernel's account of peak
-  /// memory knows only the largest child.
+  /// Memory of the model's own child processes that they did not share with it, in bytes; the kernel's
+  /// account of peak memory knows only the largest child.
   void add_child_memory(std::uint64_t bytes) noexcept { child_memory_bytes_ += bytes; }
   std::uint64_t child_memory_bytes() const noexcept { return child_memory_bytes_; }
 
@@ -57,13 +57,14 @@ class Stopwatch {
   std::uint64_t child_memory_bytes_ = 0;
 };
 
-/// Runs the stream and returns its merged counts. Called in a process of its own, single-threaded on entry, and again so
-/// on return as far as the library allows. Throws on failure; counts of a failed run are never used.
+/// Runs the stream and returns its merged counts. Called in a process of its own, single-threaded on entry,
+/// and again so on return as far as the library allows. Throws on failure; counts of a failed run are never
+/// used.
 using CpuRun = Counts (*)(CpuStream const&, Setup const&, Stopwatch&);
 using LookupRun = Counts (*)(LookupStream const&, Setup const&, Stopwatch&);
 
-/// What one event in flight and one worker cost a model in things that the kernel limits, so that a cell too large for
-/// this machine is refused before it starts.
+/// What one event in flight and one worker cost a model in things that the kernel limits, so that a cell too
+/// large for this machine is refused before it starts.
 struct LookupNeeds {
   bool thread_per_event = false;   ///< as many threads as in flight
   bool process_per_event = false;  ///< as many processes as in flight
@@ -72,8 +73,8 @@ struct LookupNeeds {
 /// A row of the registry.
 struct Model {
   std::string_view name;
-  std::string_view summary;        ///< one line
-  CpuRun cpu = nullptr;            ///< null: not on this stream
+  std::string_view summary;  ///< one line
+  CpuRun cpu = nullptr;      ///< null: not on this stream
   LookupRun lookup = nullptr;
   LookupNeeds lookup_needs{};
   bool sequential = false;         ///< one worker and one event in flight, whatever the setup says
@@ -81,7 +82,8 @@ struct Model {
   std::string_view unavailable{};  ///< why it cannot run here; empty: it can
 };
 
-/// All models, in the order in which they are listed. The registry holds the project's only availability conditions.
+/// All models, in the order in which they are listed. The registry holds the project's only availability
+/// conditions.
 std::span<Model const> all_models();
 
 }  // namespace tally

@@ -1,1 +1,182 @@
-// thread_pool
+// thread_pool: std::jthread workers over a bounded queue of tasks; a blocking connection per thread.
+#include <pthread.h>
+
+#include <atomic>
+#include <latch>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "models/batch_ring.hpp"
+#include "models/connection.hpp"
+#include "models/event_cursor.hpp"
+#include "models/failure.hpp"
+#include "models/models.hpp"
+#include "models/placement.hpp"
+
+namespace tally {
+namespace {
+
+/// The pool's queue: the ring, with threads asleep where it is full or empty. Epochs are futex words (C++20
+/// atomic waiting): a thread reads the epoch, looks at the ring, and sleeps only while the epoch is still the
+/// same, so a change between look and sleep is never missed.
+class BatchQueue {
+ public:
+  explicit BatchQueue(int workers) : ring_(workers) {}
+
+  /// Waits while the ring is full. The reader only.
+  void push(Range batch) {
+    while (!ring_.try_push(batch)) wait_for_room();
+    if (++pushes_ % kPushesPerWake == 0) wake_workers();
+  }
+
+  /// No more batches will come. The reader only.
+  void close() {
+    closed_.store(true, std::memory_order_release);
+    wake_workers();
+  }
+
+  /// A run of batches; waits while there is none, and is empty only when the queue is closed and drained.
+  Range pop_run() {
+    for (;;) {
+      std::uint32_t const epoch = pushed_.load(std::memory_order_acquire);
+      bool const closed = closed_.load(std::memory_order_acquire);
+      if (Range const run = ring_.try_pop_run(); !run.empty()) {
+        if (reader_waits_.load(std::memory_order_seq_cst) && ring_.half_empty()) wake_reader();
+        return run;
+      }
+      if (closed) return {};
+      pushed_.wait(epoch, std::memory_order_acquire);
+    }
+  }
+
+ private:
+  void wake_workers() {
+    pushed_.fetch_add(1, std::memory_order_acq_rel);
+    pushed_.notify_all();  // no system call unless somebody sleeps
+  }
+  void wait_for_room() {
+    wake_workers();
+    std::uint32_t const epoch = popped_.load(std::memory_order_acquire);
+    reader_waits_.store(true, std::memory_order_seq_cst);
+    if (ring_.half_empty()) {
+      reader_waits_.store(false, std::memory_order_relaxed);
+      return;
+    }
+    popped_.wait(epoch, std::memory_order_acquire);
+  }
+  void wake_reader() {
+    // The waker clears the registration: until the reader runs, later pops do not repeat the system call.
+    if (!reader_waits_.exchange(false, std::memory_order_acq_rel)) return;
+    popped_.fetch_add(1, std::memory_order_release);
+    popped_.notify_one();
+  }
+
+  BatchRing ring_;
+  std::uint64_t pushes_ = 0;
+  alignas(64) std::atomic<std::uint32_t> pushed_{0};
+  std::atomic<bool> closed_{false};
+  alignas(64) std::atomic<std::uint32_t> popped_{0};
+  std::atomic<bool> reader_waits_{false};
+};
+
+}  // namespace
+
+Counts thread_pool_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
+  auto const workers = static_cast<std::size_t>(setup.workers);
+  std::vector<Counts> tallies;
+  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
+  BatchQueue queue(setup.workers);
+  FirstFailure failure;
+  std::latch ready(setup.workers + 1), done(setup.workers);
+
+  std::vector<std::jthread> threads;
+  for (std::size_t w = 0; w < workers; ++w) {
+    threads.emplace_back([&, w] {
+      failure.guard([&] {
+        place_worker(setup, static_cast<int>(w));
+        watch.worker_ready();
+      });
+      ready.arrive_and_wait();
+      // A worker that has failed goes on taking batches, or the reader would wait for ever.
+      for (Range run; !(run = queue.pop_run()).empty();) {
+        failure.guard([&] { stream.count(run, tallies[w]); });
+      }
+      done.count_down();
+    });
+  }
+  ready.arrive_and_wait();
+  watch.start();
+  BatchReader reader(stream, setup.batch);
+  for (Range batch; !(batch = reader.next()).empty();) queue.push(batch);
+  queue.close();
+  done.wait();
+  for (std::size_t w = 1; w < workers; ++w) tallies[0].merge(std::move(tallies[w]));
+  watch.stop();
+  failure.rethrow();
+  return std::move(tallies[0]);
+}
+
+namespace {
+
+/// While it lives, new threads get stacks of this size: one that waits in recv(2) needs little, and thousands
+/// at the default of 8 MiB would reserve more address space than many machines grant.
+class SmallStacks {
+ public:
+  SmallStacks() {
+    pthread_getattr_default_np(&before_);
+    pthread_attr_t small;
+    pthread_getattr_default_np(&small);
+    pthread_attr_setstacksize(&small, kBytes);
+    pthread_setattr_default_np(&small);
+    pthread_attr_destroy(&small);
+  }
+  ~SmallStacks() {
+    pthread_setattr_default_np(&before_);
+    pthread_attr_destroy(&before_);
+  }
+  SmallStacks(SmallStacks const&) = delete;
+  SmallStacks& operator=(SmallStacks const&) = delete;
+
+ private:
+  static constexpr std::size_t kBytes = 256 * 1024;
+  pthread_attr_t before_;
+};
+
+}  // namespace
+
+Counts thread_pool_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
+  auto const threads_wanted = static_cast<std::size_t>(setup.in_flight);
+  std::vector<Counts> tallies;
+  for (std::size_t t = 0; t < threads_wanted; ++t) tallies.push_back(stream.empty_tally());
+  EventCursor cursor(stream.events());
+  FirstFailure failure;
+  std::latch ready(setup.in_flight + 1), done(setup.in_flight);
+
+  SmallStacks const small_stacks;
+  std::vector<std::jthread> threads;
+  threads.reserve(threads_wanted);
+  for (std::size_t t = 0; t < threads_wanted; ++t) {
+    threads.emplace_back([&, t] {
+      std::optional<BlockingConnection> connection;
+      failure.guard([&] { connection.emplace(stream.service()); });
+      ready.arrive_and_wait();
+      failure.guard([&] {
+        while (auto const event = cursor.take()) connection->look_up(stream, *event, tallies[t]);
+      });
+      if (failure.failed()) cursor.stop();
+      done.count_down();
+    });
+  }
+  // Workers are the CPUs that the threads share, not the threads: those are the events in flight.
+  for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
+  ready.arrive_and_wait();
+  watch.start();
+  done.wait();
+  for (std::size_t t = 1; t < threads_wanted; ++t) tallies[0].merge(std::move(tallies[t]));
+  watch.stop();
+  failure.rethrow();
+  return std::move(tallies[0]);
+}
+
+}  // namespace tally

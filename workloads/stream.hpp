@@ -1,6 +1,7 @@
 // The seam between what is counted and how: a stream counts, a model schedules.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -82,6 +83,8 @@ class LookupStream {
   /// Number of events.
   virtual std::uint64_t events() const noexcept = 0;
   virtual Counts empty_tally() const = 0;
+  /// CPU time that accept() takes beside the counting: whoever schedules may treat light and heavy work differently.
+  virtual std::chrono::nanoseconds grain() const noexcept = 0;
 
   /// No request is longer.
   static constexpr std::size_t kMaxRequestBytes = 64;
