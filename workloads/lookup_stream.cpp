@@ -17,7 +17,6 @@ class SyntheticLookups final : public LookupStream {
   ServiceAddress service() const noexcept override { return service_; }
   std::uint64_t events() const noexcept override { return events_; }
   std::chrono::nanoseconds grain() const noexcept override { return grain_.duration; }
-  std::chrono::nanoseconds grain() const noexcept override { return grain_.duration; }
   Counts empty_tally() const override { return Counts::dense(keys_.spec().keys); }
 
   std::size_t request(std::uint64_t event, std::span<char, kMaxRequestBytes> out) const noexcept override {
