@@ -1,25 +1,47 @@
 #include "bench/argument_parser.hpp"
 
 #include <algorithm>
+#include <memory>
+
+#include "bench/text_table.hpp"
 
 namespace tally {
+namespace {
+
+constexpr std::size_t kNameColumns = 28;
+constexpr std::size_t kHelpColumns = 110 - kNameColumns;
+
+/// CLI11's help, with `--name VALUE` alone where it would add that an option may be repeated.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(kNameColumns); }
+  std::string make_option_opts(CLI::Option const* option) const override {
+    std::string const type = option->get_type_name();
+    return type.empty() || option->get_type_size() == 0 ? "" : " " + type;
+  }
+};
+
+}  // namespace
 
 ArgumentParser::ArgumentParser(std::string const& command, std::string const& description)
     : app_(description, command), command_(command) {
   app_.allow_extras();
-  app_.get_formatter()->column_width(32);
+  app_.formatter(std::make_shared<HelpFormatter>());
 }
 
 std::optional<std::string>& ArgumentParser::option(std::string const& name, std::string const& value,
                                                    std::string const& help) {
   auto& storage = values_.emplace_back();
-  app_.add_option(name, storage.given, help)->type_name(value)->group(heading_)->allow_extra_args(false);
+  app_.add_option(name, storage.given, wrap(help, kHelpColumns, 0))
+      ->type_name(value)
+      ->group(heading_)
+      ->allow_extra_args(false);
   return storage.value;
 }
 
 bool& ArgumentParser::flag(std::string const& name, std::string const& help) {
   auto& storage = flags_.emplace_back(false);
-  app_.add_flag(name, storage, help)->group(heading_);
+  app_.add_flag(name, storage, wrap(help, kHelpColumns, 0))->group(heading_);
   return storage;
 }
 

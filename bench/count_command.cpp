@@ -46,8 +46,10 @@ struct CountOptions {
 CountOptions read_options(Arguments const& arguments, std::span<Model const> models) {
   ArgumentParser parser("tally count", "Counts the events of a file, plain or gzip, by key or by window.");
   std::string const& file = parser.positional("FILE", "the file");
-  auto const& model = parser.option("--model", "M", "(default: the first concurrent one of 'tally list')");
-  auto const& workers = parser.option("--workers", "N", "(default: the CPUs this process may use)");
+  auto const& model = parser.option(
+      "--model", "M", "the model to count with (default: the first concurrent one of 'tally list')");
+  auto const& workers =
+      parser.option("--workers", "N", "threads or processes (default: the CPUs this process may use)");
   TextArguments const text(parser);
   auto const& top = parser.option("--top", "N", "the N greatest counts alone");
   bool const& json = parser.flag("--json", "as JSON");

@@ -34,7 +34,7 @@ int service_command(Arguments const& arguments) {
   ArgumentParser parser(
       "tally lookup-service",
       "Answers RESP2 GET event:<i> with event i's key after a delay drawn from the seed and i. "
-      "Loopback only; ends with SIGINT or SIGTERM.");
+      "\nLoopback only; ends with SIGINT or SIGTERM.");
   auto const& port = parser.option("--port", "P", "port on 127.0.0.1 (default: any free one)");
   auto const& wait =
       parser.option("--wait", "D", "mean delay (default " + format_duration(defaults::kServiceWait) + ")");
