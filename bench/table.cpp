@@ -33,6 +33,11 @@ std::string ratio_text(double ratio) {
   return out.data();
 }
 
+/// `1 cell`, `2 cells`.
+std::string number_of(std::size_t n, std::string const& thing) {
+  return std::to_string(n) + " " + thing + (n == 1 ? "" : "s");
+}
+
 /// The median over the cell's verified samples of `figure(sample)`, which may be none.
 template <class Figure>
 std::optional<double> median_of(CellResult const& cell, Figure figure) {
@@ -94,8 +99,8 @@ std::string marks_of(CellResult const& cell, RunOptions const& options, Marks& u
 }
 
 std::string title_of(CampaignResult const& result, Group const& group) {
-  std::string title = std::string(name_of(group.stream)) + ": " + std::to_string(group.workers) +
-                      (group.workers == 1 ? " worker" : " workers") + ", grain " +
+  std::string title = std::string(name_of(group.stream)) + ": " +
+                      number_of(static_cast<std::size_t>(group.workers), "worker") + ", grain " +
                       format_duration(group.grain);
   if (group.stream == StreamKind::cpu) {
     title += ", batch " + format_scaled(static_cast<double>(group.batch));
@@ -141,7 +146,7 @@ Base base_of(CampaignResult const& result, Group const& group) {
     bool const known = std::isfinite(cell.analytic_bound) && cell.analytic_bound > 0;
     double const limit = cell.limit_items_per_second.value_or(INFINITY);
     double const bound = std::min(known ? cell.analytic_bound : INFINITY, limit);
-    if (!std::isfinite(bound)) continue;
+    if (!std::isfinite(bound) || bound <= 0) continue;
     base.line += (base.line.empty() ? "" : "; ") + std::string("bound: ") + format_scaled(bound) +
                  " events/s (" +
                  (limit <= bound                    ? "the measured limit"
@@ -153,13 +158,24 @@ Base base_of(CampaignResult const& result, Group const& group) {
   return base;
 }
 
+/// Whether the interval excludes 1, with the confidence claimed: too few rounds separate nothing.
+bool excludes_one(Interval const& ratio) {
+  return ratio.coverage >= kConfidence && (ratio.low > 1 || ratio.high < 1);
+}
+
+/// The interval's half-width; with too few values for one of 95%, how many there are.
+std::string interval_text(Interval const& rate) {
+  if (rate.coverage < kConfidence) return "n=" + std::to_string(rate.n);
+  return "\u00b1" + percent(rate.relative_half_width(), 1);
+}
+
 std::string ratio_cell(CampaignResult const& result, std::size_t cell, std::optional<std::size_t> base,
                        Marks& used) {
   if (!base) return "";
-  if (cell == *base) return "1";
+  if (cell == *base) return "1 ";
   auto const ratio = result.ratio(cell, *base);
   if (!ratio) return "";
-  bool const separated = ratio->low > 1 || ratio->high < 1;
+  bool const separated = excludes_one(*ratio);
   if (!separated) used.insert("?");
   return ratio_text(ratio->median) + (separated ? " " : "?");
 }
@@ -187,7 +203,7 @@ void add_row(TextTable& table, CampaignResult const& result, std::size_t c, std:
       median_of(cell, [](Sample const& s) { return std::optional(static_cast<double>(s.peak_rss_bytes)); });
   std::string limit = limited_by(cell);
   if (limit == "service") used.insert("service");
-  table.row({rank, name, format_scaled(rate->median), "\u00b1" + percent(rate->relative_half_width(), 1),
+  table.row({rank, name, format_scaled(rate->median), interval_text(*rate),
              ratio_cell(result, c, base.sequential, used), efficiency ? percent(efficiency->median, 0) : "",
              cpu ? format_seconds(*cpu) : "", memory ? format_bytes(*memory) : "", std::move(limit),
              marks_of(cell, result.options, used)});
@@ -233,7 +249,7 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
     }
     ++place;
     auto const ratio = above ? result.ratio(*above, c) : std::nullopt;
-    bool const separated = !above || (ratio && ratio->low > 1);
+    bool const separated = !above || (ratio && excludes_one(*ratio));
     if (separated) rank = place;
     if (!separated) used.insert("=");
     add_row(table, result, c, std::to_string(rank) + (separated ? " " : "="), base, used);
@@ -263,10 +279,10 @@ std::string summary(CampaignResult const& result) {
     failed += cell.failure.empty() ? 0 : 1;
     samples += cell.samples.size();
   }
-  std::string text = std::to_string(result.cells.size()) + " cells, " + std::to_string(samples) +
-                     " samples in " + std::to_string(result.rounds) + " rounds, " +
+  std::string text = number_of(result.cells.size(), "cell") + ", " + number_of(samples, "sample") + " in " +
+                     number_of(static_cast<std::size_t>(result.rounds), "round") + ", " +
                      format_seconds(seconds(result.took)) + "; medians with 95% intervals; " +
-                     (failed == 0 ? "every count verified" : std::to_string(failed) + " cells FAILED");
+                     (failed == 0 ? "every count verified" : number_of(failed, "cell") + " FAILED");
   if (result.interrupted) text += "; INTERRUPTED: what was finished is here";
   text += "\n";
   if (!result.write_failure.empty()) return text + "RESULTS NOT WRITTEN: " + result.write_failure + "\n";

@@ -13,8 +13,9 @@ namespace tally {
 /// marks; failed cells with their reason and no figure; `limit` last, without a rank; the legend of the marks
 /// that occur; where the results lie.
 ///
-/// Two neighbours share a rank unless the interval of the ratio between them excludes 1. Lines keep to
-/// `width` columns, wherever the names allow it.
+/// `limited by` is what was measured to be in use for over 90%: the service, the wait, the model's CPU; blank
+/// if none was. Two neighbours share a rank unless the interval of the ratio between them excludes 1. Lines
+/// keep to `width` columns, wherever the names allow it.
 std::string render_table(CampaignResult const& result, std::size_t width = 110);
 
 }  // namespace tally

@@ -124,6 +124,17 @@ TEST(Table, ARatioWhoseIntervalIncludesOneIsMarked) {
   EXPECT_NE(line_of(table, "threads").find("1.00x?"), std::string::npos) << table;
 }
 
+TEST(Table, TooFewRoundsSeparateNothingAndHaveNoInterval) {
+  auto result = cpu_campaign();
+  measure(result, "sequential", 1000);
+  measure(result, "threads", 500);
+  for (auto& cell : result.cells) cell.samples.resize(std::min<std::size_t>(cell.samples.size(), 3));
+  std::string const table = render_table(result);
+  EXPECT_EQ(rank_of(table, "sequential"), "1=");
+  EXPECT_NE(line_of(table, "threads").find("n=3"), std::string::npos) << table;
+  EXPECT_NE(line_of(table, "threads").find("2.00x?"), std::string::npos) << table;
+}
+
 TEST(Table, FailedCellsHaveTheirReasonAndNoFigure) {
   auto result = cpu_campaign();
   for (auto const* model : {"sequential", "threads", "processes", "fibers", "limit"})
@@ -133,7 +144,7 @@ TEST(Table, FailedCellsHaveTheirReasonAndNoFigure) {
   std::string const line = line_of(table, "fibers");
   EXPECT_NE(line.find("expected 5, got 4"), std::string::npos) << table;
   EXPECT_EQ(line.find(" M "), std::string::npos) << "no rate: " << line;
-  EXPECT_NE(table.find("1 cells FAILED"), std::string::npos);
+  EXPECT_NE(table.find("1 cell FAILED"), std::string::npos);
   EXPECT_EQ(table.find("every count verified"), std::string::npos);
 }
 
