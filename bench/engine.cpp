@@ -33,18 +33,18 @@ std::string escaped(std::string const& text) {
 Engine::Engine(BenchmarkFlags const& flags, Plan const& plan) {
   // What the campaign does itself is said explicitly: the environment could have changed the library's
   // defaults.
-  std::vector<std::string> arguments{"tally",
-                                     "--benchmark_repetitions=1",
+  static std::string const kProgram = "tally";  // the library keeps a pointer to it
+  std::vector<std::string> arguments{"--benchmark_repetitions=1",
                                      "--benchmark_min_warmup_time=0",
                                      "--benchmark_enable_random_interleaving=false",
                                      "--benchmark_list_tests=false",
                                      "--benchmark_out=",
                                      "--benchmark_format=console"};
   arguments.insert(arguments.end(), flags.passed_on.begin(), flags.passed_on.end());
-  std::vector<char*> argv;
+  std::vector<char*> argv{const_cast<char*>(kProgram.c_str())};
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
-  int argc = static_cast<int>(arguments.size());
+  int argc = static_cast<int>(arguments.size()) + 1;
   benchmark::Initialize(&argc, argv.data());
   if (argc > 1) throw UsageError(std::string("Google Benchmark does not take ") + argv[1] + ": leave it out");
 

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "bench/child_watch.hpp"
+#include "bench/units.hpp"
 
 namespace tally {
 namespace {
@@ -150,8 +151,8 @@ Measured measure_run(Run const& run, Setup const& setup, Counts const& expected,
   measured.ending = outcome.ending;
   if (outcome.ending == Ending::timed_out)
     measured.sample.failure = "no result within " +
-                              std::to_string(std::chrono::duration<double>(watch.timeout).count()) +
-                              " s: killed";
+                              format_seconds(std::chrono::duration<double>(watch.timeout).count()) +
+                              ": killed";
   else if (outcome.ending == Ending::other_process)
     measured.sample.failure = "the process it depends on ended first";
   else if (outcome.ending == Ending::finished && outcome.report)
