@@ -1,0 +1,242 @@
+// The crossing of the whole table: every model x stream x workers x kinds of stream equals sequential
+// counting. A new model is tested by being listed.
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <tuple>
+
+#include "bench/sample.hpp"
+#include "bench/service_process.hpp"
+#include "bench/stop_signals.hpp"
+#include "models/model.hpp"
+#include "workloads/lookup_stream.hpp"
+#include "workloads/text_stream.hpp"
+
+namespace tally {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Boost.Context switches stacks in assembly that ThreadSanitizer knows nothing of, as Debian builds it: it
+/// would take every fiber for a torn stack of one thread and report, or crash.
+bool beyond_this_sanitizer([[maybe_unused]] Model const& model) {
+#ifdef __SANITIZE_THREAD__
+  return model.name == "fibers";
+#else
+  return false;
+#endif
+}
+
+class Crossing : public testing::TestWithParam<std::tuple<Model const*, int>> {
+ protected:
+  void SetUp() override {
+    if (!model().unavailable.empty()) GTEST_SKIP() << model().unavailable;
+    if (beyond_this_sanitizer(model()))
+      GTEST_SKIP() << "ThreadSanitizer cannot follow Boost.Context's stacks";
+  }
+  Model const& model() const { return *std::get<0>(GetParam()); }
+  tally::Setup setup() const {
+    tally::Setup setup;
+    setup.workers = model().sequential ? 1 : std::get<1>(GetParam());
+    return setup;
+  }
+
+  /// Counts `stream` with the model, in a process of its own; the empty text if it equals `expected`.
+  template <class Stream>
+  std::string run(Stream const& stream, tally::Setup const& how, Counts const& expected) {
+    return measure(model(), stream, how, expected, {.timeout = 60s, .stop = signals_}).sample.failure;
+  }
+  std::string run_cpu(CpuStream const& stream, tally::Setup const& how) {
+    Counts expected = stream.empty_tally();
+    stream.count({0, stream.size()}, expected);
+    return run(stream, how, expected);
+  }
+
+  StopSignals signals_;
+};
+
+std::string name_of(testing::TestParamInfo<Crossing::ParamType> const& info) {
+  return std::string(std::get<0>(info.param)->name) + "_with_" + std::to_string(std::get<1>(info.param)) +
+         "_workers";
+}
+
+std::vector<Model const*> listed() {
+  std::vector<Model const*> models;
+  for (Model const& model : all_models()) models.push_back(&model);
+  return models;
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryModel, Crossing,
+                         testing::Combine(testing::ValuesIn(listed()), testing::Values(1, 2, 3, 8)), name_of);
+
+struct Case {
+  char const* what;
+  std::uint64_t events;
+  KeySpec keys;
+};
+
+std::vector<Case> cases(int workers) {
+  return {{"no event", 0, {}},
+          {"one event", 1, {}},
+          {"fewer events than workers", static_cast<std::uint64_t>(workers - 1), {}},
+          {"a prime number of events", 10'007, {}},
+          {"one key", 5'000, {.keys = 1}},
+          {"heavily skewed", 20'011, {.seed = 7, .keys = 100'000, .skew = 2.5}}};
+}
+
+TEST_P(Crossing, CountsCpuStreamsAsSequentialDoes) {
+  for (Case const& c : cases(setup().workers)) {
+    SyntheticEvents const events(c.keys, c.events);
+    for (auto const window : {0ms, 1ms}) {
+      for (std::uint64_t const batch : {1, 7, 4096}) {
+        for (std::uint64_t const iterations : {0, 3}) {
+          auto const stream = make_synthetic_stream(events, c.events, {1ns, iterations}, window);
+          tally::Setup how = setup();
+          how.batch = batch;
+          EXPECT_EQ(run_cpu(*stream, how), "")
+              << c.what << ", batch " << batch << ", window " << window.count() << " ms";
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Crossing, CountsMoreBatchesThanAnyQueueHolds) {
+  SyntheticEvents const events({}, 300'007);
+  auto const stream = make_synthetic_stream(events, events.size(), {}, 0ns);
+  EXPECT_EQ(run_cpu(*stream, setup()), "");
+}
+
+TEST_P(Crossing, CountsLinesOfTextAsSequentialDoes) {
+  std::string text;
+  for (int i = 0; i < 2'000; ++i)
+    text += "2024-05-0" + std::to_string(1 + i / 300) + " key" + std::to_string(i * i % 97) + "\r\n";
+  text += "nothing-in-the-second-field\n2024-05-09 last-without-newline";
+  TextSpec const spec{.format = TextFormat::lines, .key = "2", .time = "1", .window = 24h, .repeat = 3};
+  auto const stream = make_text_stream(text, spec, {});
+  for (std::uint64_t const batch : {1, 64}) {
+    tally::Setup how = setup();
+    how.batch = batch;
+    EXPECT_EQ(run_cpu(*stream, how), "") << "batch " << batch;
+  }
+}
+
+TEST_P(Crossing, CountsLookupsAsSequentialDoes) {
+  for (Case const& c : cases(setup().workers)) {
+    ServiceProcess service({.keys = c.keys, .port = 0, .spin = false}, {}, signals_);
+    service.set_wait({50us, WaitDistribution::exponential});
+    std::uint64_t const events = std::min<std::uint64_t>(c.events, 997);  // a prime number
+    for (auto const grain : {Grain{}, Grain{10ns, 5}}) {
+      auto const stream = make_lookup_stream(c.keys, events, grain, 1ms, service.address());
+      for (int const in_flight : {1, 16}) {
+        tally::Setup how = setup();
+        how.in_flight = model().sequential ? 1 : in_flight;
+        EXPECT_EQ(run(*stream, how, stream->reference()), "")
+            << c.what << ", " << in_flight << " in flight, grain " << grain.iterations;
+      }
+    }
+  }
+}
+
+TEST_P(Crossing, SaysWhenTheServiceCannotBeReached) {
+  std::uint16_t closed_port;
+  {
+    int const socket = listen_on_loopback(0);
+    closed_port = local_port(socket);
+    close(socket);
+  }
+  auto const stream = make_lookup_stream({}, 100, {}, 0ns, {.port = closed_port});
+  tally::Setup how = setup();
+  how.in_flight = model().sequential ? 1 : 8;
+  EXPECT_NE(run(*stream, how, stream->reference()).find("Connection refused"), std::string::npos);
+}
+
+/// A stream whose counting throws at one event.
+class Throwing final : public CpuStream {
+ public:
+  Throwing(CpuStream const& inner, std::uint64_t at) : inner_(inner), at_(at) {}
+  std::uint64_t size() const noexcept override { return inner_.size(); }
+  Counts empty_tally() const override { return inner_.empty_tally(); }
+  void count(Range range, Counts& tally) const override {
+    if (range.begin <= at_ && at_ < range.end) throw std::runtime_error("event 4321 cannot be counted");
+    inner_.count(range, tally);
+  }
+  std::uint64_t batch_end(std::uint64_t begin, std::uint64_t events) const noexcept override {
+    return inner_.batch_end(begin, events);
+  }
+  std::vector<Range> split(std::size_t parts) const override { return inner_.split(parts); }
+
+ private:
+  CpuStream const& inner_;
+  std::uint64_t at_;
+};
+
+TEST_P(Crossing, PassesOnWhatCountingThrows) {
+  SyntheticEvents const events({}, 50'000);
+  auto const inner = make_synthetic_stream(events, events.size(), {}, 0ns);
+  Counts expected = inner->empty_tally();
+  inner->count({0, inner->size()}, expected);
+  EXPECT_NE(run(Throwing(*inner, 4321), setup(), expected).find("event 4321 cannot be counted"),
+            std::string::npos);
+}
+
+/// A stream whose first batch is not done until the reader has stopped reading: in shared memory, since
+/// models may fork.
+class Stalling final : public CpuStream {
+ public:
+  explicit Stalling(CpuStream const& inner) : inner_(inner) {}
+  std::uint64_t size() const noexcept override { return inner_.size(); }
+  Counts empty_tally() const override { return inner_.empty_tally(); }
+  void count(Range range, Counts& tally) const override {
+    // All workers stall at their first batch until nothing has been read for a while: the reader must wait for them.
+    while (!released_.load()) {
+      std::uint64_t const seen = read_.load();
+      std::this_thread::sleep_for(50ms);
+      if (released_.load() || read_.load() != seen) continue;
+      most_ahead_.store(seen);
+      released_.store(true);
+    }
+    inner_.count(range, tally);
+  }
+  std::uint64_t batch_end(std::uint64_t begin, std::uint64_t events) const noexcept override {
+    read_.fetch_add(1);
+    return inner_.batch_end(begin, events);
+  }
+  std::vector<Range> split(std::size_t parts) const override { return inner_.split(parts); }
+  std::uint64_t most_ahead() const { return most_ahead_.load(); }
+
+ private:
+  CpuStream const& inner_;
+  mutable std::atomic<bool> released_{false};
+  mutable std::atomic<std::uint64_t> read_{0}, most_ahead_{0};
+};
+
+TEST_P(Crossing, AReaderFarAheadOfItsWorkersWaits) {
+  // A bounded queue holds at most this many batches, whatever the model; the stream has many times more.
+  constexpr std::uint64_t kFar = 20'000;
+  SyntheticEvents const events({}, 400'000);
+  auto const inner = make_synthetic_stream(events, events.size(), {}, 0ns);
+  Model bounded = model();
+  static CpuRun run_it;
+  run_it = model().cpu;
+  bounded.cpu = [](CpuStream const& stream, tally::Setup const& how, Stopwatch& watch) {
+    Stalling const stalling(stream);
+    Counts counts = run_it(stalling, how, watch);
+    if (stalling.most_ahead() > kFar)
+      throw std::runtime_error(std::to_string(stalling.most_ahead()) + " batches read ahead");
+    return counts;
+  };
+  Counts expected = inner->empty_tally();
+  inner->count({0, inner->size()}, expected);
+  EXPECT_EQ(measure(bounded, *inner, setup(), expected, {.timeout = 60s, .stop = signals_}).sample.failure,
+            "");
+}
+
+}  // namespace
+}  // namespace tally

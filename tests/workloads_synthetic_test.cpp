@@ -1,0 +1,143 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <vector>
+
+#include "workloads/portable_math.hpp"
+#include "workloads/synthetic.hpp"
+
+namespace tally {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(PortableMath, AgreesWithTheLibraryToTheLastPlaces) {
+  for (double x = 1e-300; x < 1e300; x *= 1.7) {
+    EXPECT_NEAR(portable_log(x), std::log(x), 2e-15 * std::max(1.0, std::abs(std::log(x)))) << x;
+  }
+  for (double x = -700; x < 700; x += 0.37) EXPECT_NEAR(portable_exp(x) / std::exp(x), 1, 2e-15) << x;
+  for (double x = 1e-18; x < 1; x *= 3.1) {
+    EXPECT_NEAR(portable_log1p(x) / std::log1p(x), 1, 4e-15) << x;
+    EXPECT_NEAR(portable_log1p(-x) / std::log1p(-x), 1, 4e-15) << x;
+    EXPECT_NEAR(portable_expm1(x) / std::expm1(x), 1, 4e-15) << x;
+    EXPECT_NEAR(portable_expm1(-x) / std::expm1(-x), 1, 4e-15) << x;
+  }
+  EXPECT_EQ(portable_log(1), 0);
+  EXPECT_EQ(portable_exp(0), 1);
+  EXPECT_EQ(portable_exp(-800), 0);
+}
+
+std::uint64_t digest(KeySpec const& spec, std::uint64_t from, std::uint64_t to) {
+  KeyGenerator const generator(spec);
+  std::uint64_t sum = 0;
+  for (std::uint64_t i = from; i < to; ++i) sum = mix64(sum ^ generator.key(i));
+  return sum;
+}
+
+// What these seeds stand for, for ever and everywhere: a change here makes old results incomparable.
+TEST(SyntheticKeys, AreTheSameOnEveryMachine) {
+  EXPECT_EQ(digest({.seed = 1, .keys = 1000}, 0, 100'000), 8413512308426261469ULL);
+  EXPECT_EQ(digest({.seed = 1, .keys = 1000, .skew = 1}, 0, 100'000), 9510520271323049625ULL);
+  EXPECT_EQ(digest({.seed = 42, .keys = kMaxKeys, .skew = 0.99}, 0, 100'000), 8727097957741226982ULL);
+  EXPECT_EQ(digest({.seed = 3, .keys = 77, .skew = 3.5}, 1'000'000'000'000, 1'000'000'100'000), 16145283095358921608ULL);
+}
+
+TEST(SyntheticKeys, OfARangeAreThoseOfTheWhole) {
+  SyntheticEvents const events({.seed = 5, .keys = 500, .skew = 1.2}, 10'007);
+  KeyGenerator const generator(events.spec());
+  for (std::uint64_t i = 10'007; i-- > 0;) ASSERT_EQ(events.keys()[i], generator.key(i)) << i;
+}
+
+TEST(SyntheticKeys, UniformKeysAreUniform) {
+  KeyGenerator const generator({.seed = 1, .keys = 10});
+  std::vector<double> seen(10);
+  for (int i = 0; i < 100'000; ++i) ++seen[generator.key(static_cast<std::uint64_t>(i))];
+  double chi_squared = 0;
+  for (double const n : seen) chi_squared += (n - 10'000) * (n - 10'000) / 10'000;
+  EXPECT_LT(chi_squared, 21.7);  // 99% point at 9 degrees of freedom
+}
+
+TEST(SyntheticKeys, ZipfKeysFollowZipf) {
+  for (double const skew : {0.5, 1.0, 1.5, 3.0}) {
+    constexpr int kDraws = 200'000;
+    constexpr std::uint32_t kKeys = 50;
+    KeyGenerator const generator({.seed = 9, .keys = kKeys, .skew = skew});
+    std::vector<double> seen(kKeys);
+    for (int i = 0; i < kDraws; ++i) ++seen[generator.key(static_cast<std::uint64_t>(i))];
+    double total = 0;
+    for (std::uint32_t k = 1; k <= kKeys; ++k) total += std::pow(k, -skew);
+    double chi_squared = 0;
+    int cells = 0;
+    for (std::uint32_t k = 1; k <= kKeys; ++k) {
+      double const expected = kDraws * std::pow(k, -skew) / total;
+      if (expected < 5) continue;
+      ++cells;
+      chi_squared += (seen[k - 1] - expected) * (seen[k - 1] - expected) / expected;
+    }
+    EXPECT_LT(chi_squared, cells - 1 + 3.5 * std::sqrt(2.0 * cells)) << "skew " << skew;
+  }
+}
+
+TEST(SyntheticKeys, OneKeyIsAlwaysKeyZero) {
+  for (double const skew : {0.0, 1.0, 10.0}) {
+    KeyGenerator const generator({.keys = 1, .skew = skew});
+    for (std::uint64_t i = 0; i < 100; ++i) EXPECT_EQ(generator.key(i), 0U);
+  }
+}
+
+TEST(SyntheticKeys, OutsideTheirLimitsAreRefused) {
+  EXPECT_THROW(KeyGenerator({.keys = 0}), std::invalid_argument);
+  EXPECT_THROW(KeyGenerator({.keys = kMaxKeys + 1}), std::invalid_argument);
+  EXPECT_THROW(KeyGenerator({.skew = -1}), std::invalid_argument);
+  EXPECT_THROW(KeyGenerator({.skew = std::nan("")}), std::invalid_argument);
+}
+
+TEST(SyntheticStream, FillsWindowsOfEventTime) {
+  SyntheticEvents const events({.keys = 8}, 2'500);
+  auto const stream = make_synthetic_stream(events, 2'500, {}, 1ms);  // an event each microsecond
+  Counts counts = stream->empty_tally();
+  stream->count({0, 2'500}, counts);
+  auto const windows = counts.windows();
+  ASSERT_EQ(windows.size(), 3U);
+  EXPECT_EQ(windows[0].events, 1'000U);
+  EXPECT_EQ(windows[2].events, 500U);
+  EXPECT_EQ(windows[0].distinct_keys, 8U);
+  EXPECT_EQ(synthetic_windows(2'500, 1ms), 3U);
+  EXPECT_EQ(synthetic_windows(0, 1ms), 0U);
+}
+
+TEST(SyntheticStream, AWindowThatIsNoMultipleOfTheSpacingIsCutWhereItsTimeEnds) {
+  SyntheticEvents const events({.keys = 8}, 10);
+  auto const stream = make_synthetic_stream(events, 10, {}, 2500ns);
+  Counts counts = stream->empty_tally();
+  stream->count({0, 10}, counts);
+  auto const windows = counts.windows();  // events at 0, 1, 2 us; 3, 4; 5, 6, 7; 8, 9
+  ASSERT_EQ(windows.size(), 4U);
+  EXPECT_EQ(windows[0].events, 3U);
+  EXPECT_EQ(windows[1].events, 2U);
+  EXPECT_EQ(windows[2].events, 3U);
+  EXPECT_EQ(windows[3].events, 2U);
+}
+
+TEST(Grain, DoesItsWorkForEachEventInAnyOrder) {
+  SyntheticEvents const events({}, 1'000);
+  auto const stream = make_synthetic_stream(events, 1'000, {100ns, 10}, 0ns);
+  Counts whole = stream->empty_tally(), parts = stream->empty_tally();
+  stream->count({0, 1'000}, whole);
+  stream->count({400, 1'000}, parts);
+  stream->count({0, 400}, parts);
+  EXPECT_NE(whole.checksum, 0U);
+  EXPECT_EQ(whole.difference(parts), "");
+}
+
+TEST(Grain, HasAtLeastOneLinkIfItLastsAtAll) {
+  EXPECT_EQ(make_grain(0ns, 0.5).iterations, 0U);
+  EXPECT_EQ(make_grain(1ns, 0.01).iterations, 1U);
+  EXPECT_EQ(make_grain(1us, 0.5).iterations, 500U);
+  EXPECT_EQ(grind(1, 0), 0U);
+  EXPECT_NE(grind(1, 5), grind(2, 5));
+}
+
+}  // namespace
+}  // namespace tally
