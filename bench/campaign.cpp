@@ -197,7 +197,10 @@ class Campaign {
 
   void write_results() {
     result_.took = spent();
-    if (result_.options.out.empty()) return;
+    // An old result is worth more than one without a sample.
+    bool const anything = std::any_of(result_.cells.begin(), result_.cells.end(),
+                                      [](CellResult const& cell) { return !cell.samples.empty(); });
+    if (result_.options.out.empty() || !anything) return;
     try {
       write_record(result_, result_.options.out);
       result_.write_failure.clear();
@@ -208,6 +211,7 @@ class Campaign {
   }
 
   void write_second_file() {
+    if (result_.rounds == 0) return;
     try {
       write_library_file(result_);
     } catch (std::exception const& e) {

@@ -69,7 +69,7 @@ Setup CellRunner::setup_of(Cell const& cell) const {
 }
 
 CellSample CellRunner::run(Cell const& cell, Workload const& workload, Streams& streams) {
-  streams.share_events(cell.stream == StreamKind::cpu);
+  streams.share_events(cell.stream == StreamKind::cpu ? cell.events : 0);
   if (cell.stream == StreamKind::lookup) return run_lookup(cell, workload);
   auto const timeout = options_.sample_timeout.count() > 0 ? options_.sample_timeout : kDefaultTimeout;
   Measured measured =

@@ -1,7 +1,5 @@
 #include "bench/service_process.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -15,6 +13,7 @@
 #include <new>
 #include <numeric>
 #include <system_error>
+#include <utility>
 
 #include "bench/child_watch.hpp"
 
@@ -22,7 +21,8 @@ namespace tally {
 namespace {
 
 constexpr std::chrono::milliseconds kReadyWithin{5000};
-constexpr std::chrono::milliseconds kStopWithin{500};
+/// The service has nothing to lose: it is killed.
+constexpr int kNeverStops = -1;
 
 [[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -64,8 +64,6 @@ ServiceProcess::~ServiceProcess() {
 }
 
 void ServiceProcess::start() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) fail("pipe to the lookup service");
   std::cout.flush();
   std::fflush(nullptr);
   pid_t const parent = ::getpid();
@@ -74,20 +72,15 @@ void ServiceProcess::start() {
     pid_ = ::fork();
     if (pid_ == 0) {
       become_child_of(parent);
-      ::close(ends[1]);
       try {
         pin_process(cpus_);
-        serve_lookups(config_, listener_, ends[0], *control_);
+        serve_lookups(config_, listener_, kNeverStops, *control_);
         ::_exit(0);
       } catch (std::exception const& e) {
         std::fprintf(stderr, "tally: the lookup service: %s\n", e.what());
         ::_exit(1);
       }
     }
-    int const fork_error = errno;
-    ::close(ends[0]);
-    stop_fd_ = ends[1];
-    errno = fork_error;
     if (pid_ < 0) fail("fork of the lookup service");
     ::setpgid(pid_, pid_);
     StopSignals::kill_at_exit(pid_);
@@ -103,20 +96,13 @@ void ServiceProcess::start() {
 
 void ServiceProcess::end() noexcept {
   if (pid_ > 0) {
-    char const byte = 1;
-    [[maybe_unused]] auto const written = ::write(stop_fd_, &byte, 1);
-    if (pidfd_ >= 0) {
-      pollfd ended{pidfd_, POLLIN, 0};
-      ::poll(&ended, 1, static_cast<int>(kStopWithin.count()));
-    }
     ::kill(-pid_, SIGKILL);
     while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
     }
     pid_ = -1;
   }
   StopSignals::kill_at_exit(0);
-  for (int* fd : {&pidfd_, &stop_fd_})
-    if (*fd >= 0) ::close(std::exchange(*fd, -1));
+  if (pidfd_ >= 0) ::close(std::exchange(pidfd_, -1));
 }
 
 std::optional<std::string> ServiceProcess::death() {

@@ -77,7 +77,6 @@ class ServiceProcess {
   ServiceAddress address_;
   ServiceControl* control_ = nullptr;
   int listener_ = -1;
-  int stop_fd_ = -1;  // the end that we write to
   pid_t pid_ = -1;
   int pidfd_ = -1;
   std::optional<std::string> death_;

@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "workloads/lookup_stream.hpp"
 #include "workloads/text_stream.hpp"
 
@@ -68,13 +70,20 @@ Workload const& Streams::workload(Cell const& cell) {
   return workloads_.emplace(key, Workload{std::move(cpu), nullptr, std::move(expected)}).first->second;
 }
 
-void Streams::share_events(bool shared) noexcept {
+void Streams::share_events(std::uint64_t events) noexcept {
   if (!events_ || events_->size() == 0) return;
-  constexpr std::size_t kPage = 4096;
-  std::size_t const bytes = (events_->size() * sizeof(std::uint32_t) + kPage - 1) / kPage * kPage;
-  // Refused by a kernel that cannot: then samples are charged with memory that they do not use, and nothing
+  // Whole huge pages: a boundary inside one would break it up.
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  auto const pages_of = [](std::uint64_t n) {
+    return (n * sizeof(std::uint32_t) + kHugePage - 1) / kHugePage * kHugePage;
+  };
+  std::size_t const all = pages_of(events_->size());
+  std::size_t const shared = std::min(pages_of(events), all);
+  auto* const begin = reinterpret_cast<std::byte*>(const_cast<std::uint32_t*>(events_->keys()));
+  // Refused by a kernel that cannot: then samples are charged with memory that they do not read, and nothing
   // else changes.
-  ::madvise(const_cast<std::uint32_t*>(events_->keys()), bytes, shared ? MADV_DOFORK : MADV_DONTFORK);
+  if (shared > 0) ::madvise(begin, shared, MADV_DOFORK);
+  if (shared < all) ::madvise(begin + shared, all - shared, MADV_DONTFORK);
 }
 
 }  // namespace tally

@@ -40,9 +40,9 @@ class Streams {
   void forget() { workloads_.clear(); }
   /// Draws this many synthetic events, so that workload() need not.
   void reserve(std::uint64_t events);
-  /// Keeps synthetic events out of, or in, the memory of processes forked from now on: no sample's peak
-  /// memory shall hold what it does not read.
-  void share_events(bool shared) noexcept;
+  /// Of the synthetic events, processes forked from now on have the first `events` in their memory and no more: no
+  /// sample's peak memory shall hold what it does not read.
+  void share_events(std::uint64_t events) noexcept;
 
  private:
   using Key = std::tuple<StreamKind, std::uint64_t, std::chrono::nanoseconds>;
