@@ -282,7 +282,9 @@ std::string summary(CampaignResult const& result) {
   std::string text = number_of(result.cells.size(), "cell") + ", " + number_of(samples, "sample") + " in " +
                      number_of(static_cast<std::size_t>(result.rounds), "round") + ", " +
                      format_seconds(seconds(result.took)) + "; medians with 95% intervals; " +
-                     (failed == 0 ? "every count verified" : number_of(failed, "cell") + " FAILED");
+                     (samples == 0  ? "nothing was measured"
+                      : failed == 0 ? "every count verified"
+                                    : number_of(failed, "cell") + " FAILED");
   if (result.interrupted) text += "; INTERRUPTED: what was finished is here";
   text += "\n";
   if (!result.write_failure.empty()) return text + "RESULTS NOT WRITTEN: " + result.write_failure + "\n";

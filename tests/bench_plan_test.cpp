@@ -132,6 +132,13 @@ TEST(Limits, OpenFilesAreRefusedWithLimitAndNeed) {
   EXPECT_NE(refusal(lookup_cell("fibers", "19937"), limits), "");
 }
 
+TEST(Limits, AProcessForEachEventIsTwoOpenFiles) {
+  SystemLimits limits;
+  limits.open_files.value = 20'000;
+  EXPECT_EQ(refusal(lookup_cell("processes", "9000"), limits), "");
+  EXPECT_NE(refusal(lookup_cell("processes", "10k"), limits).find("20064 open files"), std::string::npos);
+}
+
 TEST(Limits, TasksCountWhatIsThereAlready) {
   SystemLimits limits;
   limits.tasks = {{.name = "pids.max of the cgroup", .value = 1000, .in_use = 100}};

@@ -220,6 +220,7 @@ TEST(Table, NotesStandAtTheTopAndInterruptionsAtTheEnd) {
   EXPECT_TRUE(table.starts_with("note: the noise floor"));
   EXPECT_NE(table.find("INTERRUPTED"), std::string::npos);
   EXPECT_NE(line_of(table, "threads").find("not measured"), std::string::npos);
+  EXPECT_EQ(table.find("verified"), std::string::npos) << "of nothing";
 }
 
 TEST(Table, LinesKeepToTheWidth) {

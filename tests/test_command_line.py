@@ -4,6 +4,7 @@ The program is that of the environment variable TALLY, else build/bench/tally.
 """
 
 import collections
+import contextlib
 import gzip
 import json
 import os
@@ -12,6 +13,7 @@ import resource
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -156,6 +158,153 @@ def test_list_shows_every_model_and_stream(tally):
         for stream in "cpu", "lookup":
             entry = row["streams"][stream]
             assert entry["runs"] or entry["reason"]
+
+
+# run: what comes of a campaign, briefly
+
+QUICK = ["--model", "sequential,fibers,limit", "--workers", "1", "--rounds", "2", "--events", "500", "--wait", "100us",
+         "--in-flight", "10", "--grain", "0", "--no-progress"]
+LOOKUP_FROM = ["run", "--model", "fibers", "--stream", "lookup", "--workers", "1", "--rounds", "1", "--events", "50", "--wait",
+               "1ms", "--in-flight", "5", "--no-progress", "--service"]
+
+
+def test_a_campaign_is_shown_and_written(tally, tmp_path):
+    done = tally("run", *QUICK, "--out", "r.json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    table = done.stdout.decode()
+    for part in "sequential", "fibers", "limit", "every count verified", "results: r.json":
+        assert part in table
+    found = json.loads((tmp_path / "r.json").read_text())
+    names = {entry["run_name"] for entry in found["benchmarks"]}
+    assert "lookup/fibers/workers:1/wait_us:100/in_flight:10" in names
+    assert all(entry["verified"] for entry in found["benchmarks"] if entry["run_type"] == "iteration")
+    assert os.listdir(tmp_path) == ["r.json"]
+
+
+def test_no_events_are_counted_and_verified(tally):
+    done = tally("run", *["0" if argument == "500" else argument for argument in QUICK])
+    assert done.returncode == 0 and b"counted nothing, verified" in done.stdout, done.stderr
+
+
+def test_the_librarys_formats_are_valid(tally):
+    done = tally("run", *QUICK, "--stream", "cpu", "--benchmark_format=json")
+    assert done.returncode == 0
+    assert {entry["run_name"] for entry in json.loads(done.stdout)["benchmarks"]} == {
+        f"cpu/{model}/workers:1/grain_ns:0/batch:256" for model in ("sequential", "fibers", "limit")}
+    done = tally("run", *QUICK, "--stream", "cpu", "--benchmark_format=csv")
+    assert done.returncode == 0 and b"cpu/fibers/workers:1/grain_ns:0/batch:256" in done.stdout
+
+
+def test_a_campaign_counts_a_file(tally, tmp_path):
+    (tmp_path / "f").write_bytes(LOG * 100)
+    done = tally("run", "--input", "f", "--repeat", "3", "--key", "1", "--rounds", "1", "--no-progress")
+    assert done.returncode == 0 and b"every count verified" in done.stdout, done.stderr
+
+
+def test_a_table_that_cannot_be_written_is_an_error(program, tmp_path):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([program, "run", *QUICK, "--stream", "cpu", "--out", tmp_path / "r.json"], stdout=full,
+                              stderr=subprocess.PIPE)
+    assert done.returncode == 1 and b"No space left" in done.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["benchmarks"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_campaign_keeps_what_it_has(program, tmp_path, number):
+    process = subprocess.Popen([program, "run", "--model", "sequential,thread_pool,process_shard,fibers", "--wait", "1ms",
+                                "--in-flight", "100", "--grain", "1us", "--rounds", "1000", "--events", "1k", "--out",
+                                "r.json"],
+                               cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "r.json").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    before = time.monotonic()
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert time.monotonic() - before < 2
+    assert json.loads((tmp_path / "r.json").read_text())["benchmarks"]
+    assert b"INTERRUPTED" in out
+    assert os.listdir(tmp_path) == ["r.json"]
+    left = [entry for entry in pathlib.Path("/proc").iterdir() if entry.name.isdigit() and session_of(entry) == process.pid]
+    assert left == []
+
+
+def session_of(process):
+    """The session of the process, or None if it has ended."""
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[3])
+    except OSError:
+        return None
+
+
+@pytest.fixture
+def strange_service():
+    """Starts a service on loopback whose behaviour with each connection is given; returns its port."""
+    sockets = []
+
+    def start(behaviour):
+        listening = socket.create_server(("127.0.0.1", 0))
+        sockets.append(listening)
+
+        def behave(connection):
+            with contextlib.suppress(ConnectionError):
+                behaviour(connection)
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                sockets.append(connection)
+                threading.Thread(target=behave, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        return listening.getsockname()[1]
+
+    yield start
+    for one in sockets:
+        one.close()
+
+
+def rubbish(connection):
+    while connection.recv(1000):
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def wrong_key(connection):
+    """Answers PING like Redis, and GET with a key that is none."""
+    while request := connection.recv(1000):
+        connection.sendall(b"+PONG\r\n" if b"PING" in request.upper() else b"$5\r\nhello\r\n")
+
+
+def closes(connection):
+    connection.recv(1000)
+    connection.close()
+
+
+def silent(connection):
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("behaviour", [rubbish, wrong_key, closes, silent])
+def test_a_service_that_is_none_is_named_and_does_not_hang_the_campaign(tally, strange_service, behaviour):
+    port = strange_service(behaviour)
+    before = time.monotonic()
+    done = tally(*LOOKUP_FROM, f"redis://127.0.0.1:{port}", "--sample-timeout", "2s")
+    assert done.returncode == 1
+    assert time.monotonic() - before < 15
+    said = (done.stdout + done.stderr).decode()
+    assert f"127.0.0.1:{port}" in said or "FAILED" in said, said
+
+
+def test_a_service_that_is_not_there_is_named(tally):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    done = tally(*LOOKUP_FROM, f"redis://127.0.0.1:{port}")
+    assert done.returncode == 1 and f"127.0.0.1:{port}".encode() in done.stdout + done.stderr
 
 
 # count
