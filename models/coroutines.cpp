@@ -9,7 +9,7 @@
 #include "models/coroutine_loop.hpp"
 #include "models/event_cursor.hpp"
 #include "models/failure.hpp"
-#include "models/models.hpp"
+#include "models/model.hpp"
 #include "models/placement.hpp"
 #include "models/reactor.hpp"
 

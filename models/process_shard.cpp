@@ -1,7 +1,7 @@
 // process_shard: fork(2), one process per shard; counts come back through shared memory.
 #include "models/child_process.hpp"
 #include "models/connection.hpp"
-#include "models/models.hpp"
+#include "models/model.hpp"
 #include "models/placement.hpp"
 
 namespace tally {

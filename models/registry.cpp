@@ -1,43 +1,37 @@
-// The visible table of models, in the order in which they are listed.
-#include "models/models.hpp"
+// The visible table of models, in the order in which they are listed. A row is a name, a line about it, and
+// what else sets it apart; the functions of row `x` are x_cpu and x_lookup, defined in x.cpp.
+#include "models/model.hpp"
+
+// clang-format off
+#define TALLY_MODELS(ROW)                                                                                              \
+  ROW(sequential,     "the plain loop; one blocking connection",                                  .sequential = true)  \
+  ROW(thread_pool,    "std::jthread workers over a bounded queue; a blocking connection per thread",                   \
+                                                                        .lookup_needs = {.thread_per_event = true})    \
+  ROW(process_shard,  "fork(2), a process per shard, counts back through shared memory",                               \
+                                                                        .lookup_needs = {.process_per_event = true})   \
+  ROW(tbb_flow_graph, "oneTBB: input_node to function_node; async_node and an I/O thread for what waits")              \
+  ROW(fibers,         "Boost.Fiber: a scheduler per worker thread, a fiber per event in flight")                       \
+  ROW(coroutines,     "C++20 coroutines: an event loop per worker thread, a coroutine per event in flight")            \
+  ROW(limit,          "no model to choose: static split, bare epoll loop; the measured ceiling",  .candidate = false)
+// clang-format on
 
 namespace tally {
+
+#define TALLY_DECLARE(name, ...)                                 \
+  Counts name##_cpu(CpuStream const&, Setup const&, Stopwatch&); \
+  Counts name##_lookup(LookupStream const&, Setup const&, Stopwatch&);
+TALLY_MODELS(TALLY_DECLARE)
+#undef TALLY_DECLARE
+
 namespace {
 
-constexpr Model kModels[] = {
-    {.name = "sequential",
-     .summary = "the plain loop; one blocking connection",
-     .cpu = sequential_cpu,
-     .lookup = sequential_lookup,
-     .sequential = true},
-    {.name = "thread_pool",
-     .summary = "std::jthread workers over a bounded queue; a blocking connection per thread",
-     .cpu = thread_pool_cpu,
-     .lookup = thread_pool_lookup,
-     .lookup_needs = {.thread_per_event = true}},
-    {.name = "process_shard",
-     .summary = "fork(2), a process per shard, counts back through shared memory",
-     .cpu = process_shard_cpu,
-     .lookup = process_shard_lookup,
-     .lookup_needs = {.process_per_event = true}},
-    {.name = "tbb_flow_graph",
-     .summary = "oneTBB: input_node to function_node; async_node and an I/O thread for what waits",
-     .cpu = tbb_flow_graph_cpu,
-     .lookup = tbb_flow_graph_lookup},
-    {.name = "fibers",
-     .summary = "Boost.Fiber: a scheduler per worker thread, a fiber per event in flight",
-     .cpu = fibers_cpu,
-     .lookup = fibers_lookup},
-    {.name = "coroutines",
-     .summary = "C++20 coroutines: an event loop per worker thread, a coroutine per event in flight",
-     .cpu = coroutines_cpu,
-     .lookup = coroutines_lookup},
-    {.name = "limit",
-     .summary = "no model to choose: static split, bare epoll loop; the measured ceiling",
-     .cpu = limit_cpu,
-     .lookup = limit_lookup,
-     .candidate = false},
-};
+#define TALLY_ROW(row_name, line, ...) \
+  Model{.name = #row_name,             \
+        .summary = line,               \
+        .cpu = row_name##_cpu,         \
+        .lookup = row_name##_lookup __VA_OPT__(, ) __VA_ARGS__},
+constexpr Model kModels[] = {TALLY_MODELS(TALLY_ROW)};
+#undef TALLY_ROW
 
 }  // namespace
 

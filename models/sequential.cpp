@@ -1,6 +1,6 @@
 // sequential: the plain loop, and one blocking connection.
 #include "models/connection.hpp"
-#include "models/models.hpp"
+#include "models/model.hpp"
 #include "models/placement.hpp"
 
 namespace tally {
