@@ -22,8 +22,6 @@ constexpr std::uint64_t kSpareFiles = 64;
 constexpr std::uint64_t kSpareTasks = 64;
 constexpr std::uint64_t kSpareMaps = 1024;  // the program, its libraries and its heap have a few hundred
 constexpr std::uint64_t kMapsPerThread = 2;
-// The model's process holds a socket to each of its own processes, and the memory in which counts come back.
-constexpr std::uint64_t kFilesPerProcess = 2;
 // What a process and a thread that only wait cost the machine, kernel's share included: measured as what
 // MemAvailable fell by with 3,000 processes (517 KiB each) and 9,000 threads (106 KiB each).
 constexpr double kProcessBytes = 540 * 1024;
@@ -58,7 +56,7 @@ Needs needs_of(Cell const& cell, RunOptions const& options) {
   if (cell.stream == StreamKind::lookup) {
     auto const& per_event = cell.model->lookup_needs;
     needs.processes = per_event.process_per_event;
-    needs.files = in_flight * (needs.processes ? kFilesPerProcess : 1) + kSpareFiles;
+    needs.files = in_flight + kSpareFiles;
     if (per_event.process_per_event || per_event.thread_per_event) needs.tasks = std::max(workers, in_flight);
   }
   // A row of counts per window for every task, for the result and for the reference. Text keys are not known

@@ -1,73 +1,38 @@
 #include "models/child_process.hpp"
 
-#include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace tally {
 namespace {
 
-constexpr char kReady = 'r', kGo = 'g', kCounted = 'c', kThrew = 't', kEnd = 'e', kMemory = 'm';
+using Word = std::atomic<std::uint32_t>;
+static_assert(Word::is_always_lock_free && sizeof(Word) == sizeof(std::uint32_t));
 
-bool put(int fd, char word) {
-  ssize_t n;
-  do {
-    n = ::send(fd, &word, 1, MSG_NOSIGNAL);
-  } while (n < 0 && errno == EINTR);
-  return n == 1;
+// What the parent says to all shards, one after the other.
+constexpr std::uint32_t kPrepare = 0, kCount = 1, kEnd = 2;
+
+/// Sleeps while `word` is `value`, but not longer than `at_most` (null: for ever). May return early.
+void futex_wait(Word& word, std::uint32_t value, timespec const* at_most) {
+  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAIT, value, at_most, nullptr, 0);
+}
+void futex_wake_all(Word& word) {
+  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-/// The other side's next word; 0 when it has gone.
-char get(int fd) {
-  char word = 0;
-  ssize_t n;
-  do {
-    n = ::recv(fd, &word, 1, 0);
-  } while (n < 0 && errno == EINTR);
-  return n == 1 ? word : '\0';
-}
-
-/// Replaces what is in the shared memory.
-void write_shared(int fd, void const* data, std::size_t size) {
-  if (ftruncate(fd, static_cast<off_t>(size)) != 0)
-    throw std::system_error(errno, std::generic_category(), "ftruncate");
-  if (size == 0) return;
-  void* const to = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-  if (to == MAP_FAILED)
-    throw std::system_error(errno, std::generic_category(), "no shared memory for counts");
-  std::memcpy(to, data, size);
-  munmap(to, size);
-}
-
-/// Calls `use` with what is in the shared memory.
-template <class Use>
-auto read_shared(int fd, Use&& use) {
-  struct stat status {};
-  if (fstat(fd, &status) != 0) throw std::system_error(errno, std::generic_category(), "fstat");
-  auto const size = static_cast<std::size_t>(status.st_size);
-  if (size == 0) return use(std::span<std::byte const>{});
-  void* const from = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
-  if (from == MAP_FAILED)
-    throw std::system_error(errno, std::generic_category(), "no shared memory for counts");
-  struct Unmap {
-    void* at;
-    std::size_t size;
-    ~Unmap() { munmap(at, size); }
-  } const unmap{from, size};
-  return use(std::span(static_cast<std::byte const*>(from), size));
-}
+[[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 /// Bytes of this process that no other shares: pages it wrote. 0 where the kernel does not tell.
 std::uint64_t private_memory_bytes() {
@@ -83,108 +48,182 @@ std::uint64_t private_memory_bytes() {
   return total;
 }
 
-[[noreturn]] void run_child(int socket, int shared, std::function<void()> const& prepare,
-                            std::function<Counts()> const& count) {
+}  // namespace
+
+/// One shard's side of the shared memory. What it handed over lies in the memfd.
+struct ShardProcesses::Slot {
+  Word stage;  // a Stage; the parent sleeps on it
+  std::uint64_t offset, size;
+  std::uint64_t memory_bytes;
+};
+
+struct ShardProcesses::Shared {
+  Word word;                               // the parent's last word; shards sleep on it
+  std::atomic<std::uint64_t> handed_over;  // bytes of the memfd that are taken
+};
+
+ShardProcesses::Slot& ShardProcesses::slot(std::size_t shard) const {
+  return reinterpret_cast<Slot*>(shared_ + 1)[shard];
+}
+
+ShardProcesses::Stage ShardProcesses::stage(std::size_t shard) const {
+  return static_cast<Stage>(slot(shard).stage.load(std::memory_order_acquire));
+}
+
+ShardProcesses::ShardProcesses(std::size_t shards) : room_(shards) {
+  // Populated: no page is faulted in while the watch runs.
+  void* const memory = mmap(nullptr, sizeof(Shared) + shards * sizeof(Slot), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (memory == MAP_FAILED) fail("no shared memory for shards");
+  shared_ = static_cast<Shared*>(memory);  // zeroed, as all its members begin
+  counts_ = memfd_create("tally-counts", MFD_CLOEXEC);
+  if (counts_ < 0) {
+    int const error = errno;
+    munmap(memory, sizeof(Shared) + shards * sizeof(Slot));
+    errno = error;
+    fail("no shared memory for counts");
+  }
+  pids_.reserve(shards);
+}
+
+ShardProcesses::~ShardProcesses() {
+  for (pid_t const pid : pids_) {
+    if (pid > 0) kill(pid, SIGKILL);
+  }
+  for (pid_t const pid : pids_) {
+    if (pid > 0) waitpid(pid, nullptr, 0);
+  }
+  close(counts_);
+  munmap(shared_, sizeof(Shared) + room_ * sizeof(Slot));
+}
+
+void ShardProcesses::add(std::function<void()> const& prepare, std::function<Counts()> const& count) {
+  if (pids_.size() == room_) throw std::logic_error("more shards than there is room for");
+  Slot& own = slot(pids_.size());
+  pid_t const parent = getpid();
+  pid_t const pid = fork();
+  if (pid < 0) fail("no process for a shard");
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    run_child(own, prepare, count);
+  }
+  pids_.push_back(pid);
+}
+
+void ShardProcesses::run_child(Slot& slot, std::function<void()> const& prepare,
+                               std::function<Counts()> const& count) {
   try {
     prepare();
-    if (!put(socket, kReady) || get(socket) != kGo) _exit(1);
+    reach(slot, Stage::ready);
+    wait_for_word(kCount);
     Counts const counts = count();
     std::vector<std::byte> const bytes = counts.write();
-    write_shared(shared, bytes.data(), bytes.size());
-    if (!put(socket, kCounted) || get(socket) != kEnd) _exit(1);
-    std::uint64_t const memory = private_memory_bytes();
-    write_shared(shared, &memory, sizeof memory);
-    put(socket, kMemory);
+    hand_over(slot, bytes.data(), bytes.size());
+    reach(slot, Stage::counted);
+    wait_for_word(kEnd);
+    slot.memory_bytes = private_memory_bytes();
+    reach(slot, Stage::reported);
     _exit(0);
   } catch (std::exception const& failure) {
     try {
-      write_shared(shared, failure.what(), std::strlen(failure.what()));
-      put(socket, kThrew);
+      hand_over(slot, failure.what(), std::strlen(failure.what()));
+      reach(slot, Stage::threw);
     } catch (...) {
+      // The parent learns of it by the exit status.
     }
   } catch (...) {
   }
   _exit(1);
 }
 
-}  // namespace
+void ShardProcesses::reach(Slot& slot, Stage stage) {
+  slot.stage.store(static_cast<std::uint32_t>(stage), std::memory_order_release);
+  futex_wake_all(slot.stage);
+}
 
-ShardProcess::ShardProcess(std::function<void()> const& prepare, std::function<Counts()> const& count) {
-  int sockets[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
-    throw std::system_error(errno, std::generic_category(), "no socket pair for a shard");
-  }
-  socket_ = sockets[0];
-  shared_ = memfd_create("tally", MFD_CLOEXEC);
-  pid_t const parent = getpid();
-  if (shared_ >= 0) pid_ = fork();
-  if (pid_ == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(1);
-    close(sockets[0]);
-    run_child(sockets[1], shared_, prepare, count);
-  }
-  int const error = errno;
-  close(sockets[1]);
-  if (pid_ < 0) {
-    close(socket_);
-    if (shared_ >= 0) close(shared_);
-    throw std::system_error(error, std::generic_category(), "no process for a shard");
+void ShardProcesses::wait_for_word(std::uint32_t word) {
+  for (std::uint32_t now; (now = shared_->word.load(std::memory_order_acquire)) < word;) {
+    futex_wait(shared_->word, now, nullptr);
   }
 }
 
-ShardProcess::ShardProcess(ShardProcess&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)),
-      socket_(std::exchange(other.socket_, -1)),
-      shared_(std::exchange(other.shared_, -1)) {}
-
-ShardProcess::~ShardProcess() {
-  if (pid_ > 0) {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
-  if (socket_ >= 0) close(socket_);
-  if (shared_ >= 0) close(shared_);
+void ShardProcesses::say(std::uint32_t word) {
+  shared_->word.store(word, std::memory_order_release);
+  futex_wake_all(shared_->word);
 }
 
-void ShardProcess::lost(std::string const& what) {
+void ShardProcesses::hand_over(Slot& slot, void const* data, std::size_t size) {
+  slot.offset = shared_->handed_over.fetch_add(size, std::memory_order_relaxed);
+  slot.size = size;
+  for (std::size_t written = 0; written < size;) {
+    ssize_t const n = pwrite(counts_, static_cast<char const*>(data) + written, size - written,
+                             static_cast<off_t>(slot.offset + written));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) fail("no shared memory for counts");
+    written += static_cast<std::size_t>(n);
+  }
+}
+
+std::vector<std::byte> ShardProcesses::handed_over(Slot const& slot) const {
+  std::vector<std::byte> bytes(slot.size);
+  for (std::size_t got = 0; got < bytes.size();) {
+    ssize_t const n =
+        pread(counts_, bytes.data() + got, bytes.size() - got, static_cast<off_t>(slot.offset + got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) fail("a shard's counts cannot be read");
+    got += static_cast<std::size_t>(n);
+  }
+  return bytes;
+}
+
+void ShardProcesses::wait_until_all(Stage wanted) {
+  for (std::size_t shard = 0; shard < pids_.size(); ++shard) {
+    for (Stage now; (now = stage(shard)) < wanted;) {
+      // Nobody wakes us for a shard that is killed, so now and then we look.
+      constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 100'000'000};
+      futex_wait(slot(shard).stage, static_cast<std::uint32_t>(now), &kLook);
+      if (stage(shard) == now) check_alive(shard);
+    }
+    if (stage(shard) == Stage::threw) {
+      auto const what = handed_over(slot(shard));
+      throw ShardLost(std::string(reinterpret_cast<char const*>(what.data()), what.size()));
+    }
+  }
+}
+
+void ShardProcesses::check_alive(std::size_t shard) {
   int status = 0;
-  waitpid(std::exchange(pid_, -1), &status, 0);
-  if (!what.empty()) throw ShardLost(what);
+  if (waitpid(pids_[shard], &status, WNOHANG) <= 0) return;
+  pids_[shard] = -1;
+  // It may have reached its last stage just before it ended.
+  if (stage(shard) >= Stage::reported) return;
   if (WIFSIGNALED(status)) {
     throw ShardLost("a shard's process was killed by signal " + std::to_string(WTERMSIG(status)));
   }
   throw ShardLost("a shard's process ended early with exit status " + std::to_string(WEXITSTATUS(status)));
 }
 
-void ShardProcess::wait_for(char expected) {
-  char const word = get(socket_);
-  if (word == expected) return;
-  if (word != kThrew) lost("");
-  lost(read_shared(shared_, [](std::span<std::byte const> bytes) {
-    return std::string(reinterpret_cast<char const*>(bytes.data()), bytes.size());
-  }));
+void ShardProcesses::wait_ready() { wait_until_all(Stage::ready); }
+
+void ShardProcesses::release() { say(kCount); }
+
+void ShardProcesses::merge_into(Counts& counts) {
+  wait_until_all(Stage::counted);
+  for (std::size_t shard = 0; shard < pids_.size(); ++shard) {
+    counts.merge(Counts::read(handed_over(slot(shard))));
+  }
 }
 
-void ShardProcess::wait_ready() { wait_for(kReady); }
-
-void ShardProcess::release() { put(socket_, kGo); }
-
-Counts ShardProcess::take_counts() {
-  wait_for(kCounted);
-  return read_shared(shared_, [](std::span<std::byte const> bytes) { return Counts::read(bytes); });
-}
-
-std::uint64_t ShardProcess::finish() {
-  put(socket_, kEnd);
-  wait_for(kMemory);
-  std::uint64_t const memory = read_shared(shared_, [](std::span<std::byte const> bytes) {
-    std::uint64_t value = 0;
-    if (bytes.size() == sizeof value) std::memcpy(&value, bytes.data(), sizeof value);
-    return value;
-  });
-  waitpid(std::exchange(pid_, -1), nullptr, 0);
-  return memory;
+std::uint64_t ShardProcesses::finish() {
+  say(kEnd);
+  wait_until_all(Stage::reported);
+  std::uint64_t memory_bytes = 0;
+  for (std::size_t shard = 0; shard < pids_.size(); ++shard) {
+    memory_bytes += slot(shard).memory_bytes;
+    if (pids_[shard] > 0) waitpid(std::exchange(pids_[shard], -1), nullptr, 0);
+  }
+  return memory_bytes;
 }
 
 }  // namespace tally

@@ -1,11 +1,15 @@
-// A child process that works on a shard and hands its counts back through shared memory.
+// Child processes that work on a shard each and hand their counts back through shared memory.
 #pragma once
 
 #include <sys/types.h>
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "workloads/counts.hpp"
 
@@ -16,34 +20,53 @@ struct ShardLost : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A child process that prepares, waits for the word, counts, and hands its counts back through shared memory
-/// (memfd_create). Dies with its parent. Call from a single-threaded process: fork(2).
-class ShardProcess {
+/// Processes that each prepare, wait for the word, count, and hand their counts back through shared memory.
+/// They wait on shared futexes (futex(2), FUTEX_WAIT without FUTEX_PRIVATE_FLAG; libstdc++'s atomic waiting
+/// does not work between processes), so that a shard takes no descriptor in its siblings: thousands may be
+/// forked. All die with their parent. Call from a single-threaded process: fork(2).
+class ShardProcesses {
  public:
-  /// Forks. In the child, `prepare` runs at once and `count` when release() is called in the parent; what
+  /// Room for `shards` of them. Throws std::system_error.
+  explicit ShardProcesses(std::size_t shards);
+  /// Kills those that still run, and reaps all.
+  ~ShardProcesses();
+  ShardProcesses(ShardProcesses const&) = delete;
+  ShardProcesses& operator=(ShardProcesses const&) = delete;
+
+  /// Forks one more. In the child, `prepare` runs at once and `count` after release() in the parent; what
   /// either throws reaches the parent as ShardLost. Throws std::system_error if there can be no more
   /// processes.
-  ShardProcess(std::function<void()> const& prepare, std::function<Counts()> const& count);
-  ShardProcess(ShardProcess&& other) noexcept;
-  ShardProcess& operator=(ShardProcess&&) = delete;
-  /// Kills the child if it still runs, and reaps it.
-  ~ShardProcess();
-
-  /// Waits until the child stands ready. Throws ShardLost.
+  void add(std::function<void()> const& prepare, std::function<Counts()> const& count);
+  /// Waits until all stand ready. Throws ShardLost.
   void wait_ready();
-  /// Lets the child count.
+  /// Lets all count.
   void release();
-  /// Waits for the counts and takes them. Throws ShardLost.
-  Counts take_counts();
-  /// Lets the child end, reaps it, and returns how many bytes of memory it did not share. Throws ShardLost.
+  /// Waits for all counts and merges them into `counts`. Throws ShardLost.
+  void merge_into(Counts& counts);
+  /// Lets all end, reaps them, and returns how many bytes of memory they did not share. Throws ShardLost.
   std::uint64_t finish();
 
  private:
-  void wait_for(char expected);
-  [[noreturn]] void lost(std::string const& what);
-  pid_t pid_ = -1;
-  int socket_ = -1;  // the words of both sides, a byte each
-  int shared_ = -1;  // the counts (or what was thrown), and the child's memory
+  enum class Stage : std::uint32_t { preparing, ready, counted, reported, threw };
+  struct Slot;
+  struct Shared;
+
+  Slot& slot(std::size_t shard) const;
+  Stage stage(std::size_t shard) const;
+  [[noreturn]] void run_child(Slot& slot, std::function<void()> const& prepare,
+                              std::function<Counts()> const& count);
+  void reach(Slot& slot, Stage stage);
+  void wait_for_word(std::uint32_t word);
+  void say(std::uint32_t word);
+  void hand_over(Slot& slot, void const* data, std::size_t size);
+  std::vector<std::byte> handed_over(Slot const& slot) const;
+  void wait_until_all(Stage wanted);
+  void check_alive(std::size_t shard);
+
+  std::size_t room_;
+  Shared* shared_ = nullptr;  // of all the processes
+  int counts_ = -1;           // a memfd: what shards hand over, one after the other
+  std::vector<pid_t> pids_;   // -1 once reaped
 };
 
 }  // namespace tally

@@ -1,4 +1,6 @@
 // process_shard: fork(2), one process per shard; counts come back through shared memory.
+#include <optional>
+
 #include "models/child_process.hpp"
 #include "models/connection.hpp"
 #include "models/model.hpp"
@@ -7,14 +9,14 @@
 namespace tally {
 namespace {
 
-/// Runs the shards, all standing ready before the watch starts, and merges what they counted.
-Counts run_shards(std::vector<ShardProcess>& shards, Counts counts, Stopwatch& watch) {
-  for (ShardProcess& shard : shards) shard.wait_ready();
+/// Lets the shards, once all stand ready, count what is theirs, and merges it.
+Counts run_shards(ShardProcesses& shards, Counts counts, Stopwatch& watch) {
+  shards.wait_ready();
   watch.start();
-  for (ShardProcess& shard : shards) shard.release();
-  for (ShardProcess& shard : shards) counts.merge(shard.take_counts());
+  shards.release();
+  shards.merge_into(counts);
   watch.stop();
-  for (ShardProcess& shard : shards) watch.add_child_memory(shard.finish());
+  watch.add_child_memory(shards.finish());
   return counts;
 }
 
@@ -23,14 +25,14 @@ Counts run_shards(std::vector<ShardProcess>& shards, Counts counts, Stopwatch& w
 /// Shard i is the i-th of `workers` adjacent parts of the stream.
 Counts process_shard_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
   std::vector<Range> const parts = stream.split(static_cast<std::size_t>(setup.workers));
-  std::vector<ShardProcess> shards;
+  ShardProcesses shards(parts.size());
   for (int w = 0; w < setup.workers; ++w) {
-    shards.emplace_back([&, w] { place_worker(setup, w); },
-                        [&, w] {
-                          Counts tally = stream.empty_tally();
-                          stream.count(parts[static_cast<std::size_t>(w)], tally);
-                          return tally;
-                        });
+    shards.add([&] { place_worker(setup, w); },
+               [&] {
+                 Counts tally = stream.empty_tally();
+                 stream.count(parts[static_cast<std::size_t>(w)], tally);
+                 return tally;
+               });
     watch.worker_ready();
   }
   return run_shards(shards, stream.empty_tally(), watch);
@@ -39,18 +41,18 @@ Counts process_shard_cpu(CpuStream const& stream, Setup const& setup, Stopwatch&
 /// A process per event in flight, as a pre-forking server has them; shard i is events i, i + n, i + 2n, …, so
 /// that all shards wait equally long on average.
 Counts process_shard_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
-  std::vector<ShardProcess> shards;
-  std::uint64_t const step = static_cast<std::uint64_t>(setup.in_flight);
+  auto const step = static_cast<std::uint64_t>(setup.in_flight);
+  ShardProcesses shards(step);
   std::optional<BlockingConnection> connection;  // the child's own: made after the fork
   for (std::uint64_t i = 0; i < step; ++i) {
-    shards.emplace_back([&] { connection.emplace(stream.service()); },
-                        [&, i] {
-                          Counts tally = stream.empty_tally();
-                          for (std::uint64_t event = i; event < stream.events(); event += step) {
-                            connection->look_up(stream, event, tally);
-                          }
-                          return tally;
-                        });
+    shards.add([&] { connection.emplace(stream.service()); },
+               [&] {
+                 Counts tally = stream.empty_tally();
+                 for (std::uint64_t event = i; event < stream.events(); event += step) {
+                   connection->look_up(stream, event, tally);
+                 }
+                 return tally;
+               });
   }
   // Workers are the CPUs that the processes share; the processes are the events in flight.
   for (int w = 0; w < setup.workers; ++w) watch.worker_ready();

@@ -1,0 +1,325 @@
+"""Measures the figures that Tally's models must reach, and says of each whether it is met.
+
+    scripts/targets.py -o results/targets [--only ID,…] [--tally build/bench/tally] [--log access.log.gz]
+    scripts/targets.py -o results/targets --judge     # judges the files that are there, without measuring
+
+Each campaign of CAMPAIGNS is one call of `tally run` whose result file stays in the folder; each row of TARGETS is a figure
+taken from one of them; targets.md in the same folder has them side by side. Ratios are taken round by round within one
+campaign, since machines drift; of the rounds' ratios the median stands, with its 95% interval. Exit status: 0 all met, 1 not
+all, 2 the command line is wrong.
+"""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import tally_results as results
+
+POOLED = ("thread_pool", "fibers", "coroutines")
+CONCURRENT = ("thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines")
+ALL = ("sequential", *CONCURRENT, "limit")
+ROUNDS = "12:25"
+
+
+def run_options(models=ALL, rounds=ROUNDS, ci="2%", budget="90s", **options):
+    """Arguments of `tally run`: option names with _ for -."""
+    options = {"model": ",".join(models), "rounds": rounds, "ci": ci, "time_budget": budget, **options}
+    return [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+LOOKUP = {"stream": "lookup", "workers": 1, "wait": "1ms"}
+CPU = {"stream": "cpu", "workers": 2}
+CAMPAIGNS = {
+    "counting": run_options(**CPU, grain="0", batch=4096, events="50M"),
+    "counting-1": run_options(("sequential", "limit"), stream="cpu", workers=1, grain="0", batch=4096, events="50M"),
+    "grain-10us": run_options(**CPU, grain="10us", batch=1),
+    "grain-1us": run_options(**CPU, grain="1us", batch=1),
+    "hand-off": run_options(CONCURRENT, **CPU, grain="0", batch=1, events="4M"),
+    "lookup-1000": run_options((*POOLED, "tbb_flow_graph", "limit"), **LOOKUP, in_flight=1000, events="100k"),
+    "lookup-1": run_options(**LOOKUP, in_flight=1, events="1k", rounds="10:12"),
+    "lookup-10": run_options((*CONCURRENT, "limit"), **LOOKUP, in_flight=10, events="10k", rounds="10:12"),
+    "lookup-100": run_options((*CONCURRENT, "limit"), **LOOKUP, in_flight=100, events="50k", rounds="10:12"),
+    "lookup-9000": run_options(
+        ("thread_pool", "tbb_flow_graph", "fibers", "coroutines", "limit"), **LOOKUP, in_flight=9000, events="90k",
+        rounds="3", sample_timeout="60s"),
+    "lookup-9000-processes": run_options(
+        ("process_shard",), **LOOKUP, in_flight=9000, events="90k", rounds="1", sample_timeout="120s", budget="150s"),
+    "memory": run_options(
+        ("thread_pool", "tbb_flow_graph", "fibers", "coroutines", "limit"), **LOOKUP, in_flight="100,5000", events="50k",
+        rounds="5"),
+    "events-10M": run_options(**CPU, grain="0", batch=4096, events="10M"),
+    "events-100M": run_options(**CPU, grain="0", batch=4096, events="100M"),
+    "access-log": run_options(**CPU, grain="0", format="clf", key="target", repeat=100, input="{log}"),
+    "default": [],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """What was measured; `low` and `high` where it has an interval."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    campaign: str
+    what: str
+    figure: object  # a function of Results that gives a Figure
+    least: float | None = None  # the figure must be at least this
+    most: float | None = None  # or at most this
+    unit: str = ""
+
+    def met(self, figure):
+        if self.least is not None:
+            return figure.value >= self.least
+        return self.most is None or figure.value <= self.most
+
+
+class Missing(Exception):
+    """A figure cannot be had; str() says why."""
+
+
+def cell(found, model, **params):
+    """The one cell of `model` with these parameters."""
+    fits = [c for c in found.cells if c.model == model and all(c.params.get(k) == v for k, v in params.items())]
+    if len(fits) != 1:
+        raise Missing(f"{len(fits)} cells of {model}")
+    if fits[0].failure:
+        raise Missing(fits[0].failure)
+    return fits[0]
+
+
+def of(metric, model, scale=1, **params):
+    """The median of `metric` over the samples of a model's cell."""
+
+    def figure(found):
+        interval = cell(found, model, **params).interval(metric)
+        if interval is None:
+            raise Missing("no such figure in the file")
+        return Figure(interval.median * scale, interval.low and interval.low * scale, interval.high and interval.high * scale)
+
+    return figure
+
+
+def ratio(metric, model, base):
+    """The ratio of two models' figures, round by round."""
+
+    def figure(found):
+        mine, other = ({s["round"]: metric(s) for s in cell(found, name).samples} for name in (model, base))
+        ratios = [mine[r] / other[r] for r in mine if other.get(r)]
+        if not ratios:
+            raise Missing("no common rounds")
+        interval = results.median_interval(ratios)
+        return Figure(interval.median, interval.low, interval.high)
+
+    return figure
+
+
+def of_closed_system(model, in_flight):
+    """Throughput over in-flight / mean wait."""
+    return of(results.throughput, model, scale=1e-3 / in_flight)
+
+
+def service_idle(found):
+    """The least share of its CPU that the service had idle, over the cells' medians."""
+    idle = []
+    for each in found.cells:
+        if not each.failure:
+            shares = [1 - s["service_busy_s"] / (s["events_counted"] / s["items_per_second"]) for s in each.samples]
+            idle.append(results.median_interval(shares).median)
+    return Figure(min(idle))
+
+
+def lateness(found):
+    """The greatest 99th percentile of reply lateness, over the cells' medians, in ms."""
+    return Figure(max(results.median_interval([s["reply_late_p99_s"] for s in each.samples]).median
+                      for each in found.cells if not each.failure) * 1e3)
+
+
+def complete(model):
+    """1 if every sample of the model was verified."""
+
+    def figure(found):
+        return Figure(float(bool(cell(found, model).samples)))
+
+    return figure
+
+
+def memory_slope(model):
+    """KiB of peak memory for each event in flight more, from 100 to 5,000."""
+
+    def figure(found):
+        low, high = (cell(found, model, in_flight=n).interval(results.peak_memory).median for n in (100, 5000))
+        return Figure((high - low) / 4900 / 1024)
+
+    return figure
+
+
+def worst_memory(events):
+    """The greatest median of peak memory of any model, less 16 bytes an event, in MiB."""
+
+    def figure(found):
+        peaks = [c.interval(results.peak_memory).median for c in found.cells if not c.failure]
+        return Figure((max(peaks) - 16 * events) / 2**20)
+
+    return figure
+
+
+def took(found):
+    """Seconds that the whole campaign took."""
+    return Figure(found.context["took_s"])
+
+
+def unmarked(found):
+    """Cells whose interval is wider than 5% and that are not marked as not converged."""
+    wide = 0
+    for each in found.cells:
+        width = results.finite(each.aggregates.get("median", {}), "relative_half_width")
+        wide += not each.failure and each.converged and (width is None or width > 0.05)
+    return Figure(float(wide))
+
+
+def cpu_ns(model):
+    return of(results.cpu_per_event, model, scale=1e9)
+
+
+TARGETS = [
+    *(Target("counting", f"{m} over limit", ratio(results.throughput, m, "limit"), 0.88) for m in POOLED),
+    Target("counting", "process_shard over limit", ratio(results.throughput, "process_shard", "limit"), 0.95),
+    Target("counting", "tbb_flow_graph over limit", ratio(results.throughput, "tbb_flow_graph", "limit"), 0.38),
+    Target("counting-1", "sequential over limit, 1 worker", ratio(results.throughput, "sequential", "limit"), 0.95),
+    *(Target("grain-10us", f"{m} of bound", of(results.efficiency, m), 0.94) for m in CONCURRENT if m != "tbb_flow_graph"),
+    Target("grain-10us", "tbb_flow_graph of bound", of(results.efficiency, "tbb_flow_graph"), 0.85),
+    *(Target("grain-1us", f"{m} of bound", of(results.efficiency, m), 0.92) for m in CONCURRENT if m != "tbb_flow_graph"),
+    Target("grain-1us", "tbb_flow_graph of bound", of(results.efficiency, "tbb_flow_graph"), 0.72),
+    *(Target("hand-off", f"{m}, CPU an event", cpu_ns(m), most=most, unit="ns")
+      for m, most in (("coroutines", 50), ("thread_pool", 60), ("fibers", 130), ("tbb_flow_graph", 300), ("process_shard", 3))),
+    *(Target("lookup-1000", f"{m} over limit", ratio(results.throughput, m, "limit"), 0.94) for m in ("fibers", "coroutines")),
+    *(Target("lookup-1000", f"{m}, CPU an event over limit's", ratio(results.cpu_per_event, m, "limit"), most=1.08)
+      for m in ("fibers", "coroutines")),
+    Target("lookup-1000", "tbb_flow_graph over limit", ratio(results.throughput, "tbb_flow_graph", "limit"), 0.82),
+    Target("lookup-1000", "thread_pool over limit", ratio(results.throughput, "thread_pool", "limit")),
+    Target("lookup-1000", "limit", of(results.throughput, "limit", 1e-3), unit="k/s"),
+    Target("lookup-1000", "limit, CPU an event", of(results.cpu_per_event, "limit", 1e6), unit="us"),
+    *(Target("lookup-1", f"{m} over in-flight / wait", of_closed_system(m, 1), 0.88) for m in CONCURRENT),
+    *(Target("lookup-10", f"{m} over in-flight / wait", of_closed_system(m, 10), 0.88) for m in CONCURRENT),
+    *(Target("lookup-100", f"{m} over in-flight / wait", of_closed_system(m, 100),
+             None if m == "process_shard" else 0.80) for m in CONCURRENT),
+    *(Target(f"lookup-{n}", "the service: least idle share", service_idle, 0.10) for n in (1, 10, 100, 1000)),
+    *(Target(f"lookup-{n}", "the service: reply lateness p99", lateness, most=0.25, unit="ms") for n in (1, 10, 100, 1000)),
+    *(Target("lookup-9000", f"{m} completes, verified", complete(m), 1)
+      for m in ("fibers", "coroutines", "tbb_flow_graph", "thread_pool")),
+    Target("lookup-9000-processes", "process_shard completes or is refused", complete("process_shard")),
+    *(Target("memory", f"{m}, an event in flight", memory_slope(m), most=most, unit="KiB")
+      for m, most in (("coroutines", 0.5), ("fibers", 12), ("tbb_flow_graph", None), ("thread_pool", None))),
+    Target("events-10M", "memory over 16 bytes an event, any model", worst_memory(10e6), most=64, unit="MiB"),
+    Target("events-100M", "memory over 16 bytes an event, any model", worst_memory(100e6), most=64, unit="MiB"),
+    Target("access-log", "sequential", of(results.throughput, "sequential", 1e-6), 5, unit="M lines/s"),
+    *(Target("access-log", f"{m} with 2 workers over sequential", ratio(results.throughput, m, "sequential"), 1.8)
+      for m in CONCURRENT),
+    Target("default", "whole campaign", took, most=90, unit="s"),
+    Target("default", "cells wider than 5% without a mark", unmarked, most=0),
+]
+
+
+def measure(name, tally, folder, log):
+    """Runs one campaign; its result replaces the one before."""
+    arguments = [part.replace("{log}", str(log)) for part in CAMPAIGNS[name]]
+    if name == "access-log" and not log:
+        print("access-log: left out: --log names no file", file=sys.stderr)
+        return
+    print(f"{name}: tally run {' '.join(arguments)}", file=sys.stderr, flush=True)
+    began = time.monotonic()
+    done = subprocess.run([tally, "run", *arguments, "--no-progress", "--out", str(folder / f"{name}.json")],
+                          stdout=subprocess.PIPE, text=True, check=False)
+    (folder / f"{name}.txt").write_text(done.stdout, encoding="utf-8")
+    print(f"{name}: exit status {done.returncode} after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+
+def spell(target, figure):
+    """A figure with its interval and unit."""
+    text = f"{figure.value:.3g}"
+    if figure.low is not None and figure.high is not None:
+        text += f" [{figure.low:.3g}, {figure.high:.3g}]"
+    return f"{text} {target.unit}".strip()
+
+
+def scaling(folder):
+    """Time per event at 100 M events over that at 10 M, for each model: two campaigns one after the other."""
+    small, large = (results.load(folder / f"events-{n}.json") for n in ("10M", "100M"))
+    for model in ALL:
+        ten, hundred = (cell(f, model).interval(results.throughput).median for f in (small, large))
+        yield model, ten / hundred
+
+
+def judge(folder):
+    """The lines of the table, and how many targets are not met."""
+    rows, unmet, loaded = [], 0, {}
+    for target in TARGETS:
+        wanted = (f">= {target.least}" if target.least is not None else f"<= {target.most}" if target.most is not None else "reported")
+        try:
+            if target.campaign not in loaded:
+                loaded[target.campaign] = results.load(folder / f"{target.campaign}.json")
+            figure = target.figure(loaded[target.campaign])
+            met = "" if wanted == "reported" else "met" if target.met(figure) else "NOT MET"
+            rows.append((target.campaign, target.what, f"{wanted} {target.unit if wanted != 'reported' else ''}".strip(),
+                         spell(target, figure), met))
+            unmet += met == "NOT MET"
+        except (Missing, results.NotTally) as problem:
+            rows.append((target.campaign, target.what, wanted, f"none: {problem}", "" if wanted == "reported" else "NOT MET"))
+            unmet += wanted != "reported"
+    try:
+        for model, slower in scaling(folder):
+            met = "met" if abs(slower - 1) <= 0.10 else "NOT MET"
+            rows.append(("events-10M, events-100M", f"{model}: time an event at 100 M over 10 M", "0.9 to 1.1", f"{slower:.3g}", met))
+            unmet += met == "NOT MET"
+    except (Missing, results.NotTally) as problem:
+        rows.append(("events-10M, events-100M", "time an event at 100 M over 10 M", "0.9 to 1.1", f"none: {problem}", "NOT MET"))
+        unmet += 1
+    return rows, unmet, loaded
+
+
+def report(folder):
+    """Writes targets.md; the number of targets not met."""
+    rows, unmet, loaded = judge(folder)
+    head = ("campaign", "figure", "target", "measured, 95% interval", "")
+    lines = ["# What the models must reach, and what was measured", "",
+             "Made by `scripts/targets.py`; each campaign's result file lies beside this one.", ""]
+    for machine in sorted({f"{results.machine(f.context)}; {results.suite(f.context)}" for f in loaded.values()}):
+        lines.append(f"- {machine}")
+    lines += ["", *("| " + " | ".join(row) + " |" for row in (head, ["---"] * 5, *rows)), ""]
+    temporary = folder / ".targets.md"
+    temporary.write_text("\n".join(lines), encoding="utf-8")
+    os.replace(temporary, folder / "targets.md")
+    print("\n".join(lines))
+    return unmet
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--out", type=pathlib.Path, required=True, help="folder of the result files and targets.md")
+    parser.add_argument("--only", help="campaigns, separated by commas: " + ", ".join(CAMPAIGNS))
+    parser.add_argument("--judge", action="store_true", help="measure nothing; judge the files in the folder")
+    parser.add_argument("--tally", default="build/bench/tally", help="the program (default: %(default)s)")
+    parser.add_argument("--log", type=pathlib.Path, help="a web server's access log in Combined Log Format, for access-log")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",") if arguments.only else list(CAMPAIGNS)
+    for name in names:
+        if name not in CAMPAIGNS:
+            parser.error(f"no campaign {name}: choose from {', '.join(CAMPAIGNS)}")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if not arguments.judge:
+        for name in names:
+            measure(name, arguments.tally, arguments.out, arguments.log)
+    return 1 if report(arguments.out) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
