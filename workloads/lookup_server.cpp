@@ -305,8 +305,6 @@ void LookupServer::receive(int fd, bool ended) {
   take_requests(connection, {in_.data(), kept + static_cast<std::size_t>(n)}, now_ns);
   advance(fd, now_ns);
   if ((ended || static_cast<std::size_t>(n) == room) && connection.open) report_again(fd);
-  // Due replies are sent between two requests, and so are late by little however many requests are ready.
-  run_due_timers(now_ns);
 }
 
 /// Sends `bytes`, keeping what the socket does not take. False if the connection broke, and is closed.

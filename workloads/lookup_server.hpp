@@ -70,6 +70,12 @@ class LookupServer {
     std::unique_ptr<Backlog> backlog;
   };
 
+  /// Requests taken before replies are sent again. Runs of either are cheaper than turns, since the kernel's
+  /// path through the other leaves the caches; but while requests are taken (0.6 to 0.9 us each), replies
+  /// fall due. Measured where the service is saturated, 1,000 connections: with 32, replies are late by 0.1
+  /// ms (p99); with 64 a request costs 3% less, and they are late by 0.2 ms.
+  static constexpr std::size_t kReadyAtOnce = 32;
+
   // lookup_server.cpp: time, sockets and connections.
   void serve_once();
   std::size_t wait_for_events();
@@ -113,7 +119,7 @@ class LookupServer {
   std::int64_t accept_again_ns_ = 0;  ///< when accepting goes on; 0 while it does
   std::int64_t pass_began_ns_ = 0;
   bool worked_ = false;  ///< this pass of the loop had something to do
-  std::array<epoll_event, 256> ready_;
+  std::array<epoll_event, kReadyAtOnce> ready_;
   std::string out_;       ///< replies on their way, of one connection at a time
   std::vector<char> in_;  ///< bytes as they come, of one connection at a time
 };

@@ -2,11 +2,13 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "workloads/lookup_server.hpp"
@@ -26,6 +28,11 @@ int listen_on_loopback(std::uint16_t port) {
     throw std::system_error(errno, std::generic_category(),
                             "the lookup service cannot listen on 127.0.0.1 port " +
                                 (port == 0 ? "0 (any)" : std::to_string(port)));
+  // Connections inherit it. A default that paces (BBR) costs time for every reply, and loopback is never
+  // congested; where it may not be chosen, the default serves as well.
+  constexpr std::string_view kCongestionControl = "reno";
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_CONGESTION, kCongestionControl.data(),
+               kCongestionControl.size());
   return socket.release();
 }
 
