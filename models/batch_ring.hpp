@@ -74,6 +74,9 @@ class BatchRing {
     return tail_.load(std::memory_order_seq_cst) - head;
   }
   bool empty() const noexcept { return size() == 0; }
+  /// So much that waking a worker that sleeps pays: one woken for less would soon sleep again. A producer
+  /// that itself is about to wait wakes whatever there is.
+  bool worth_waking() const noexcept { return size() >= kCapacity / 8; }
   /// Room enough that waking a producer pays.
   bool half_empty() const noexcept { return size() <= kCapacity / 2; }
 
@@ -89,7 +92,8 @@ class BatchRing {
   alignas(64) std::array<Slot, kCapacity> slots_;
 };
 
-/// How many pushes go by between two looks for sleeping workers: a look costs as much as many pushes.
+/// How many pushes go by between two looks at how full the ring is, and for sleeping workers: a look costs as
+/// much as many pushes.
 inline constexpr std::uint64_t kPushesPerWake = 32;
 
 }  // namespace tally

@@ -73,7 +73,7 @@ class Channel {
   bool try_send(Range batch) {
     if (!ring_.try_push(batch)) return false;
     sent_ = batch.end;
-    if (++sends_ % kPushesPerWake == 0) wake_workers();
+    if (++sends_ % kPushesPerWake == 0 && ring_.worth_waking()) wake_workers();
     return true;
   }
 

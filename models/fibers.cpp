@@ -35,7 +35,7 @@ class BatchChannel {
   /// Parks while the ring is full. The reader's fiber only.
   void push(Range batch) {
     while (!ring_.try_push(batch)) park_reader();
-    if (++pushes_ % kPushesPerWake == 0) wake_workers();
+    if (++pushes_ % kPushesPerWake == 0 && ring_.worth_waking()) wake_workers();
   }
 
   /// No more batches will come. The reader's fiber only.

@@ -5,10 +5,12 @@
 #include <tbb/task_group.h>
 #include <tbb/task_scheduler_observer.h>
 
+#include <array>
 #include <atomic>
 #include <latch>
 #include <memory>
 #include <thread>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -53,6 +55,56 @@ void stand_ready(int workers, Stopwatch& watch) {
   group.wait();
 }
 
+/// Batches that are read in one go. Each is a message and a task of its own.
+///
+/// From input_node straight to function_node, the right to read goes to whichever thread is idle, which must
+/// steal it: every event then waits for one core's cache lines to reach another. Measured on 2 CPUs at 1 us
+/// an event, that took 0.6 us an event, and 0.2 us with chunks: half of the tasks are then taken by the
+/// thread that made them.
+struct Chunk {
+  static constexpr std::size_t kBatches = 32;
+  std::array<Range, kBatches> batches;
+  std::size_t size = 0;
+  std::atomic<std::size_t> left{0};  // batches not yet counted; 0: free
+
+  /// One more batch is counted; true if it was the last.
+  bool done() noexcept { return left.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+};
+
+struct Message {
+  Range batch;
+  Chunk* chunk;
+};
+
+/// Reads the stream in chunks. Called by one thread at a time: an input_node is serial.
+class ChunkReader {
+ public:
+  ChunkReader(CpuStream const& stream, Setup const& setup)
+      : reader_(stream, setup.batch), chunks_(static_cast<std::size_t>(setup.workers) + 3) {}
+
+  /// The limiter's threshold: one chunk less than there are, for the one that an input_node reads before the
+  /// limiter has room for it. So one is always free.
+  std::size_t at_once() const noexcept { return chunks_.size() - 1; }
+
+  /// The next chunk, good until it is done(); null at the stream's end.
+  Chunk* next() noexcept {
+    Chunk* chunk = nullptr;
+    do {
+      chunk = &chunks_[turn_++ % chunks_.size()];
+    } while (chunk->left.load(std::memory_order_acquire) != 0);
+    std::size_t n = 0;
+    while (n < Chunk::kBatches && !(chunk->batches[n] = reader_.next()).empty()) ++n;
+    chunk->size = n;
+    chunk->left.store(n, std::memory_order_relaxed);
+    return n == 0 ? nullptr : chunk;
+  }
+
+ private:
+  BatchReader reader_;
+  std::vector<Chunk> chunks_;
+  std::size_t turn_ = 0;
+};
+
 }  // namespace
 
 Counts tbb_flow_graph_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
@@ -66,21 +118,31 @@ Counts tbb_flow_graph_cpu(CpuStream const& stream, Setup const& setup, Stopwatch
   arena.execute([&] {
     stand_ready(setup.workers, watch);
     flow::graph graph;
-    BatchReader reader(stream, setup.batch);
-    flow::input_node<Range> source(graph, [&](tbb::flow_control& control) {
-      Range const batch = reader.next();
-      if (batch.empty()) control.stop();
-      return batch;
+    ChunkReader chunks(stream, setup);
+    flow::input_node<Chunk*> source(graph, [&](tbb::flow_control& control) {
+      Chunk* const chunk = chunks.next();
+      if (chunk == nullptr) control.stop();
+      return chunk;
     });
-    // Unlimited, yet bounded: the thread that reads a batch gets the counting of it as its next task, and
-    // only then may another thread steal the reading of the next. So there are never more batches outside the
-    // reader than workers, with no limiter_node (50 ns a message more) and no rejecting node (60 ns more, for
-    // the reservation).
-    flow::function_node<Range> count(graph, flow::unlimited, [&](Range batch) {
-      stream.count(batch, tallies[static_cast<std::size_t>(tbb::this_task_arena::current_thread_index())]);
-      return flow::continue_msg{};
-    });
-    flow::make_edge(source, count);
+    flow::limiter_node<Chunk*> limiter(graph, chunks.at_once());
+    // Lightweight, so that the tasks lie in the reading thread's own deque, and noexcept, or the library
+    // ignores that.
+    flow::multifunction_node<Chunk*, std::tuple<Message>, flow::lightweight> hand_out(
+        graph, flow::unlimited, [](Chunk* chunk, auto& ports) noexcept {
+          std::size_t const n =
+              chunk->size;  // the chunk may be done, and read anew, once its last batch is handed out
+          for (std::size_t i = 0; i < n; ++i) std::get<0>(ports).try_put({chunk->batches[i], chunk});
+        });
+    flow::multifunction_node<Message, std::tuple<flow::continue_msg>> count(
+        graph, flow::unlimited, [&](Message const& message, auto& ports) {
+          auto const thread = static_cast<std::size_t>(tbb::this_task_arena::current_thread_index());
+          stream.count(message.batch, tallies[thread]);
+          if (message.chunk->done()) std::get<0>(ports).try_put({});
+        });
+    flow::make_edge(source, limiter);
+    flow::make_edge(limiter, hand_out);
+    flow::make_edge(flow::output_port<0>(hand_out), count);
+    flow::make_edge(flow::output_port<0>(count), limiter.decrementer());
     watch.start();
     source.activate();
     graph.wait_for_all();

@@ -27,7 +27,7 @@ class BatchQueue {
   /// Waits while the ring is full. The reader only.
   void push(Range batch) {
     while (!ring_.try_push(batch)) wait_for_room();
-    if (++pushes_ % kPushesPerWake == 0) wake_workers();
+    if (++pushes_ % kPushesPerWake == 0 && ring_.worth_waking()) wake_workers();
   }
 
   /// No more batches will come. The reader only.

@@ -1,4 +1,5 @@
-// Counts: per window and key, how often. A tally is one worker's private Counts; tallies merge into the result.
+// Counts: per window and key, how often. A tally is one worker's private Counts; tallies merge into the
+// result.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -16,7 +17,8 @@
 
 namespace tally {
 
-/// Hashes a text key. libstdc++'s std::hash is MurmurHash2 over all bytes; it avalanches, which the flat map is told.
+/// Hashes a text key. libstdc++'s std::hash is MurmurHash2 over all bytes; it avalanches, which the flat map
+/// is told.
 struct TextHash {
   using is_avalanching = void;
   std::size_t operator()(std::string_view key) const noexcept { return std::hash<std::string_view>{}(key); }
@@ -25,18 +27,21 @@ using TextMap = boost::unordered_flat_map<std::string_view, std::uint64_t, TextH
 
 /// A line that could not be parsed.
 struct Malformed {
-  std::uint64_t position;    ///< byte offset of the line in the stream
-  std::string_view reason;   ///< a string literal
+  std::uint64_t position;   ///< byte offset of the line in the stream
+  std::string_view reason;  ///< a string literal
 };
 
-/// What a stream's events are keyed by, and so how they are counted: integers in [0, keys) in arrays, or text in maps.
+/// What a stream's events are keyed by, and so how they are counted: integers in [0, keys) in arrays, or text
+/// in maps.
 enum class KeyKind : std::uint8_t { dense, text };
 
 /// Per-window counts of every key, and the evidence that every event was counted once.
 ///
-/// Not synchronized: a tally belongs to one worker until it is merged. Text keys are views: whoever counts a text
-/// stream keeps the stream's bytes alive as long as the counts (read_from() makes counts that own theirs).
-class Counts {
+/// Not synchronized: a tally belongs to one worker until it is merged. Text keys are views: whoever counts a
+/// text stream keeps the stream's bytes alive as long as the counts (read_from() makes counts that own
+/// theirs).
+class alignas(
+    128) Counts {  // a cache line and its neighbour to itself: tallies of several workers lie side by side
  public:
   /// Empty counts of keys 0 to `keys` - 1. Rows are made when a window is first met, `keys` * 8 bytes each.
   static Counts dense(std::uint32_t keys);
@@ -53,29 +58,31 @@ class Counts {
   /// The number of possible keys of dense counts.
   std::uint32_t keys() const noexcept { return keys_; }
 
-  /// The array of `window`'s counts, indexed by key, made and zeroed if it is new. Dense counts only; `window` counts
-  /// windows from 0. The pointer stays good until the counts go or are merged.
+  /// The array of `window`'s counts, indexed by key, made and zeroed if it is new. Dense counts only;
+  /// `window` counts windows from 0. The pointer stays good until the counts go or are merged.
   std::uint64_t* dense_row(std::uint64_t window) {
     if (window < rows_.size() && rows_[window]) return rows_[window].get();
     return make_row(window);
   }
 
-  /// The map of the window that starts at `window_start` (seconds since the epoch; 0 if there are no windows). Text
-  /// counts only. The reference stays good until another window is asked for.
+  /// The map of the window that starts at `window_start` (seconds since the epoch; 0 if there are no
+  /// windows). Text counts only. The reference stays good until another window is asked for.
   TextMap& text_window(std::int64_t window_start) {
     if (last_window_ && last_window_start_ == window_start) return *last_window_;
     return make_window(window_start);
   }
 
   /// Records that positions [begin, end) of the stream were taken and counted, in one task. The sum of
-  /// mix(end) - mix(begin) over any exact partition of the stream telescopes to the same value, and over no other set
-  /// of ranges but by a 2^-64 chance: events lost or doubled are found even where the counts would hide it.
+  /// mix(end) - mix(begin) over any exact partition of the stream telescopes to the same value, and over no
+  /// other set of ranges but by a 2^-64 chance: events lost or doubled are found even where the counts would
+  /// hide it.
   void cover(std::uint64_t begin, std::uint64_t end) noexcept {
     coverage += coverage_mark(end) - coverage_mark(begin);
     ++tasks;
   }
 
-  /// Adds `other`, which is left empty. Both must be of the same kind and number of keys: throws std::logic_error.
+  /// Adds `other`, which is left empty. Both must be of the same kind and number of keys: throws
+  /// std::logic_error.
   void merge(Counts&& other);
 
   /// Remembers a malformed line; the first few by position are kept, all are counted.
@@ -103,13 +110,15 @@ class Counts {
     std::uint64_t events;
     std::uint64_t distinct_keys;
   };
-  /// Totals per key over all windows, greatest first, equal counts by key bytes. All keys, or the first `top`.
+  /// Totals per key over all windows, greatest first, equal counts by key bytes. All keys, or the first
+  /// `top`.
   std::vector<KeyCount> totals(std::size_t top = SIZE_MAX) const;
   /// Windows in which an event was counted, in order of time.
   std::vector<WindowTotal> windows() const;
 
-  /// Empty if `got` equals `*this` (the expected counts) in every key of every window, events, malformed lines, replies,
-  /// checksum and coverage; otherwise what differs, for a person: the first keys with expected and got.
+  /// Empty if `got` equals `*this` (the expected counts) in every key of every window, events, malformed
+  /// lines, replies, checksum and coverage; otherwise what differs, for a person: the first keys with
+  /// expected and got.
   std::string difference(Counts const& got) const;
 
   /// The counts as bytes, for another process of this same program on this machine.
@@ -137,8 +146,8 @@ class Counts {
 
   KeyKind kind_;
   std::uint32_t keys_;
-  std::vector<Row> rows_;             // by window; null where no event was met
-  std::vector<TextWindow> windows_;   // in order of first meeting
+  std::vector<Row> rows_;            // by window; null where no event was met
+  std::vector<TextWindow> windows_;  // in order of first meeting
   boost::unordered_flat_map<std::int64_t, std::size_t> window_index_;  // start -> index in windows_
   TextMap* last_window_ = nullptr;
   std::int64_t last_window_start_ = 0;
