@@ -192,8 +192,9 @@ class LookupGraph {
     flow::make_edge(wait_, count_);
     flow::make_edge(count_, wait_);
     auto const workers = static_cast<std::size_t>(setup.workers);
+    // One more than workers: an arena for one thread has two slots, and its thread may sit in either.
+    for (std::size_t t = 0; t <= workers; ++t) tallies_.push_back(stream.empty_tally());
     for (std::size_t w = 0; w < workers; ++w) {
-      tallies_.push_back(stream.empty_tally());
       io_.push_back(std::make_unique<IoThread>());
       int const share = share_of_in_flight(setup.in_flight, setup.workers, static_cast<int>(w));
       io_[w]->slots.reserve(static_cast<std::size_t>(share));
