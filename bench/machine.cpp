@@ -89,8 +89,12 @@ Json describe_machine() {
   machine["host_name"] = system.nodename;
   machine["num_cpus"] = info.num_cpus;
   machine["mhz_per_cpu"] = std::lround(info.cycles_per_second / 1e6);
-  if (info.scaling != benchmark::CPUInfo::UNKNOWN)
+  std::string const governor = governors(cpus);
+  // The library says "disabled" also where it does not know.
+  if (governor != kUnknown && info.scaling != benchmark::CPUInfo::UNKNOWN)
     machine["cpu_scaling_enabled"] = info.scaling == benchmark::CPUInfo::ENABLED;
+  else
+    machine["cpu_scaling_enabled_absent"] = "the kernel shows no governor";
   machine["caches"] = caches();
   double load[3];
   int const loads = ::getloadavg(load, 3);
@@ -100,7 +104,7 @@ Json describe_machine() {
   machine["architecture"] = system.machine;
   machine["cpu_model"] = value_of("/proc/cpuinfo", "model name");
   machine["cpus_usable"] = cpus;
-  machine["governor"] = governors(cpus);
+  machine["governor"] = governor;
   machine["virtualisation"] = virtualisation();
   machine["memory_bytes"] = static_cast<std::uint64_t>(memory.totalram) * memory.mem_unit;
   machine["transparent_huge_pages"] = first_line("/sys/kernel/mm/transparent_hugepage/enabled");

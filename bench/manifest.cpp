@@ -137,9 +137,11 @@ std::string make_manifest(RunOptions const& options, InputFile const* input, dou
   context["tally_version"] = kVersion;
   context["tally_commit"] = build_tree::kCommit;
   context["tally_tree"] = build_tree::kState;
-  context["binary_sha256"] = hash_or_reason(self);
+  static std::string const kOwnHash = hash_or_reason(self);  // does not change while it runs
+  context["binary_sha256"] = kOwnHash;
   context["build"] = build();
-  context["command_line"] = options.command_line;
+  context["command_line"] = {"tally", "run"};
+  for (std::string const& argument : options.command_line) context["command_line"].push_back(argument);
   context["factors"] = factors(options);
   if (links_per_ns > 0) context["grain_links_per_ns"] = links_per_ns;
   if (input) context["input"] = describe_input(options, *input);
