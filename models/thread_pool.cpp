@@ -139,7 +139,11 @@ class SmallStacks {
   SmallStacks& operator=(SmallStacks const&) = delete;
 
  private:
+#ifdef __SANITIZE_THREAD__
+  static constexpr std::size_t kBytes = 8 * 1024 * 1024;  // ThreadSanitizer keeps more than the others' stack in each
+#else
   static constexpr std::size_t kBytes = 256 * 1024;
+#endif
   pthread_attr_t before_;
 };
 

@@ -132,11 +132,11 @@ TEST(Limits, OpenFilesAreRefusedWithLimitAndNeed) {
   EXPECT_NE(refusal(lookup_cell("fibers", "19937"), limits), "");
 }
 
-TEST(Limits, AProcessForEachEventIsTwoOpenFiles) {
+TEST(Limits, AProcessForEachEventIsAnOpenFileOfTheService) {
   SystemLimits limits;
   limits.open_files.value = 20'000;
-  EXPECT_EQ(refusal(lookup_cell("processes", "9000"), limits), "");
-  EXPECT_NE(refusal(lookup_cell("processes", "10k"), limits).find("20064 open files"), std::string::npos);
+  EXPECT_EQ(refusal(lookup_cell("processes", "19k"), limits), "");
+  EXPECT_NE(refusal(lookup_cell("processes", "20k"), limits).find("20064 open files"), std::string::npos);
 }
 
 TEST(Limits, TasksCountWhatIsThereAlready) {

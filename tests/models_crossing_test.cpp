@@ -154,7 +154,8 @@ TEST_P(Crossing, SaysWhenTheServiceCannotBeReached) {
   auto const stream = make_lookup_stream({}, 100, {}, 0ns, {.port = closed_port});
   tally::Setup how = setup();
   how.in_flight = model().sequential ? 1 : 8;
-  EXPECT_NE(run(*stream, how, stream->reference()).find("Connection refused"), std::string::npos);
+  std::string const failure = run(*stream, how, stream->reference());
+  EXPECT_NE(failure.find("Connection refused"), std::string::npos) << failure;
 }
 
 /// A stream whose counting throws at one event.
