@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -246,7 +247,7 @@ TEST(Service, TellsItsLatenessByBucket) {
 class FakeService {
  public:
   explicit FakeService(void (*serve)(int connection))
-      : listener_(listen_on_loopback(0)), thread_([this, serve] {
+      : listener_(blocking(listen_on_loopback(0))), thread_([this, serve] {
           int const connection = ::accept(listener_, nullptr, nullptr);
           if (connection < 0) return;
           serve(connection);
@@ -260,14 +261,19 @@ class FakeService {
   ServiceAddress address() const { return {.port = local_port(listener_)}; }
 
  private:
+  static int blocking(int fd) {
+    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    return fd;
+  }
+
   int listener_;
   std::thread thread_;
 };
 
-std::string ping_failure(ServiceAddress address) {
+std::string ping_failure(ServiceAddress address, std::chrono::milliseconds timeout = 30s) {
   StopSignals const stop;
   try {
-    ping(address, 200ms, stop);
+    ping(address, timeout, stop);
   } catch (ServiceFailed const& e) {
     return e.what();
   }
@@ -289,7 +295,8 @@ TEST(Ping, IsContentWithPong) {
 }
 TEST(Ping, ShowsRubbish) {
   FakeService const fake([](int c) { answer(c, "HTTP/1.1 400 Bad Request\r\n"); });
-  EXPECT_TRUE(contains(ping_failure(fake.address()), "\"HTTP/1.1 400")) << ping_failure(fake.address());
+  std::string const text = ping_failure(fake.address());
+  EXPECT_TRUE(contains(text, "answered PING with \"HTTP/1.1 400")) << text;
 }
 TEST(Ping, SaysThatTheConnectionWasClosed) {
   FakeService const fake([](int c) { read_request(c); });
@@ -301,7 +308,7 @@ TEST(Ping, DoesNotWaitForEver) {
     char byte;
     EXPECT_EQ(::recv(c, &byte, 1, 0), 0) << "until the other side gives up";
   });
-  EXPECT_TRUE(contains(ping_failure(fake.address()), "no answer within 200 ms"));
+  EXPECT_TRUE(contains(ping_failure(fake.address(), 200ms), "no answer within 200 ms"));
 }
 TEST(Ping, SaysThatNobodyListens) {
   int const listener = listen_on_loopback(0);
