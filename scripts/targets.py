@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """Measures the figures that Tally's models must reach, and says of each whether it is met.
 
     scripts/targets.py -o results/targets [--only ID,…] [--tally build/bench/tally] [--log access.log.gz]
