@@ -56,7 +56,6 @@ class Campaign {
     if (auto const after = MachineTime::now();
         after && machine_before && after->total > machine_before->total)
       result_.steal_share = (after->stolen - machine_before->stolen) / (after->total - machine_before->total);
-    result_.notes = runner_.notes();
     write_results();
     write_second_file();
     return std::move(result_);
@@ -119,7 +118,6 @@ class Campaign {
       note_limits(result_);
       if (!whole) return close_all(result_, Closed::time_budget);
       close_cells(result_, round + 1);
-      result_.notes = runner_.notes();
       write_results();
       progress_.round_done(state(round, open.size(), open.size()));
     }
@@ -197,6 +195,8 @@ class Campaign {
 
   void write_results() {
     result_.took = spent();
+    result_.notes = result_.options.notes;
+    result_.notes.insert(result_.notes.end(), runner_.notes().begin(), runner_.notes().end());
     // An old result is worth more than one without a sample.
     bool const anything = std::any_of(result_.cells.begin(), result_.cells.end(),
                                       [](CellResult const& cell) { return !cell.samples.empty(); });

@@ -1,11 +1,10 @@
 #include "bench/event_numbers.hpp"
 
-#include <sys/sysinfo.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "bench/bound.hpp"
+#include "bench/limits.hpp"
 
 namespace tally {
 namespace {
@@ -23,19 +22,21 @@ constexpr double kLookupsPerInFlight = 10;
 /// Where no pilot comes through and no bound is known: the rounds will say what is wrong.
 constexpr double kEventsOfUnknownRate = 100'000;
 
-/// As many events as memory has room for, four times over.
-double most_events(StreamKind stream) {
-  if (stream == StreamKind::lookup) return kMostLookups;
-  struct sysinfo info {};
-  if (::sysinfo(&info) != 0) return kMostEvents;
-  double const free_bytes = static_cast<double>(info.freeram) * info.mem_unit;
-  return std::min(kMostEvents, free_bytes / (4.0 * sizeof(std::uint32_t)));
+/// As many events of `cell` as memory has room for, with their windows' counts, four times over.
+double most_events(Cell cell, RunOptions const& options) {
+  auto const memory = static_cast<double>(read_system_limits().memory.value);
+  cell.events = 1;
+  double const least_needed = memory_needed_bytes(cell, options);
+  double const room = (memory - least_needed) / 4;
+  cell.events = static_cast<std::uint64_t>(cell.stream == StreamKind::lookup ? kMostLookups : kMostEvents);
+  while (cell.events > 1 && memory_needed_bytes(cell, options) - least_needed > room) cell.events /= 2;
+  return static_cast<double>(cell.events);
 }
 
 class Pilots {
  public:
-  Pilots(Streams& streams, CellRunner& runner, Progress& progress)
-      : streams_(streams), runner_(runner), progress_(progress) {}
+  Pilots(RunOptions const& options, Streams& streams, CellRunner& runner, Progress& progress)
+      : options_(options), streams_(streams), runner_(runner), progress_(progress) {}
 
   /// The bound of `cell` as far as it can be computed beforehand.
   double bound(Cell const& cell) const {
@@ -47,7 +48,7 @@ class Pilots {
   std::optional<double> rate(Cell cell) {
     progress_.say("pilot of " + cell.name());
     double const expected = bound(cell);
-    double const most = most_events(cell.stream);
+    double const most = most_events(cell, options_);
     double events = std::isfinite(expected) ? expected * kPilotSeconds : kFirstPilotEvents;
     if (cell.stream == StreamKind::lookup) events = std::max(events, 2.0 * cell.in_flight);
     std::optional<double> rate;
@@ -65,6 +66,7 @@ class Pilots {
   }
 
  private:
+  RunOptions const& options_;
   Streams& streams_;
   CellRunner& runner_;
   Progress& progress_;
@@ -99,7 +101,9 @@ Cell cell_of(Group const& group, Model const* model) {
   return cell;
 }
 
-std::uint64_t number_of_events(Cell const& cell, double bound, std::optional<double> rate, double sample_s) {
+std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, double bound,
+                               std::optional<double> rate) {
+  double const sample_s = Seconds(options.sample_length).count();
   double const pace = std::min(rate.value_or(bound), bound);
   double events = std::isfinite(pace) ? pace * sample_s : kEventsOfUnknownRate;
   if (cell.stream == StreamKind::lookup) {
@@ -109,7 +113,7 @@ std::uint64_t number_of_events(Cell const& cell, double bound, std::optional<dou
     double const least = std::isfinite(pace) ? pace * kPilotSeconds : events;
     events = std::min(events, std::max(handed_out, least));
   }
-  return two_digits(std::min(events, most_events(cell.stream)));
+  return two_digits(std::min(events, most_events(cell, options)));
 }
 
 }  // namespace
@@ -129,15 +133,14 @@ std::uint64_t two_digits(double n) {
 std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
                                         CellRunner& runner, Progress& progress) {
   std::vector<CellNumbers> numbers(plan.cells.size());
-  Pilots pilots(streams, runner, progress);
-  double const sample_s = Seconds(options.sample_length).count();
+  Pilots pilots(options, streams, runner, progress);
   for (Group const& group : plan.groups) {
     bool const from_file = group.stream == StreamKind::cpu && options.input;
     if (from_file || options.events) continue;
     if (Model const* const model = pace_maker(group, plan)) {
       Cell const cell = cell_of(group, model);
       std::optional<double> const rate = pilots.rate(cell);
-      std::uint64_t const events = number_of_events(cell, pilots.bound(cell), rate, sample_s);
+      std::uint64_t const events = number_of_events(cell, options, pilots.bound(cell), rate);
       for (std::size_t const i : group.cells) {
         if (plan.cells[i].model->sequential) continue;
         numbers[i].events = events;
@@ -151,7 +154,7 @@ std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& p
     if (options.events)
       numbers[i].events = *options.events;
     else if (numbers[i].events == 0)
-      numbers[i].events = number_of_events(cell, pilots.bound(cell), pilots.rate(cell), sample_s);
+      numbers[i].events = number_of_events(cell, options, pilots.bound(cell), pilots.rate(cell));
   }
   return numbers;
 }

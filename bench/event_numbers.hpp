@@ -25,7 +25,8 @@ struct CellNumbers {
 /// of that rate and the bound lets through in options.sample_length: the same number for all but sequential,
 /// which has its own pilot.
 ///
-/// Two things bend that number. Where batches are small, models slower than `limit` by orders of magnitude
+/// No number needs more than a quarter of the memory there is, the counts of its windows included. Two more
+/// things bend it. Where batches are small, models slower than `limit` by orders of magnitude
 /// would take minutes: there the number allows 20 ns for each batch, as long as `limit` still runs for 10 ms.
 /// And lookups are at least ten for each one in flight, so that filling and draining the connections does not
 /// govern the figure. Throws Interrupted.

@@ -59,8 +59,6 @@ Needs needs_of(Cell const& cell, RunOptions const& options) {
     needs.files = in_flight + kSpareFiles;
     if (per_event.process_per_event || per_event.thread_per_event) needs.tasks = std::max(workers, in_flight);
   }
-  // A row of counts per window for every task, for the result and for the reference. Text keys are not known
-  // before.
   double const tasks = static_cast<double>(needs.tasks);
   if (!options.input) {
     double const windows = static_cast<double>(synthetic_windows(cell.events, options.window));
@@ -93,6 +91,10 @@ void check_cell(Cell const& cell, RunOptions const& options, SystemLimits const&
 }
 
 }  // namespace
+
+double memory_needed_bytes(Cell const& cell, RunOptions const& options) {
+  return needs_of(cell, options).memory;
+}
 
 void check_limits(Plan const& plan, RunOptions const& options, SystemLimits const& limits) {
   for (Cell const& cell : plan.cells) check_cell(cell, options, limits);

@@ -35,6 +35,11 @@ struct SystemLimits {
 /// be read is no limit.
 SystemLimits read_system_limits();
 
+/// Memory that the cell takes at its number of events, in bytes: the events, a row of counts per window for
+/// every worker, for the result and for the reference, and what its threads or processes cost the machine.
+/// Text keys are not known before, and not in it.
+double memory_needed_bytes(Cell const& cell, RunOptions const& options);
+
 /// Throws UsageError for the first cell of `plan` that does not fit into `limits`, in one line that names the
 /// cell, what it needs, the limit, and what to do.
 void check_limits(Plan const& plan, RunOptions const& options, SystemLimits const& limits);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -253,6 +254,27 @@ void read_cells(RunArguments const& given, RunOptions& options) {
   if (given.service) options.service = read_service(*given.service);
 }
 
+/// Says which flags were given for a stream that is not measured. No error, so that one set of flags can
+/// serve scripts that go from stream to stream.
+void note_idle_flags(RunArguments const& given, RunOptions& options) {
+  struct Flag {
+    std::string_view name;
+    Value const* value;
+    StreamKind stream;
+  };
+  for (Flag const& flag : {Flag{"--batch", &given.batch, StreamKind::cpu},
+                           {"--wait", &given.wait, StreamKind::lookup},
+                           {"--wait-dist", &given.wait_dist, StreamKind::lookup},
+                           {"--in-flight", &given.in_flight, StreamKind::lookup},
+                           {"--service", &given.service, StreamKind::lookup}}) {
+    bool const measured =
+        std::find(options.streams.begin(), options.streams.end(), flag.stream) != options.streams.end();
+    if (*flag.value && !measured)
+      options.notes.push_back(std::string(flag.name) + " changes nothing: it is for --stream " +
+                              std::string(name_of(flag.stream)) + ", which is not measured");
+  }
+}
+
 }  // namespace
 
 RunOptions parse_run_options(std::vector<std::string> const& arguments, std::span<Model const> models) {
@@ -268,6 +290,7 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
   RunOptions options;
   options.command_line = arguments;
   read_cells(given, options);
+  note_idle_flags(given, options);
   read_events(given, options);
   read_rounds(given.rounds, options);
   options.ci = given.ci ? read_ci(*given.ci) : defaults::kCi;

@@ -62,6 +62,7 @@ struct RunOptions {
   std::filesystem::path out;  ///< "": no file
   bool progress = true;
   BenchmarkFlags benchmark;
+  std::vector<std::string> notes;         ///< flags given that change no cell, a sentence each
   std::vector<std::string> command_line;  ///< as given, for the manifest
 };
 
@@ -80,7 +81,7 @@ std::vector<int> usable_cpus();
 
 /// Refuses what this machine's limits do not allow: open files, processes, threads, memory. Raises the soft
 /// limit of open files as far as it goes. Cells whose number of events is not known yet are checked for all
-/// but the events. Throws UsageError naming the limit, its value, and the value needed.
+/// but the events, which are then chosen to fit. Throws UsageError naming the limit, its value, and the value needed.
 void check_limits(Plan const& plan, RunOptions const& options);
 
 }  // namespace tally

@@ -211,6 +211,14 @@ TEST(Options, NumbersOutsideTheirLimitsAreRefused) {
   }
 }
 
+TEST(Options, FlagsOfAStreamThatIsNotMeasuredAreNoted) {
+  EXPECT_EQ(parse({"--stream", "cpu", "--in-flight", "5", "--batch", "5"}).notes,
+            (Arguments{"--in-flight changes nothing: it is for --stream lookup, which is not measured"}));
+  EXPECT_EQ(parse({"--stream", "lookup", "--in-flight", "5", "--batch", "5"}).notes,
+            (Arguments{"--batch changes nothing: it is for --stream cpu, which is not measured"}));
+  EXPECT_EQ(parse({"--in-flight", "5", "--batch", "5"}).notes, Arguments{});
+}
+
 TEST(Options, ServicesAreOnLoopback) {
   EXPECT_EQ(parse({"--service", "redis://localhost:1"}).service->port, 1);
   EXPECT_FALSE(parse({"--service", "embedded"}).service);

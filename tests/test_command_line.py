@@ -129,6 +129,13 @@ def test_events_beyond_the_memory_are_refused(tally):
     refused(tally("run", "--stream", "cpu", "--events", "900G"), "memory", "--events")
 
 
+def test_events_are_chosen_so_that_the_counts_of_their_windows_fit_the_memory(tally):
+    # A window of 10 events and a million keys: 8 MB of counts for every 10 events.
+    done = tally("run", "--stream", "cpu", "--model", "sequential", "--grain", "0", "--keys", "1M", "--window", "10us",
+                 "--rounds", "1", "--no-progress")
+    assert done.returncode == 0, done.stderr
+
+
 def test_cells_are_named_without_measuring(tally):
     done = tally("run", "--benchmark_list_tests", "--workers", "2", "--grain", "1us", "--batch", "256", "--stream", "cpu",
                  "--benchmark_filter=thread_pool|fibers")
