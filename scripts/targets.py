@@ -130,20 +130,23 @@ def of_closed_system(model, in_flight):
     return of(results.throughput, model, scale=1e-3 / in_flight)
 
 
+def of_service(found, value):
+    """The medians of `value` of a sample, cell by cell, over the samples that the service accounted for."""
+    sets = [[value(s) for s in each.samples if "service_busy_s" in s] for each in found.cells if not each.failure]
+    medians = [results.median_interval(values).median for values in sets if values]
+    if not medians:
+        raise Missing("no sample has the service's account")
+    return medians
+
+
 def service_idle(found):
     """The least share of its CPU that the service had idle, over the cells' medians."""
-    idle = []
-    for each in found.cells:
-        if not each.failure:
-            shares = [1 - s["service_busy_s"] / (s["events_counted"] / s["items_per_second"]) for s in each.samples]
-            idle.append(results.median_interval(shares).median)
-    return Figure(min(idle))
+    return Figure(min(of_service(found, lambda s: 1 - s["service_busy_s"] / (s["events_counted"] / s["items_per_second"]))))
 
 
 def lateness(found):
     """The greatest 99th percentile of reply lateness, over the cells' medians, in ms."""
-    return Figure(max(results.median_interval([s["reply_late_p99_s"] for s in each.samples]).median
-                      for each in found.cells if not each.failure) * 1e3)
+    return Figure(max(of_service(found, lambda s: s["reply_late_p99_s"])) * 1e3)
 
 
 def complete(model):
