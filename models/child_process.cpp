@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
@@ -177,49 +178,59 @@ std::vector<std::byte> ShardProcesses::handed_over(Slot const& slot) const {
   return bytes;
 }
 
-void ShardProcesses::wait_until_all(Stage wanted) {
-  for (std::size_t shard = 0; shard < pids_.size(); ++shard) {
-    for (Stage now; (now = stage(shard)) < wanted;) {
-      // Nobody wakes us for a shard that is killed, so now and then we look.
-      constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 100'000'000};
-      futex_wait(slot(shard).stage, static_cast<std::uint32_t>(now), &kLook);
-      if (stage(shard) == now) check_alive(shard);
-    }
-    if (stage(shard) == Stage::threw) {
-      auto const what = handed_over(slot(shard));
-      throw ShardLost(std::string(reinterpret_cast<char const*>(what.data()), what.size()));
-    }
+void ShardProcesses::wait_until(std::size_t shard, Stage wanted) {
+  for (Stage now; (now = stage(shard)) < wanted;) {
+    // Nobody wakes us for another shard that fails, or for one that is killed, so now and then we look.
+    constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 100'000'000};
+    futex_wait(slot(shard).stage, static_cast<std::uint32_t>(now), &kLook);
+    if (stage(shard) == now) check_all();
   }
+  check_threw(shard);
 }
 
-void ShardProcesses::check_alive(std::size_t shard) {
+void ShardProcesses::check_threw(std::size_t shard) const {
+  if (stage(shard) != Stage::threw) return;
+  auto const what = handed_over(slot(shard));
+  throw ShardLost(std::string(reinterpret_cast<char const*>(what.data()), what.size()));
+}
+
+/// Throws ShardLost if any shard threw or ended early.
+void ShardProcesses::check_all() {
+  for (std::size_t shard = 0; shard < pids_.size(); ++shard) check_threw(shard);
   int status = 0;
-  if (waitpid(pids_[shard], &status, WNOHANG) <= 0) return;
-  pids_[shard] = -1;
-  // It may have reached its last stage just before it ended.
-  if (stage(shard) >= Stage::reported) return;
-  if (WIFSIGNALED(status)) {
-    throw ShardLost("a shard's process was killed by signal " + std::to_string(WTERMSIG(status)));
+  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    auto const ended = std::find(pids_.begin(), pids_.end(), pid);
+    if (ended == pids_.end()) continue;
+    *ended = -1;
+    auto const shard = static_cast<std::size_t>(ended - pids_.begin());
+    check_threw(shard);
+    if (stage(shard) >= Stage::reported) continue;
+    if (WIFSIGNALED(status)) {
+      throw ShardLost("a shard's process was killed by signal " + std::to_string(WTERMSIG(status)));
+    }
+    throw ShardLost("a shard's process ended early with exit status " + std::to_string(WEXITSTATUS(status)));
   }
-  throw ShardLost("a shard's process ended early with exit status " + std::to_string(WEXITSTATUS(status)));
 }
 
-void ShardProcesses::wait_ready() { wait_until_all(Stage::ready); }
+void ShardProcesses::wait_ready() {
+  for (std::size_t shard = 0; shard < pids_.size(); ++shard) wait_until(shard, Stage::ready);
+}
 
 void ShardProcesses::release() { say(kCount); }
 
 void ShardProcesses::merge_into(Counts& counts) {
-  wait_until_all(Stage::counted);
+  // Each as soon as it is there: while the last ones count, the first are merged.
   for (std::size_t shard = 0; shard < pids_.size(); ++shard) {
+    wait_until(shard, Stage::counted);
     counts.merge(Counts::read(handed_over(slot(shard))));
   }
 }
 
 std::uint64_t ShardProcesses::finish() {
   say(kEnd);
-  wait_until_all(Stage::reported);
   std::uint64_t memory_bytes = 0;
   for (std::size_t shard = 0; shard < pids_.size(); ++shard) {
+    wait_until(shard, Stage::reported);
     memory_bytes += slot(shard).memory_bytes;
     if (pids_[shard] > 0) waitpid(std::exchange(pids_[shard], -1), nullptr, 0);
   }

@@ -60,8 +60,9 @@ class ShardProcesses {
   void say(std::uint32_t word);
   void hand_over(Slot& slot, void const* data, std::size_t size);
   std::vector<std::byte> handed_over(Slot const& slot) const;
-  void wait_until_all(Stage wanted);
-  void check_alive(std::size_t shard);
+  void wait_until(std::size_t shard, Stage wanted);
+  void check_threw(std::size_t shard) const;
+  void check_all();
 
   std::size_t room_;
   Shared* shared_ = nullptr;  // of all the processes

@@ -1,8 +1,7 @@
 // coroutines: C++20 coroutines on an event loop per worker thread; one coroutine per event in flight.
-#include <latch>
 #include <memory>
+#include <mutex>
 #include <optional>
-#include <thread>
 
 #include "models/batch_ring.hpp"
 #include "models/connection.hpp"
@@ -12,6 +11,7 @@
 #include "models/model.hpp"
 #include "models/placement.hpp"
 #include "models/reactor.hpp"
+#include "models/worker_threads.hpp"
 
 namespace tally {
 namespace {
@@ -24,22 +24,22 @@ class Channel {
   /// The reader lives on `reader_loop`.
   Channel(int workers, CoroutineLoop& reader_loop) : ring_(workers), reader_loop_(reader_loop) {}
 
+  /// Whether the batch was sent. A reader that was parked is woken once there is room, but a waker that comes
+  /// late from an earlier parking may wake it before: then it is to try again.
   auto send(Range batch) {
     struct Awaiter {
       Channel& channel;
       Range batch;
-      bool await_ready() { return channel.try_send(batch); }
+      bool sent = false;
+      bool await_ready() { return sent = channel.try_send(batch); }
       bool await_suspend(std::coroutine_handle<> reader) { return channel.park_reader(reader); }
-      // The channel has room when the reader is resumed: nobody else sends.
-      void await_resume() {
-        if (!sent()) channel.try_send(batch);
-      }
-      bool sent() const { return channel.sent_ == batch.end; }
+      bool await_resume() { return sent || channel.try_send(batch); }
     };
     return Awaiter{*this, batch};
   }
 
-  /// A run of batches; empty when the channel is closed and drained.
+  /// A run of batches; empty when the channel is closed and drained, and when another worker took what this
+  /// one was woken for: drained() tells.
   auto receive(CoroutineLoop& loop) {
     struct Awaiter {
       Channel& channel;
@@ -72,7 +72,6 @@ class Channel {
  private:
   bool try_send(Range batch) {
     if (!ring_.try_push(batch)) return false;
-    sent_ = batch.end;
     if (++sends_ % kPushesPerWake == 0 && ring_.worth_waking()) wake_workers();
     return true;
   }
@@ -124,7 +123,6 @@ class Channel {
   BatchRing ring_;
   CoroutineLoop& reader_loop_;
   std::uint64_t sends_ = 0;
-  std::uint64_t sent_ = 0;
   std::coroutine_handle<> reader_;
   alignas(64) std::atomic<bool> reader_parked_{false};
   std::atomic<bool> closed_{false};
@@ -135,7 +133,10 @@ class Channel {
 
 Task read_stream(CpuStream const& stream, std::uint64_t batch_size, Channel& channel) {
   BatchReader reader(stream, batch_size);
-  for (Range batch; !(batch = reader.next()).empty();) co_await channel.send(batch);
+  for (Range batch; !(batch = reader.next()).empty();) {
+    while (!co_await channel.send(batch)) {
+    }
+  }
   channel.close();
 }
 
@@ -154,41 +155,24 @@ Task count_batches(CpuStream const& stream, Channel& channel, CoroutineLoop& loo
 }  // namespace
 
 Counts coroutines_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
-  auto const workers = static_cast<std::size_t>(setup.workers);
-  std::vector<Counts> tallies;
-  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
-  std::vector<CoroutineLoop> loops(workers);
+  std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
+  std::vector<CoroutineLoop> loops(static_cast<std::size_t>(setup.workers));
   Channel channel(setup.workers, loops[0]);
-  FirstFailure failure;
-  std::latch ready(setup.workers + 1), go(1), done(setup.workers);
-
-  std::vector<std::jthread> threads;
-  for (std::size_t w = 0; w < workers; ++w) {
-    threads.emplace_back([&, w] {
-      std::vector<Task> tasks;
-      failure.guard([&] {
-        place_worker(setup, static_cast<int>(w));
-        watch.worker_ready();
-      });
-      tasks.push_back(count_batches(stream, channel, loops[w], failure, tallies[w]));
-      if (w == 0) tasks.push_back(read_stream(stream, setup.batch, channel));
-      // The reader first: a worker that finds nothing parks.
-      for (std::size_t t = tasks.size(); t-- > 0;) loops[w].schedule(tasks[t].handle());
-      ready.count_down();
-      go.wait();
-      loops[w].run_until_done(tasks);
-      for (Task const& task : tasks) failure.guard([&] { task.rethrow(); });
-      done.count_down();
-    });
-  }
-  ready.arrive_and_wait();
-  watch.start();
-  go.count_down();
-  done.wait();
-  for (std::size_t w = 1; w < workers; ++w) tallies[0].merge(std::move(tallies[w]));
-  watch.stop();
-  failure.rethrow();
-  return std::move(tallies[0]);
+  WorkerThreads threads(setup.workers, [&](int worker, WorkerThreads::Self& self) {
+    auto const w = static_cast<std::size_t>(worker);
+    place_worker(setup, worker);
+    std::vector<Task> tasks;
+    tasks.push_back(count_batches(stream, channel, loops[w], self.failure(), tallies[w]));
+    if (w == 0) tasks.push_back(read_stream(stream, setup.batch, channel));
+    // The reader first: a worker that finds nothing parks.
+    for (std::size_t t = tasks.size(); t-- > 0;) loops[w].schedule(tasks[t].handle());
+    watch.worker_ready();
+    if (!self.stand_ready()) return;
+    loops[w].run_until_done(tasks);
+    self.finish();
+    for (Task const& task : tasks) task.rethrow();
+  });
+  return time_workers(threads, watch, tallies);
 }
 
 namespace {
@@ -198,9 +182,13 @@ namespace {
 struct Waitable : ReadyHandler {
   explicit Waitable(Connection&& c) : ReadyHandler{resume}, connection(std::move(c)) {}
   Connection connection;
-  std::coroutine_handle<> waiting{};
+  std::coroutine_handle<> waiting{};  ///< null: none waits
 
-  static void resume(ReadyHandler& self) { static_cast<Waitable&>(self).waiting.resume(); }
+  static bool resume(ReadyHandler& self) {
+    auto const waiting = std::exchange(static_cast<Waitable&>(self).waiting, {});
+    if (waiting) waiting.resume();
+    return static_cast<bool>(waiting);
+  }
   auto readable() {
     struct Awaiter {
       Waitable& waitable;
@@ -216,8 +204,9 @@ struct Waitable : ReadyHandler {
 /// One worker's connections and coroutines.
 class LookupLoop {
  public:
-  LookupLoop(LookupStream const& stream, EventCursor& cursor, Counts& tally, int connections)
-      : stream_(stream), cursor_(cursor), tally_(tally) {
+  LookupLoop(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure, Counts& tally,
+             int connections)
+      : stream_(stream), cursor_(cursor), failure_(failure), tally_(tally) {
     waitables_.reserve(static_cast<std::size_t>(connections));
     tasks_.reserve(static_cast<std::size_t>(connections));
     for (int c = 0; c < connections; ++c) {
@@ -231,28 +220,30 @@ class LookupLoop {
     running_ = tasks_.size();
     for (Task const& task : tasks_) task.handle().resume();
     while (running_ > 0) reactor_.run_once(std::nullopt);
-    for (Task const& task : tasks_) task.rethrow();
   }
 
  private:
   Task look_up_events(Waitable& waitable) {
-    struct Leave {
-      LookupLoop& loop;
-      ~Leave() { --loop.running_; }
-    } const leave{*this};
-    while (auto const event = cursor_.take()) {
-      waitable.connection.send(stream_, *event);
-      std::span<char const> reply;
-      do {
-        co_await waitable.readable();
-        reply = waitable.connection.receive(stream_, buffer_);
-      } while (reply.empty());
-      stream_.accept(*event, reply, tally_);
+    try {
+      while (auto const event = cursor_.take()) {
+        waitable.connection.send(stream_, *event);
+        std::span<char const> reply;
+        do {
+          co_await waitable.readable();
+          reply = waitable.connection.receive(stream_, buffer_);
+        } while (reply.empty());
+        stream_.accept(*event, reply, tally_);
+      }
+    } catch (...) {
+      failure_.set(std::current_exception());
+      cursor_.stop();  // at once: the others' lookups lead nowhere
     }
+    --running_;
   }
 
   LookupStream const& stream_;
   EventCursor& cursor_;
+  FirstFailure& failure_;
   Counts& tally_;
   Reactor reactor_;
   ReceiveBuffer buffer_;
@@ -264,37 +255,18 @@ class LookupLoop {
 }  // namespace
 
 Counts coroutines_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
-  auto const workers = static_cast<std::size_t>(setup.workers);
-  std::vector<Counts> tallies;
-  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
+  std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   EventCursor cursor(stream.events());
-  FirstFailure failure;
-  std::latch ready(setup.workers + 1), go(1), done(setup.workers);
-
-  std::vector<std::jthread> threads;
-  for (std::size_t w = 0; w < workers; ++w) {
-    threads.emplace_back([&, w] {
-      std::unique_ptr<LookupLoop> loop;
-      failure.guard([&] {
-        place_worker(setup, static_cast<int>(w));
-        int const connections = share_of_in_flight(setup.in_flight, setup.workers, static_cast<int>(w));
-        loop = std::make_unique<LookupLoop>(stream, cursor, tallies[w], connections);
-        watch.worker_ready();
-      });
-      ready.count_down();
-      go.wait();
-      if (loop && !failure.guard([&] { loop->run(); })) cursor.stop();
-      done.count_down();
-    });
-  }
-  ready.arrive_and_wait();
-  watch.start();
-  go.count_down();
-  done.wait();
-  for (std::size_t w = 1; w < workers; ++w) tallies[0].merge(std::move(tallies[w]));
-  watch.stop();
-  failure.rethrow();
-  return std::move(tallies[0]);
+  WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
+    place_worker(setup, w);
+    LookupLoop loop(stream, cursor, self.failure(), tallies[static_cast<std::size_t>(w)],
+                    share_of_in_flight(setup.in_flight, setup.workers, w));
+    watch.worker_ready();
+    if (!self.stand_ready()) return;
+    loop.run();
+    self.finish();
+  });
+  return time_workers(threads, watch, tallies);
 }
 
 }  // namespace tally

@@ -1,4 +1,5 @@
-// fibers: Boost.Fiber, a scheduler per worker thread; fibers as tasks, and one fiber per event in flight.
+// fibers: Boost.Fiber, a scheduler per worker thread; a fiber that reads, one per worker that counts, and one
+// per event in flight.
 #include <boost/fiber/algo/algorithm.hpp>
 #include <boost/fiber/condition_variable.hpp>
 #include <boost/fiber/context.hpp>
@@ -6,19 +7,17 @@
 #include <boost/fiber/mutex.hpp>
 #include <boost/fiber/operations.hpp>
 #include <boost/fiber/protected_fixedsize_stack.hpp>
-#include <latch>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "models/batch_ring.hpp"
 #include "models/connection.hpp"
 #include "models/event_cursor.hpp"
-#include "models/failure.hpp"
 #include "models/model.hpp"
 #include "models/placement.hpp"
 #include "models/reactor.hpp"
+#include "models/worker_threads.hpp"
 
 namespace tally {
 namespace {
@@ -62,8 +61,11 @@ class BatchChannel {
   void park_reader() {
     wake_workers();
     std::unique_lock lock(mutex_);
-    reader_parked_.store(true, std::memory_order_seq_cst);
-    room_.wait(lock, [&] { return ring_.half_empty(); });
+    room_.wait(lock, [&] {
+      // At each turn, since a waker that saw the mark of an earlier parking may clear this one's.
+      reader_parked_.store(true, std::memory_order_seq_cst);
+      return ring_.half_empty();
+    });
     reader_parked_.store(false, std::memory_order_relaxed);
   }
   void wake_reader() {
@@ -76,15 +78,21 @@ class BatchChannel {
   }
   void park_worker() {
     std::unique_lock lock(mutex_);
-    workers_parked_.fetch_add(1, std::memory_order_seq_cst);
-    work_.wait(lock, [&] { return !ring_.empty() || closed_.load(std::memory_order_seq_cst); });
-    workers_parked_.fetch_sub(1, std::memory_order_relaxed);
+    work_.wait(lock, [&] {
+      workers_parked_.store(true, std::memory_order_seq_cst);
+      return !ring_.empty() || closed_.load(std::memory_order_seq_cst);
+    });
   }
   void wake_workers() {
     std::atomic_thread_fence(
         std::memory_order_seq_cst);  // the pushes before the look: pairs with park_worker()
-    if (workers_parked_.load(std::memory_order_seq_cst) == 0) return;
-    { std::scoped_lock const lock(mutex_); }
+    if (!workers_parked_.load(std::memory_order_seq_cst)) return;
+    {
+      // The waker clears the mark: until workers run, and park again, later pushes do not come here. A mark
+      // that a worker left on its way out costs one call for nothing.
+      std::scoped_lock const lock(mutex_);
+      workers_parked_.store(false, std::memory_order_relaxed);
+    }
     work_.notify_all();
   }
 
@@ -92,7 +100,7 @@ class BatchChannel {
   std::uint64_t pushes_ = 0;
   alignas(64) std::atomic<bool> reader_parked_{false};
   std::atomic<bool> closed_{false};
-  alignas(64) std::atomic<int> workers_parked_{0};
+  alignas(64) std::atomic<bool> workers_parked_{false};
   bf::mutex mutex_;
   bf::condition_variable room_, work_;
 };
@@ -100,49 +108,32 @@ class BatchChannel {
 }  // namespace
 
 Counts fibers_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
-  auto const workers = static_cast<std::size_t>(setup.workers);
-  std::vector<Counts> tallies;
-  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
+  std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   BatchChannel channel(setup.workers);
-  FirstFailure failure;
-  std::latch ready(setup.workers + 1), go(1), done(setup.workers);
-
   auto const read = [&] {
     BatchReader reader(stream, setup.batch);
     for (Range batch; !(batch = reader.next()).empty();) channel.push(batch);
     channel.close();
   };
-  auto const count = [&](std::size_t w) {
-    for (Range run; !(run = channel.pop_run()).empty();) {
-      failure.guard([&] { stream.count(run, tallies[w]); });
-      if (w == 0) boost::this_fiber::yield();  // the reader lives here too
-    }
-  };
-  std::vector<std::jthread> threads;
-  for (std::size_t w = 0; w < workers; ++w) {
-    threads.emplace_back([&, w] {
-      failure.guard([&] {
-        place_worker(setup, static_cast<int>(w));
-        watch.worker_ready();
-      });
-      ready.count_down();
-      go.wait();
-      bf::fiber reader;
-      if (w == 0) reader = bf::fiber(read);
-      bf::fiber counter(count, w);
-      counter.join();
-      if (reader.joinable()) reader.join();
-      done.count_down();
-    });
-  }
-  ready.arrive_and_wait();
-  watch.start();
-  go.count_down();
-  done.wait();
-  for (std::size_t w = 1; w < workers; ++w) tallies[0].merge(std::move(tallies[w]));
-  watch.stop();
-  failure.rethrow();
-  return std::move(tallies[0]);
+  WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
+    auto const count = [&] {
+      for (Range run; !(run = channel.pop_run()).empty();) {
+        // A worker that has failed goes on taking batches, or the reader would wait for ever.
+        self.failure().guard([&] { stream.count(run, tallies[static_cast<std::size_t>(w)]); });
+        if (w == 0) boost::this_fiber::yield();  // the reader lives here too
+      }
+    };
+    place_worker(setup, w);
+    watch.worker_ready();
+    if (!self.stand_ready()) return;
+    bf::fiber reader;
+    if (w == 0) reader = bf::fiber(read);
+    bf::fiber counter(count);
+    counter.join();
+    if (reader.joinable()) reader.join();
+    self.finish();
+  });
+  return time_workers(threads, watch, tallies);
 }
 
 namespace {
@@ -179,13 +170,17 @@ class ReactorScheduler final : public bf::algo::algorithm {
 struct Parked : ReadyHandler {
   explicit Parked(Connection&& c) : ReadyHandler{wake}, connection(std::move(c)) {}
   Connection connection;
-  bf::context* fiber = nullptr;
+  bf::context* fiber = nullptr;  ///< null: none waits
 
   void wait_readable() {
     fiber = bf::context::active();
     fiber->suspend();
   }
-  static void wake(ReadyHandler& self) { bf::context::active()->schedule(static_cast<Parked&>(self).fiber); }
+  static bool wake(ReadyHandler& self) {
+    bf::context* const waiting = std::exchange(static_cast<Parked&>(self).fiber, nullptr);
+    if (waiting != nullptr) bf::context::active()->schedule(waiting);
+    return waiting != nullptr;
+  }
 };
 
 /// Stacks with a guard page each. One page does not hold a fiber's control block and a system call's frames;
@@ -213,50 +208,35 @@ void look_up_events(LookupStream const& stream, EventCursor& cursor, FirstFailur
 }  // namespace
 
 Counts fibers_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
-  auto const workers = static_cast<std::size_t>(setup.workers);
-  std::vector<Counts> tallies;
-  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
+  std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   EventCursor cursor(stream.events());
-  FirstFailure failure;
-  std::latch ready(setup.workers + 1), go(1), done(setup.workers);
-
-  std::vector<std::jthread> threads;
-  for (std::size_t w = 0; w < workers; ++w) {
-    threads.emplace_back([&, w] {
-      auto const reactor = std::make_shared<Reactor>();
-      ReceiveBuffer buffer;
-      std::vector<Parked> connections;
-      std::vector<bf::fiber> fibers;
-      failure.guard([&] {
-        place_worker(setup, static_cast<int>(w));
-        bf::use_scheduling_algorithm<ReactorScheduler>(reactor);
-        auto const share =
-            static_cast<std::size_t>(share_of_in_flight(setup.in_flight, setup.workers, static_cast<int>(w)));
-        connections.reserve(share);
-        fibers.reserve(share);
-        for (std::size_t c = 0; c < share; ++c) {
-          Parked& parked = connections.emplace_back(connect_non_blocking(stream.service()));
-          reactor->add(parked.connection.fd(), parked);
-          fibers.emplace_back(std::allocator_arg, bf::protected_fixedsize_stack(kStackBytes),
-                              [&] { look_up_events(stream, cursor, failure, parked, buffer, tallies[w]); });
-        }
-        boost::this_fiber::yield();
-        watch.worker_ready();
-      });
-      ready.count_down();
-      go.wait();
-      for (bf::fiber& fiber : fibers) fiber.join();
-      done.count_down();
+  WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
+    auto const reactor = std::make_shared<Reactor>();
+    ReceiveBuffer buffer;
+    Counts& tally = tallies[static_cast<std::size_t>(w)];
+    std::vector<Parked> connections;
+    std::vector<bf::fiber> fibers;
+    self.failure().guard([&] {
+      place_worker(setup, w);
+      bf::use_scheduling_algorithm<ReactorScheduler>(reactor);
+      auto const share = static_cast<std::size_t>(share_of_in_flight(setup.in_flight, setup.workers, w));
+      connections.reserve(share);
+      fibers.reserve(share);
+      for (std::size_t c = 0; c < share; ++c) {
+        Parked& parked = connections.emplace_back(connect_non_blocking(stream.service()));
+        reactor->add(parked.connection.fd(), parked);
+        fibers.emplace_back(std::allocator_arg, bf::protected_fixedsize_stack(kStackBytes),
+                            [&] { look_up_events(stream, cursor, self.failure(), parked, buffer, tally); });
+      }
+      boost::this_fiber::yield();
+      watch.worker_ready();
     });
-  }
-  ready.arrive_and_wait();
-  watch.start();
-  go.count_down();
-  done.wait();
-  for (std::size_t w = 1; w < workers; ++w) tallies[0].merge(std::move(tallies[w]));
-  watch.stop();
-  failure.rethrow();
-  return std::move(tallies[0]);
+    self.stand_ready();
+    // Also if there is nothing to do after all: then somebody has failed, and fibers that see it end at once.
+    for (bf::fiber& fiber : fibers) fiber.join();
+    self.finish();
+  });
+  return time_workers(threads, watch, tallies);
 }
 
 }  // namespace tally

@@ -2,64 +2,38 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <cerrno>
 #include <functional>
-#include <latch>
+#include <memory>
 #include <system_error>
-#include <thread>
 #include <vector>
 
 #include "models/connection.hpp"
 #include "models/event_cursor.hpp"
-#include "models/failure.hpp"
 #include "models/model.hpp"
 #include "models/placement.hpp"
+#include "models/worker_threads.hpp"
 
 namespace tally {
 namespace {
 
 /// Runs `prepare(worker)` and, once all workers have, `work(worker)` on `setup.workers` placed threads, the
-/// calling one among them as worker 0; the watch starts between the two and stops after `merge`. Throws what
-/// the first of them threw.
-void run_split(Setup const& setup, Stopwatch& watch, std::function<void(int)> const& prepare,
-               std::function<void(int)> const& work, std::function<void()> const& merge) {
-  FirstFailure failure;
-  std::latch ready(setup.workers), go(1), done(setup.workers);
-  auto const prepare_one = [&](int w) {
-    failure.guard([&] {
-      place_worker(setup, w);
-      prepare(w);
-      watch.worker_ready();
-    });
+/// calling one among them as worker 0, which spares it being woken; the watch starts between the two and
+/// stops when `tallies` are merged. Throws what the first of them threw.
+Counts run_split(Setup const& setup, Stopwatch& watch, std::vector<Counts>& tallies,
+                 std::function<void(int)> const& prepare, std::function<void(int)> const& work) {
+  auto const stand = [&](int w) {
+    place_worker(setup, w);
+    prepare(w);
+    watch.worker_ready();
   };
-  auto const work_one = [&](int w) {
-    failure.guard([&] { work(w); });
-    done.count_down();
-  };
-  std::vector<std::jthread> threads;
-  for (int w = 1; w < setup.workers; ++w) {
-    threads.emplace_back([&, w] {
-      prepare_one(w);
-      ready.count_down();
-      go.wait();
-      work_one(w);
-    });
-  }
-  prepare_one(0);
-  ready.arrive_and_wait();
-  watch.start();
-  go.count_down();
-  work_one(0);
-  done.wait();
-  failure.guard([&] { merge(); });
-  watch.stop();
-  threads.clear();
-  failure.rethrow();
-}
-
-Counts merged(std::vector<Counts>& tallies) {
-  for (std::size_t w = 1; w < tallies.size(); ++w) tallies[0].merge(std::move(tallies[w]));
-  return std::move(tallies[0]);
+  WorkerThreads others(setup.workers - 1, [&](int other, WorkerThreads::Self& self) {
+    stand(other + 1);
+    if (!self.stand_ready()) return;
+    work(other + 1);
+  });
+  stand(0);
+  return time_workers(others, watch, tallies, [&] { work(0); });
 }
 
 /// One worker's connections, and the loop over them with nothing between epoll and the counting.
@@ -125,27 +99,19 @@ class BareLoop {
 }  // namespace
 
 Counts limit_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
-  auto const workers = static_cast<std::size_t>(setup.workers);
-  std::vector<Range> const parts = stream.split(workers);
-  std::vector<Counts> tallies;
-  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
-  Counts result = stream.empty_tally();
-  run_split(
-      setup, watch, [](int) {},
-      [&](int w) { stream.count(parts[static_cast<std::size_t>(w)], tallies[static_cast<std::size_t>(w)]); },
-      [&] { result = merged(tallies); });
-  return result;
+  std::vector<Range> const parts = stream.split(static_cast<std::size_t>(setup.workers));
+  std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
+  return run_split(
+      setup, watch, tallies, [](int) {},
+      [&](int w) { stream.count(parts[static_cast<std::size_t>(w)], tallies[static_cast<std::size_t>(w)]); });
 }
 
 Counts limit_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
-  auto const workers = static_cast<std::size_t>(setup.workers);
-  std::vector<std::unique_ptr<BareLoop>> loops(workers);
-  std::vector<Counts> tallies;
-  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
+  std::vector<std::unique_ptr<BareLoop>> loops(static_cast<std::size_t>(setup.workers));
+  std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   EventCursor cursor(stream.events());
-  Counts result = stream.empty_tally();
-  run_split(
-      setup, watch,
+  return run_split(
+      setup, watch, tallies,
       [&](int w) {
         loops[static_cast<std::size_t>(w)] =
             std::make_unique<BareLoop>(stream, share_of_in_flight(setup.in_flight, setup.workers, w));
@@ -157,9 +123,7 @@ Counts limit_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& w
           cursor.stop();
           throw;
         }
-      },
-      [&] { result = merged(tallies); });
-  return result;
+      });
 }
 
 }  // namespace tally

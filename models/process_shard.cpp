@@ -10,8 +10,10 @@ namespace tally {
 namespace {
 
 /// Lets the shards, once all stand ready, count what is theirs, and merges it.
-Counts run_shards(ShardProcesses& shards, Counts counts, Stopwatch& watch) {
+Counts run_shards(ShardProcesses& shards, Counts counts, Setup const& setup, Stopwatch& watch) {
   shards.wait_ready();
+  // On lookup too workers are CPUs, which the processes share; the processes are the events in flight.
+  for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
   watch.start();
   shards.release();
   shards.merge_into(counts);
@@ -33,9 +35,8 @@ Counts process_shard_cpu(CpuStream const& stream, Setup const& setup, Stopwatch&
                  stream.count(parts[static_cast<std::size_t>(w)], tally);
                  return tally;
                });
-    watch.worker_ready();
   }
-  return run_shards(shards, stream.empty_tally(), watch);
+  return run_shards(shards, stream.empty_tally(), setup, watch);
 }
 
 /// A process per event in flight, as a pre-forking server has them; shard i is events i, i + n, i + 2n, …, so
@@ -54,9 +55,7 @@ Counts process_shard_lookup(LookupStream const& stream, Setup const& setup, Stop
                  return tally;
                });
   }
-  // Workers are the CPUs that the processes share; the processes are the events in flight.
-  for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
-  return run_shards(shards, stream.empty_tally(), watch);
+  return run_shards(shards, stream.empty_tally(), setup, watch);
 }
 
 }  // namespace tally

@@ -27,6 +27,7 @@ Reactor::~Reactor() {
 }
 
 void Reactor::add(int fd, ReadyHandler& handler) {
+  handler.fd = fd;
   epoll_event event{.events = EPOLLIN, .data = {.ptr = &handler}};
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
 }
@@ -46,7 +47,7 @@ void Reactor::run_once(std::optional<std::chrono::nanoseconds> timeout) {
   for (int i = 0; i < n; ++i) {
     auto* const handler = static_cast<ReadyHandler*>(events_[static_cast<std::size_t>(i)].data.ptr);
     if (handler != nullptr) {
-      handler->on_readable(*handler);
+      if (!handler->on_readable(*handler)) epoll_ctl(epoll_, EPOLL_CTL_DEL, handler->fd, nullptr);
     } else {
       std::uint64_t count;
       // Only to make it unreadable again; how often it was rung does not matter.

@@ -11,7 +11,10 @@ namespace tally {
 
 /// Told when its descriptor is readable. Belongs to the model; must outlive its registration.
 struct ReadyHandler {
-  void (*on_readable)(ReadyHandler&);
+  /// False when nothing that comes is waited for any more (the other end has closed, or speaks unasked): then
+  /// it is told no longer, where a level-triggered descriptor would be reported for ever.
+  bool (*on_readable)(ReadyHandler&);
+  int fd = -1;  ///< set by Reactor::add()
 };
 
 /// Waits for many descriptors on one thread. Descriptors are registered once, for reading, level-triggered: a
@@ -25,8 +28,8 @@ class Reactor {
   Reactor(Reactor const&) = delete;
   Reactor& operator=(Reactor const&) = delete;
 
-  /// From now on `handler` is told whenever `fd` is readable or has failed. Closing `fd` ends it. Throws
-  /// std::system_error.
+  /// From now on `handler` is told whenever `fd` is readable or has failed, until it wants to be told no more
+  /// or `fd` is closed. Throws std::system_error.
   void add(int fd, ReadyHandler& handler);
 
   /// Waits until a descriptor is ready, `timeout` has passed (none: for ever; zero: not at all) or

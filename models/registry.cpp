@@ -9,7 +9,7 @@
                                                                         .lookup_needs = {.thread_per_event = true})    \
   ROW(process_shard,  "fork(2), a process per shard, counts back through shared memory",                               \
                                                                         .lookup_needs = {.process_per_event = true})   \
-  ROW(tbb_flow_graph, "oneTBB: input_node to function_node; async_node and an I/O thread for what waits")              \
+  ROW(tbb_flow_graph, "oneTBB: input_node to function_node; async_node and I/O threads for what waits")               \
   ROW(fibers,         "Boost.Fiber: a scheduler per worker thread, a fiber per event in flight")                       \
   ROW(coroutines,     "C++20 coroutines: an event loop per worker thread, a coroutine per event in flight")            \
   ROW(limit,          "no model to choose: static split, bare epoll loop; the measured ceiling",  .candidate = false)

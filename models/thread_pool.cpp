@@ -2,17 +2,14 @@
 #include <pthread.h>
 
 #include <atomic>
-#include <latch>
-#include <optional>
-#include <thread>
 #include <vector>
 
 #include "models/batch_ring.hpp"
 #include "models/connection.hpp"
 #include "models/event_cursor.hpp"
-#include "models/failure.hpp"
 #include "models/model.hpp"
 #include "models/placement.hpp"
+#include "models/worker_threads.hpp"
 
 namespace tally {
 namespace {
@@ -83,38 +80,22 @@ class BatchQueue {
 }  // namespace
 
 Counts thread_pool_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
-  auto const workers = static_cast<std::size_t>(setup.workers);
-  std::vector<Counts> tallies;
-  for (std::size_t w = 0; w < workers; ++w) tallies.push_back(stream.empty_tally());
+  std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   BatchQueue queue(setup.workers);
-  FirstFailure failure;
-  std::latch ready(setup.workers + 1), done(setup.workers);
-
-  std::vector<std::jthread> threads;
-  for (std::size_t w = 0; w < workers; ++w) {
-    threads.emplace_back([&, w] {
-      failure.guard([&] {
-        place_worker(setup, static_cast<int>(w));
-        watch.worker_ready();
-      });
-      ready.arrive_and_wait();
-      // A worker that has failed goes on taking batches, or the reader would wait for ever.
-      for (Range run; !(run = queue.pop_run()).empty();) {
-        failure.guard([&] { stream.count(run, tallies[w]); });
-      }
-      done.count_down();
-    });
-  }
-  ready.arrive_and_wait();
-  watch.start();
-  BatchReader reader(stream, setup.batch);
-  for (Range batch; !(batch = reader.next()).empty();) queue.push(batch);
-  queue.close();
-  done.wait();
-  for (std::size_t w = 1; w < workers; ++w) tallies[0].merge(std::move(tallies[w]));
-  watch.stop();
-  failure.rethrow();
-  return std::move(tallies[0]);
+  WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
+    place_worker(setup, w);
+    watch.worker_ready();
+    if (!self.stand_ready()) return;
+    // A worker that has failed goes on taking batches, or the reader would wait for ever.
+    for (Range run; !(run = queue.pop_run()).empty();) {
+      self.failure().guard([&] { stream.count(run, tallies[static_cast<std::size_t>(w)]); });
+    }
+  });
+  return time_workers(threads, watch, tallies, [&] {
+    BatchReader reader(stream, setup.batch);
+    for (Range batch; !(batch = reader.next()).empty();) queue.push(batch);
+    queue.close();
+  });
 }
 
 namespace {
@@ -140,7 +121,8 @@ class SmallStacks {
 
  private:
 #ifdef __SANITIZE_THREAD__
-  static constexpr std::size_t kBytes = 8 * 1024 * 1024;  // ThreadSanitizer keeps more than the others' stack in each
+  static constexpr std::size_t kBytes =
+      8 * 1024 * 1024;  // ThreadSanitizer keeps more than the others' stack in each
 #else
   static constexpr std::size_t kBytes = 256 * 1024;
 #endif
@@ -150,37 +132,23 @@ class SmallStacks {
 }  // namespace
 
 Counts thread_pool_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
-  auto const threads_wanted = static_cast<std::size_t>(setup.in_flight);
-  std::vector<Counts> tallies;
-  for (std::size_t t = 0; t < threads_wanted; ++t) tallies.push_back(stream.empty_tally());
+  std::vector<Counts> tallies = empty_tallies(stream, setup.in_flight);
   EventCursor cursor(stream.events());
-  FirstFailure failure;
-  std::latch ready(setup.in_flight + 1), done(setup.in_flight);
-
   SmallStacks const small_stacks;
-  std::vector<std::jthread> threads;
-  threads.reserve(threads_wanted);
-  for (std::size_t t = 0; t < threads_wanted; ++t) {
-    threads.emplace_back([&, t] {
-      std::optional<BlockingConnection> connection;
-      failure.guard([&] { connection.emplace(stream.service()); });
-      ready.arrive_and_wait();
-      failure.guard([&] {
-        while (auto const event = cursor.take()) connection->look_up(stream, *event, tallies[t]);
-      });
-      if (failure.failed()) cursor.stop();
-      done.count_down();
+  WorkerThreads threads(setup.in_flight, [&](int t, WorkerThreads::Self& self) {
+    BlockingConnection connection(stream.service());
+    if (!self.stand_ready()) return;
+    bool const ok = self.failure().guard([&] {
+      while (auto const event = cursor.take())
+        connection.look_up(stream, *event, tallies[static_cast<std::size_t>(t)]);
     });
-  }
+    if (!ok) cursor.stop();
+    self.finish();
+  });
+  threads.wait_ready();
   // Workers are the CPUs that the threads share, not the threads: those are the events in flight.
   for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
-  ready.arrive_and_wait();
-  watch.start();
-  done.wait();
-  for (std::size_t t = 1; t < threads_wanted; ++t) tallies[0].merge(std::move(tallies[t]));
-  watch.stop();
-  failure.rethrow();
-  return std::move(tallies[0]);
+  return time_workers(threads, watch, tallies);
 }
 
 }  // namespace tally

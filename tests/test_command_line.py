@@ -6,6 +6,7 @@ The program is that of the environment variable TALLY, else build/bench/tally.
 import collections
 import contextlib
 import gzip
+import itertools
 import json
 import os
 import pathlib
@@ -305,6 +306,36 @@ def test_a_service_that_is_none_is_named_and_does_not_hang_the_campaign(tally, s
     assert time.monotonic() - before < 15
     said = (done.stdout + done.stderr).decode()
     assert f"127.0.0.1:{port}" in said or "FAILED" in said, said
+
+
+@pytest.fixture
+def service_that_drops_one(strange_service):
+    """A service that answers, but closes one of its connections after a few answers; the port."""
+    taken = itertools.count()
+
+    def behave(connection):
+        drops = next(taken) == 5
+        for answers in itertools.count():
+            request = connection.recv(1000)
+            if not request or (drops and answers == 3):
+                connection.close()
+                return
+            time.sleep(0.001)
+            connection.sendall(b"+PONG\r\n" if b"PING" in request.upper() else b"$1\r\n5\r\n")
+
+    return strange_service(behave)
+
+
+@pytest.mark.parametrize("model", MODELS[1:])
+@pytest.mark.parametrize("options", [["--workers", "1"], ["--workers", "2"], ["--workers", "2", "--grain", "5us"]], ids=" ".join)
+def test_one_connection_that_is_lost_is_named_and_the_others_end(tally, service_that_drops_one, model, options):
+    before = time.monotonic()
+    done = tally("run", "--stream", "lookup", "--model", model, "--in-flight", "20", "--events", "200k", "--rounds", "1",
+                 "--service", f"redis://127.0.0.1:{service_that_drops_one}", "--sample-timeout", "20s", "--no-progress", *options)
+    assert done.returncode == 1
+    said = " ".join((done.stdout + done.stderr).decode().split())
+    assert "closed the connection without an answer" in said or "went away: Connection reset by peer" in said, said
+    assert time.monotonic() - before < 8, "the others went on through the whole stream"
 
 
 def test_a_service_that_is_not_there_is_named(tally):

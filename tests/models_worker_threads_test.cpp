@@ -1,0 +1,140 @@
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <stdexcept>
+#include <system_error>
+
+#include "models/reactor.hpp"
+#include "models/worker_threads.hpp"
+#include "workloads/counts.hpp"
+
+namespace tally {
+namespace {
+
+Counts one_event(std::uint32_t key) {
+  Counts counts = Counts::dense(10);
+  ++counts.dense_row(0)[key];
+  ++counts.events;
+  return counts;
+}
+
+TEST(WorkerThreads, WorkOnceAllStandReadyAndTheirTalliesAreMerged) {
+  Stopwatch watch;
+  std::vector<Counts> tallies;
+  for (std::uint32_t w = 0; w < 4; ++w) tallies.push_back(one_event(w));
+  std::atomic<int> prepared{0}, saw_all{0};
+  bool meanwhile = false;
+  WorkerThreads threads(4, [&](int, WorkerThreads::Self& self) {
+    ++prepared;
+    if (!self.stand_ready()) return;
+    if (prepared == 4 && watch.elapsed().count() <= 0) ++saw_all;
+  });
+  Counts const counts = time_workers(threads, watch, tallies, [&] { meanwhile = true; });
+  EXPECT_EQ(saw_all, 4);
+  EXPECT_TRUE(meanwhile);
+  EXPECT_TRUE(watch.ran());
+  EXPECT_EQ(counts.events, 4u);
+}
+
+TEST(WorkerThreads, OneThatCannotPrepareKeepsAllFromWorkingAndIsReported) {
+  Stopwatch watch;
+  std::vector<Counts> tallies;
+  tallies.push_back(one_event(0));
+  std::atomic<int> worked{0};
+  bool meanwhile = false;
+  WorkerThreads threads(4, [&](int w, WorkerThreads::Self& self) {
+    if (w == 2) throw std::runtime_error("no connection");
+    if (self.stand_ready()) ++worked;
+  });
+  try {
+    time_workers(threads, watch, tallies, [&] { meanwhile = true; });
+    ADD_FAILURE() << "the failure was lost";
+  } catch (std::runtime_error const& failure) {
+    EXPECT_STREQ(failure.what(), "no connection");
+  }
+  EXPECT_EQ(worked, 0);
+  EXPECT_FALSE(meanwhile);
+}
+
+TEST(WorkerThreads, OneThatFailsAtWorkIsWaitedForAndReported) {
+  Stopwatch watch;
+  std::vector<Counts> tallies;
+  tallies.push_back(one_event(0));
+  std::atomic<int> worked{0};
+  WorkerThreads threads(4, [&](int w, WorkerThreads::Self& self) {
+    if (!self.stand_ready()) return;
+    if (w == 2) throw std::runtime_error("wrong");
+    ++worked;
+  });
+  EXPECT_THROW(time_workers(threads, watch, tallies), std::runtime_error);
+  EXPECT_EQ(worked, 3);
+}
+
+TEST(WorkerThreads, ThatAreNeverStartedEnd) {
+  std::atomic<int> worked{0};
+  {
+    WorkerThreads threads(3, [&](int, WorkerThreads::Self& self) {
+      if (self.stand_ready()) ++worked;
+    });
+    threads.wait_ready();
+  }
+  EXPECT_EQ(worked, 0);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)  // which need more address space than this leaves
+TEST(WorkerThreads, OneThatCannotBeStartedEndsThoseBeforeIt) {
+  auto const start_too_many = [] {
+    // Room for a few stacks of 8 MiB more.
+    std::FILE* const file = std::fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+    if (file == nullptr || std::fscanf(file, "%lu", &pages) != 1) std::_Exit(3);
+    rlim_t const bytes = pages * static_cast<unsigned long>(getpagesize()) + 100'000'000;
+    rlimit const limit{bytes, bytes};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) std::_Exit(4);
+    std::atomic<int> started{0};
+    try {
+      WorkerThreads threads(1000, [&](int, WorkerThreads::Self& self) {
+        ++started;
+        self.stand_ready();
+      });
+    } catch (std::system_error const&) {
+      std::_Exit(started > 0 ? 0 : 5);
+    }
+    std::_Exit(6);
+  };
+  EXPECT_EXIT(start_too_many(), testing::ExitedWithCode(0), "");
+}
+#endif
+
+struct Listener : ReadyHandler {
+  explicit Listener(int times) : ReadyHandler{listen}, left(times) {}
+  int left;
+  int told = 0;
+  static bool listen(ReadyHandler& self) {
+    auto& me = static_cast<Listener&>(self);
+    ++me.told;
+    return --me.left > 0;
+  }
+};
+
+TEST(Reactor, TellsAsLongAsItIsWantedAndNoLonger) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  Reactor reactor;
+  Listener listener(3);
+  reactor.add(ends[0], listener);
+  reactor.run_once(std::chrono::nanoseconds{0});
+  EXPECT_EQ(listener.told, 0);
+  close(ends[1]);  // readable for ever, with nothing to read
+  for (int i = 0; i < 10; ++i) reactor.run_once(std::chrono::nanoseconds{0});
+  EXPECT_EQ(listener.told, 3);
+  close(ends[0]);
+}
+
+}  // namespace
+}  // namespace tally
