@@ -74,12 +74,12 @@ void Streams::share_events(std::uint64_t events) noexcept {
   if (!events_ || events_->size() == 0) return;
   // Whole huge pages: a boundary inside one would break it up.
   constexpr std::size_t kHugePage = std::size_t{2} << 20;
-  auto const pages_of = [](std::uint64_t n) {
-    return (n * sizeof(std::uint32_t) + kHugePage - 1) / kHugePage * kHugePage;
+  auto const pages_of = [this](std::uint64_t n) {
+    return (n * SyntheticEvents::key_bytes(options_.keys.keys) + kHugePage - 1) / kHugePage * kHugePage;
   };
   std::size_t const all = pages_of(events_->size());
   std::size_t const shared = std::min(pages_of(events), all);
-  auto* const begin = reinterpret_cast<std::byte*>(const_cast<std::uint32_t*>(events_->keys()));
+  auto* const begin = const_cast<std::byte*>(events_->keys<std::byte>());
   // Refused by a kernel that cannot: then samples are charged with memory that they do not read, and nothing
   // else changes.
   if (shared > 0) ::madvise(begin, shared, MADV_DOFORK);

@@ -179,8 +179,10 @@ TEST(Limits, MemoryCountsEventsAndEveryTallysRows) {
     arguments.insert(arguments.end(), more.begin(), more.end());
     return refusal(arguments, limits);
   };
-  EXPECT_EQ(with({"--events", "200M"}), "");
-  EXPECT_NE(with({"--events", "300M"}).find("available memory"), std::string::npos) << "4 bytes each";
+  EXPECT_EQ(with({"--events", "500M"}), "");
+  EXPECT_NE(with({"--events", "600M"}).find("available memory"), std::string::npos) << "2 bytes each";
+  EXPECT_EQ(with({"--events", "200M", "--keys", "100k"}), "");
+  EXPECT_NE(with({"--events", "300M", "--keys", "100k"}), "") << "4 bytes each, since there are more keys";
   EXPECT_EQ(with({"--keys", "16M"}), "");
   EXPECT_NE(with({"--keys", "16M", "--events", "10", "--window", "1us"}).find("GiB of memory"),
             std::string::npos)

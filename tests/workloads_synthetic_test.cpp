@@ -46,7 +46,20 @@ TEST(SyntheticKeys, AreTheSameOnEveryMachine) {
 TEST(SyntheticKeys, OfARangeAreThoseOfTheWhole) {
   SyntheticEvents const events({.seed = 5, .keys = 500, .skew = 1.2}, 10'007);
   KeyGenerator const generator(events.spec());
-  for (std::uint64_t i = 10'007; i-- > 0;) ASSERT_EQ(events.keys()[i], generator.key(i)) << i;
+  for (std::uint64_t i = 10'007; i-- > 0;) ASSERT_EQ(events.keys<std::uint16_t>()[i], generator.key(i)) << i;
+}
+
+TEST(SyntheticKeys, AreKeptWholeHoweverManyThereAre) {
+  for (std::uint32_t const keys : {65'536U, 65'537U, kMaxKeys}) {
+    SyntheticEvents const events({.keys = keys}, 100'003);
+    KeyGenerator const generator(events.spec());
+    Counts expected = Counts::dense(keys), got = Counts::dense(keys);
+    for (std::uint64_t i = 0; i < events.size(); ++i) ++expected.dense_row(0)[generator.key(i)];
+    expected.events = events.size();
+    expected.cover(0, events.size());
+    make_synthetic_stream(events, events.size(), {}, {})->count({0, events.size()}, got);
+    EXPECT_EQ(expected.difference(got), "") << keys;
+  }
 }
 
 TEST(SyntheticKeys, UniformKeysAreUniform) {

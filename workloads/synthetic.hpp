@@ -13,15 +13,17 @@ namespace tally {
 
 inline constexpr std::uint32_t kMaxKeys = 16u << 20;
 
-/// How keys are distributed: uniform over [0, keys), or Zipf (key k with probability proportional to 1/(k+1)^skew).
+/// How keys are distributed: uniform over [0, keys), or Zipf (key k with probability proportional to
+/// 1/(k+1)^skew).
 struct KeySpec {
   std::uint64_t seed = 1;
   std::uint32_t keys = 1000;  ///< 1 to kMaxKeys
   double skew = 0;            ///< Zipf exponent; 0 is uniform; at most 10
 };
 
-/// Draws the key of event i. Zipf keys by rejection-inversion (Hoermann & Derflinger, "Rejection-inversion to generate
-/// variates from monotone discrete distributions", ACM TOMACS 6, 1996), in arithmetic that rounds alike everywhere.
+/// Draws the key of event i. Zipf keys by rejection-inversion (Hoermann & Derflinger, "Rejection-inversion to
+/// generate variates from monotone discrete distributions", ACM TOMACS 6, 1996), in arithmetic that rounds
+/// alike everywhere.
 class KeyGenerator {
  public:
   /// Throws std::invalid_argument for a spec outside its limits.
@@ -40,25 +42,36 @@ class KeyGenerator {
 /// Event time of synthetic events advances by this much with each event, from 0.
 inline constexpr std::chrono::nanoseconds kEventSpacing{1000};
 
-/// The keys of events 0 to events - 1, 4 bytes each, in memory that forked samples share. Built once per campaign.
+/// The keys of events 0 to events - 1, in as few bytes each as hold them, in memory that forked samples
+/// share. Built once per campaign.
 class SyntheticEvents {
  public:
-  /// Draws all keys with one thread on each of the CPUs this process may use; single-threaded again on return.
+  /// Draws all keys with one thread on each of the CPUs this process may use; single-threaded again on
+  /// return.
   SyntheticEvents(KeySpec const& spec, std::uint64_t events);
   KeySpec const& spec() const noexcept { return spec_; }
   std::uint64_t size() const noexcept { return size_; }
-  std::uint32_t const* keys() const noexcept { return static_cast<std::uint32_t const*>(memory_.data()); }
+  /// Bytes of an event: 2, and 4 where there are more than 65,536 keys. Half the bytes are half the traffic
+  /// from memory, which a loop this short waits for.
+  static constexpr std::size_t key_bytes(std::uint32_t keys) noexcept { return keys <= 65'536 ? 2 : 4; }
+  /// The array of keys, where `Key` is of key_bytes(spec().keys).
+  template <class Key>
+  Key const* keys() const noexcept {
+    return static_cast<Key const*>(memory_.data());
+  }
 
  private:
+  template <class Key>
+  void draw();
   KeySpec spec_;
   std::uint64_t size_;
   SharedPages memory_;
 };
 
-/// The first `events` of `all` as a `cpu` stream, each needing `grain`. `window` is a span of event time; 0 is one
-/// window over everything. `all` must outlive the stream and hold as many events.
-std::unique_ptr<CpuStream> make_synthetic_stream(SyntheticEvents const& all, std::uint64_t events, Grain grain,
-                                                 std::chrono::nanoseconds window);
+/// The first `events` of `all` as a `cpu` stream, each needing `grain`. `window` is a span of event time; 0
+/// is one window over everything. `all` must outlive the stream and hold as many events.
+std::unique_ptr<CpuStream> make_synthetic_stream(SyntheticEvents const& all, std::uint64_t events,
+                                                 Grain grain, std::chrono::nanoseconds window);
 
 /// The number of windows that `events` events fill.
 std::uint64_t synthetic_windows(std::uint64_t events, std::chrono::nanoseconds window) noexcept;
