@@ -19,6 +19,7 @@ zlib1g-dev               gzip input
 python3                  plots and their tests
 python3-matplotlib       plots
 python3-numpy            plots
+python3-jsonschema       result files against their schema
 python3-pytest           the tests of the scripts
 LIST
 }

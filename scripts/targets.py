@@ -39,7 +39,7 @@ CAMPAIGNS = {
     "counting-1": run_options(("sequential", "limit"), stream="cpu", workers=1, grain="0", batch=4096, events="50M"),
     "grain-10us": run_options(**CPU, grain="10us", batch=1),
     "grain-1us": run_options(**CPU, grain="1us", batch=1),
-    "hand-off": run_options(CONCURRENT, **CPU, grain="0", batch=1, events="4M"),
+    "hand-off": run_options(CONCURRENT, **CPU, grain="0", batch=1, events="40M"),
     "lookup-1000": run_options((*POOLED, "tbb_flow_graph", "limit"), **LOOKUP, in_flight=1000, events="100k"),
     "lookup-1": run_options(**LOOKUP, in_flight=1, events="1k", rounds="10:12"),
     "lookup-10": run_options((*CONCURRENT, "limit"), **LOOKUP, in_flight=10, events="10k", rounds="10:12"),

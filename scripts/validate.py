@@ -1,0 +1,250 @@
+#!/usr/bin/python3
+"""Checks result files of `tally run`: schema, hash, and every rule of docs/method.md that a file can show.
+
+    scripts/validate.py RESULT.json…
+
+One line for each file that holds, or one for each rule that it breaks: FILE: RULE: what, and where. Everything is computed
+again from the samples. Exit status: 0 all hold, 1 a rule is broken, 2 the command line is wrong or a file cannot be read.
+"""
+
+import argparse
+import collections
+import hashlib
+import json
+import math
+import pathlib
+import re
+import sys
+
+import tally_results as results
+
+SCHEMA = pathlib.Path(__file__).with_name("result.schema.json")
+# Shown of each rule, since one cause often breaks it in every sample.
+AT_MOST = 3
+LEAST_SAMPLE_S = 0.010
+# Figures are written with as many digits as they have; what is computed again may round otherwise in the last.
+SAME = 1e-9
+
+
+class File:
+    """A result file, with its cells: name -> (samples, aggregates by name), as in the file."""
+
+    def __init__(self, text):
+        self.text = text
+        self.data = json.loads(text)
+        self.context = self.data["context"]
+        self.samples = collections.defaultdict(list)
+        self.summaries = {}
+        for entry in self.data["benchmarks"]:
+            if entry["run_type"] == "iteration":
+                self.samples[entry["run_name"]].append(entry)
+            elif entry["aggregate_name"] == "median":
+                self.summaries[entry["run_name"]] = entry
+
+    def rates(self, name):
+        """Events/s by round, of a cell's verified samples."""
+        return {s["round"]: s["items_per_second"] for s in self.samples[name] if "items_per_second" in s}
+
+
+def schema(file):
+    """The file's shape (result.schema.json)."""
+    import jsonschema  # here, so that all else works where it is missing
+
+    validator = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    for error in validator.iter_errors(file.data):
+        # Of the three shapes an entry may have, the one that fits best says most.
+        best = jsonschema.exceptions.best_match([error])
+        yield f"{'/'.join(map(str, best.absolute_path)) or 'the file'}: {best.message[:200]}"
+
+
+def result_id(file):
+    """Disclosure: the file is as it was written. Its ID is the hash of everything else in it."""
+    stated = file.context.get("result_id", "")
+    whole, replaced = re.subn(r'("result_id": )"[^"]*"', r'\1""', file.text, count=1)
+    made = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    if not replaced or made != stated:
+        yield f"the file was changed since it was written: its ID is {stated or 'missing'}, its content's {made}"
+
+
+def verified(file):
+    """Verification: a sample is verified, or it failed with a reason and has no figure."""
+    for name, samples in file.samples.items():
+        if any(s.get("error_occurred") for s in samples) and any("items_per_second" in s for s in samples):
+            yield f"{name}: figures beside a sample that failed"
+        for s in samples:
+            if s.get("verified") is not True and not s.get("error_occurred"):
+                yield f"{name}: round {s['round']} is neither verified nor failed"
+
+
+def work(file):
+    """Verification: all models of a cell agree on events and replies, and ran with the workers that their name states."""
+    for name, samples in file.samples.items():
+        for s in samples:
+            if s.get("error_occurred"):
+                continue
+            if s["events_counted"] != s["events"]:
+                yield f"{name}: {s['events_counted']} events counted of {s['events']}"
+            if s["stream"] == "lookup" and s.get("replies") != s["events_counted"]:
+                yield f"{name}: {s.get('replies')} replies to {s['events_counted']} events"
+            if s["workers_ran"] != s["workers"]:
+                yield f"{name}: {s['workers_ran']} workers stood ready of {s['workers']}"
+
+
+def order(file):
+    """Sampling: a round runs every cell at most once, one after the other, and a cell has no sample twice."""
+    rounds = collections.defaultdict(list)
+    for name, samples in file.samples.items():
+        if [s["round"] for s in samples] != sorted({s["round"] for s in samples}):
+            yield f"{name}: its rounds are not in order, each once"
+        for s in samples:
+            rounds[s["round"]].append((s["order"], s.get("started_s", 0.0), name))
+    before = -1.0
+    for number in sorted(rounds):
+        places = sorted(rounds[number])
+        if [place for place, _, _ in places] != list(range(len(places))):
+            yield f"round {number}: the places of its samples are not 0 to {len(places) - 1}"
+        for _, started, name in places:
+            if started < before:
+                yield f"{name}: round {number} began before the sample that it follows"
+            before = started
+
+
+def length(file):
+    """Sampling: a sample lasts at least 10 ms."""
+    for name, samples in file.samples.items():
+        lengths = [s["real_time"] * results.SECONDS[s["time_unit"]] for s in samples if "items_per_second" in s]
+        if lengths and min(lengths) < LEAST_SAMPLE_S:
+            yield f"{name}: its shortest sample took {min(lengths) * 1e3:.3g} ms, under {LEAST_SAMPLE_S * 1e3:g} ms"
+
+
+def near(a, b):
+    return math.isclose(a, b, rel_tol=SAME, abs_tol=1e-300)
+
+
+def interval(file):
+    """Sampling: median and interval are those of the samples, and a cell that is called converged has."""
+    ci, least = file.context["factors"]["ci"], file.context["factors"]["min_rounds"]
+    for name, summary in file.summaries.items():
+        rates = list(file.rates(name).values())
+        if not rates:  # --benchmark_report_aggregates_only
+            continue
+        found = results.median_interval(rates)
+        stated = [summary.get(f"items_per_second{end}") for end in ("", "_low", "_high")]
+        if None in stated or not all(map(near, stated, (found.median, found.low, found.high))):
+            yield f"{name}: {stated} stands for {[found.median, found.low, found.high]}"
+            continue
+        half = max(found.high - found.median, found.median - found.low)
+        within = len(rates) >= max(6, least) and half <= ci * found.median * (1 + SAME)
+        if summary.get("converged") and not within:
+            yield f"{name}: called converged, with an interval of ±{half / found.median:.1%} from {len(rates)} samples"
+
+
+def ratio(file):
+    """Sampling: a ratio is taken round by round, and its interval is that of the rounds' ratios."""
+    sequential = {name: file.rates(name) for name in file.samples if name.split("/")[1] == results.SEQUENTIAL}
+    for name, summary in file.summaries.items():
+        if "ratio_to_sequential" not in summary or not file.rates(name):
+            continue
+        stated = [summary.get(f"ratio_to_sequential{end}") for end in ("", "_low", "_high")]
+        mine, fits = file.rates(name), []
+        for base in sequential.values():
+            common = [mine[r] / base[r] for r in mine if base.get(r)]
+            if common:
+                found = results.median_interval(common)
+                fits.append(all(value is not None and near(value, other)
+                                for value, other in zip(stated, (found.median, found.low, found.high))))
+        if not any(fits):
+            yield f"{name}: {stated} is its ratio to no sequential cell of the file"
+
+
+def bound(file):
+    """What a number means: efficiency is throughput over bound, sample by sample."""
+    for name, samples in file.samples.items():
+        for s in samples:
+            if "efficiency" in s and not near(s["efficiency"] * s["bound_items_per_second"], s["items_per_second"]):
+                yield f"{name}: round {s['round']}: efficiency {s['efficiency']} is not {s['items_per_second']} over {s['bound_items_per_second']}"
+
+
+def finite(file):
+    """The contract: numbers are finite, or the key is absent with a reason beside it."""
+    for entry in file.data["benchmarks"]:
+        for key, value in entry.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                yield f"{entry['name']}: {key} is {value}"
+        if entry["run_type"] == "iteration" and not entry.get("error_occurred"):
+            for key in ("items_per_second", "bound_items_per_second", "efficiency"):
+                if (key in entry) == (f"{key}_absent" in entry):
+                    yield f"{entry['name']}: {key} is {'both there and absent' if key in entry else 'absent without a reason'}"
+
+
+def disclosure(file):
+    """Disclosure: what was built is known, and no number was left out by an interruption."""
+    if file.context["tally_tree"] != "clean":
+        yield f"built from a tree that was {file.context['tally_tree']}: its commit does not say what was measured"
+    if file.context["build"]["type"] != "Release":
+        yield f"build type {file.context['build']['type']}, where only Release is measured"
+    if file.context["interrupted"]:
+        yield "the campaign was interrupted"
+
+
+RULES = [schema, result_id, verified, work, order, length, interval, ratio, bound, finite, disclosure]
+
+
+def broken(text):
+    """Yields (rule, what) for every rule that the file of this text breaks. Raises ValueError if it is no JSON."""
+    data = json.loads(text)
+    file = None
+    try:
+        file = File(text)
+    except (KeyError, TypeError, AttributeError):
+        file = type("Shape", (), {"data": data})()
+    shape = list(schema(file))
+    yield from (("schema", what) for what in shape)
+    if not isinstance(file, File):
+        return
+    for rule in RULES[1:]:
+        try:
+            yield from ((rule.__name__, what) for what in rule(file))
+        except (KeyError, TypeError, AttributeError, ZeroDivisionError) as problem:
+            if not shape:  # else the schema has said what is missing
+                yield rule.__name__, f"cannot be checked: {problem!r}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Rules: " + "; ".join(
+        f"{rule.__name__} ({rule.__doc__.splitlines()[0].rstrip('.')})" for rule in RULES))
+    parser.add_argument("files", nargs="+", metavar="RESULT.json", help="result files of `tally run`")
+    status = 0
+    for path in parser.parse_args().files:
+        try:
+            text = pathlib.Path(path).read_text(encoding="utf-8")
+            found = collections.defaultdict(list)
+            for rule, what in broken(text):
+                found[rule].append(what)
+        except OSError as problem:
+            print(f"{path}: {problem.strerror}", file=sys.stderr)
+            status = 2
+            continue
+        except (ValueError, RecursionError) as problem:
+            print(f"{path}: not JSON, perhaps cut off: {problem}", file=sys.stderr)
+            status = 2
+            continue
+        except ImportError:
+            print("validate.py needs jsonschema: install python3-jsonschema", file=sys.stderr)
+            return 2
+        for rule, whats in found.items():
+            for what in whats[:AT_MOST]:
+                print(f"{path}: {rule}: {what}")
+            if len(whats) > AT_MOST:
+                print(f"{path}: {rule}: and {len(whats) - AT_MOST} more")
+        if found:
+            status = max(status, 1)
+        else:
+            data = json.loads(text)
+            names = {entry["run_name"] for entry in data["benchmarks"]}
+            print(f"{path}: holds: {len(names)} cells, result {data['context']['result_id']}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""scripts/validate.py and scripts/cite.py, on the reference result and on changed copies of it."""
+
+import copy
+import hashlib
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+CELL = "cpu/coroutines/workers:2/grain_ns:1000/batch:256"
+
+
+@pytest.fixture(scope="session")
+def reference(root):
+    """The reference result, as text."""
+    return (root / "results/reference/default.json").read_text(encoding="utf-8")
+
+
+def signed(data):
+    """`data` as a file with the ID of its content, as `tally run` makes it."""
+    data["context"]["result_id"] = ""
+    text = json.dumps(data, indent=2) + "\n"
+    return text.replace('"result_id": ""', f'"result_id": "{hashlib.sha256(text.encode()).hexdigest()[:16]}"', 1)
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    """run(script, text, arguments…) on a file of this text."""
+
+    def call(script, text, *arguments):
+        path = tmp_path / "result.json"
+        path.write_text(text, encoding="utf-8")
+        return subprocess.run([sys.executable, root / "scripts" / script, path, *arguments], capture_output=True, text=True, timeout=120)
+
+    return call
+
+
+def samples(data, name=CELL):
+    return [b for b in data["benchmarks"] if b["run_name"] == name and b["run_type"] == "iteration"]
+
+
+def median(data, name=CELL):
+    return next(b for b in data["benchmarks"] if b["run_name"] == name and b.get("aggregate_name") == "median")
+
+
+def test_the_reference_result_holds(run, reference):
+    done = run("validate.py", reference)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "holds: 27 cells" in done.stdout
+
+
+def test_a_changed_figure_is_seen_by_its_hash(run, reference):
+    rate = str(samples(json.loads(reference))[0]["items_per_second"])
+    assert reference.count(rate) == 1
+    done = run("validate.py", reference.replace(rate, rate.replace("1", "2", 1)))
+    assert done.returncode == 1 and "result_id: the file was changed" in done.stdout
+
+
+def faster_median(data):
+    median(data)["items_per_second"] *= 1.05
+
+
+def narrower_interval(data):
+    median(data)["items_per_second_low"] = median(data)["items_per_second"]
+
+
+def another_ratio(data):
+    median(data)["ratio_to_sequential"] *= 1.01
+
+
+def called_converged(data):
+    for place, sample in enumerate(samples(data)):
+        sample["items_per_second"] *= 1 + 0.5 * (place % 2)
+
+
+def not_verified(data):
+    samples(data)[0]["verified"] = False
+
+
+def figures_of_a_failed_cell(data):
+    for key in [key for key in samples(data)[0] if key not in ("name", "run_name", "run_type", "repetition_index", "round", "order",
+                                                              "stream", "model", "workers", "grain_ns", "batch", "events", "started_s")]:
+        del samples(data)[0][key]
+    samples(data)[0].update(verified=False, error_occurred=True, error_message="wrong count")
+
+
+def lost_events(data):
+    samples(data)[0]["events_counted"] -= 1
+
+
+def fewer_workers(data):
+    samples(data)[0]["workers_ran"] = 1
+
+
+def twice_in_a_round(data):
+    samples(data)[1]["round"] = samples(data)[0]["round"]
+
+
+def in_another_order(data):
+    samples(data)[0]["started_s"] += 1000
+
+
+def too_short(data):
+    samples(data)[0]["real_time"] = 9.9
+
+
+def efficiency_of_another_bound(data):
+    samples(data)[0]["efficiency"] *= 0.9
+
+
+def no_reason(data):
+    del samples(data)[0]["efficiency"]
+
+
+def no_number(data):
+    samples(data)[0]["cpu_s"] = float("nan")
+
+
+def no_compiler(data):
+    del data["context"]["build"]["compiler"]
+
+
+def modified_tree(data):
+    data["context"]["tally_tree"] = "modified"
+
+
+@pytest.mark.parametrize("change, rule", [
+    (faster_median, "interval"), (narrower_interval, "interval"), (another_ratio, "ratio"), (called_converged, "interval"),
+    (not_verified, "schema"), (figures_of_a_failed_cell, "verified"), (lost_events, "work"), (fewer_workers, "work"),
+    (twice_in_a_round, "order"), (in_another_order, "order"), (too_short, "length"), (efficiency_of_another_bound, "bound"),
+    (no_reason, "finite"), (no_number, "finite"), (no_compiler, "schema"), (modified_tree, "disclosure")])
+def test_a_broken_rule_is_named(run, reference, change, rule):
+    data = json.loads(reference)
+    change(data)
+    done = run("validate.py", signed(data))
+    assert done.returncode == 1
+    assert f"result.json: {rule}: " in done.stdout, done.stdout
+    assert ": result_id: " not in done.stdout
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"context": {}, "benchmarks": ['])
+def test_a_file_that_is_cut_off_is_refused_in_a_line(run, text):
+    done = run("validate.py", text)
+    assert done.returncode == 2 and "not JSON" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"context": {}}', '{"context": {}, "benchmarks": []}', '{"context": [], "benchmarks": {}}'])
+def test_a_file_of_another_kind_breaks_the_schema(run, text):
+    done = run("validate.py", text)
+    assert done.returncode == 1 and "schema: " in done.stdout and "Traceback" not in done.stderr
+
+
+# cite.py
+
+
+def test_a_citation_has_all_that_a_citation_needs(run, reference):
+    done = run("cite.py", reference, "--cell", CELL)
+    assert done.returncode == 0, done.stderr
+    context = json.loads(reference)["context"]
+    sentence = done.stdout.splitlines()[1]
+    for part in (context["tally_version"], context["tally_commit"][:12], context["cpu_model"], "95% interval", "self-run",
+                 context["result_id"], context["date"][:10], "coroutines", "sequential", "2 workers", "grain 1 us", "batch 256"):
+        assert part in sentence, part
+    assert f"git checkout {context['tally_commit']}" in done.stdout and "@misc{" in done.stdout and f"| {CELL} |" in done.stdout
+
+
+def test_the_figure_that_is_cited_is_the_median_of_the_samples(run, reference):
+    data = json.loads(reference)
+    rates = sorted(s["items_per_second"] for s in samples(data))
+    middle = (rates[(len(rates) - 1) // 2] + rates[len(rates) // 2]) / 2
+    sentence = run("cite.py", reference, "--cell", CELL).stdout.splitlines()[1]
+    assert float(re.search(r"reached ([0-9.]+) M events/s", sentence)[1]) == float(f"{middle / 1e6:.3g}"), sentence
+    assert f"median of {len(rates)} samples" in sentence
+
+
+def test_what_cannot_be_told_apart_is_not_called_faster(run, reference):
+    data = json.loads(reference)
+    base = {s["round"]: s["items_per_second"] for s in samples(data, CELL.replace("coroutines", "fibers"))}
+    kept = copy.deepcopy(data)
+    kept["benchmarks"] = [b for b in kept["benchmarks"] if b["run_name"] != CELL or b["run_type"] != "iteration" or b["round"] in base]
+    mine = samples(kept)
+    for place, sample in enumerate(mine):
+        sample["items_per_second"] = base[sample["round"]] * (1.01 if place % 2 else 0.99)
+        sample["efficiency"] = sample["items_per_second"] / sample["bound_items_per_second"]
+    kept["benchmarks"] = [b for b in kept["benchmarks"] if b["run_name"] != CELL or b["run_type"] == "iteration"]
+    done = run("cite.py", signed(kept), "--cell", CELL, "--base", "fibers")
+    assert "not separated from fibers" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_changed_result_is_not_cited(run, reference):
+    done = run("cite.py", reference.replace('"interrupted": false', '"interrupted":  false', 1), "--cell", CELL)
+    assert done.returncode == 1 and "was changed" in done.stderr and done.stdout == ""
+
+
+def test_a_failed_cell_is_not_cited(run, reference):
+    data = json.loads(reference)
+    data["benchmarks"] = [b for b in data["benchmarks"] if b["run_name"] != CELL or b["run_type"] == "iteration"]
+    for sample in samples(data):
+        for key in list(sample):
+            if key not in ("name", "run_name", "run_type", "repetition_index", "round", "order", "stream", "model", "workers",
+                           "grain_ns", "batch", "events", "started_s"):
+                del sample[key]
+        sample.update(verified=False, error_occurred=True, error_message="wrong count: key 17: expected 3, got 2")
+    done = run("cite.py", signed(data), "--cell", CELL)
+    assert done.returncode == 1 and "expected 3, got 2" in done.stderr and done.stdout == ""
+
+
+def test_too_few_samples_are_not_cited(run, reference):
+    data = json.loads(reference)
+    data["benchmarks"] = [b for b in data["benchmarks"] if b["run_type"] == "iteration" and b["round"] < 5]
+    done = run("cite.py", signed(data), "--cell", CELL)
+    assert done.returncode == 1 and "has 5 samples" in done.stderr
+
+
+@pytest.mark.parametrize("part, said", [("no/such", "no cell is called"), ("fibers", "cells are called")])
+def test_a_cell_must_be_one(run, reference, part, said):
+    done = run("cite.py", reference, "--cell", part)
+    assert done.returncode == 1 and said in done.stderr
