@@ -7,6 +7,7 @@
 #include "bench/cell_runner.hpp"
 #include "bench/engine.hpp"
 #include "bench/event_numbers.hpp"
+#include "bench/machine.hpp"
 #include "bench/manifest.hpp"
 #include "bench/record.hpp"
 #include "bench/rounds.hpp"
@@ -126,9 +127,17 @@ class Campaign {
   /// Runs every open cell once. False if the time budget ended it early, which the first round does not heed.
   bool run_round(int round, std::vector<std::size_t> const& open) {
     result_.rounds = round + 1;
-    auto const order = result_.options.shuffle ? shuffled(open, result_.options.order_seed, round) : open;
+    // The reference computation is a cell like the others, at the index after theirs.
+    std::size_t const reference = result_.cells.size();
+    auto cells = open;
+    cells.push_back(reference);
+    auto const order = result_.options.shuffle ? shuffled(cells, result_.options.order_seed, round) : cells;
     for (std::size_t place = 0; place < order.size(); ++place) {
       if (round > 0 && budget_spent()) return false;
+      if (order[place] == reference) {
+        take_reference(round, static_cast<int>(place));
+        continue;
+      }
       CellResult& result = result_.cells[order[place]];
       Progress::State now = state(round, place + 1, order.size());
       std::string const name = result.cell.name();
@@ -143,6 +152,16 @@ class Campaign {
       keep(result, std::move(taken));
     }
     return true;
+  }
+
+  void take_reference(int round, int place) {
+    auto const began = Clock::now();
+    auto sample = run_reference(runner_.worker_cpus(), stop_);
+    if (!sample) throw Interrupted("interrupted");
+    sample->round = round;
+    sample->order = place;
+    sample->started_s = in_seconds(began - began_);
+    result_.reference.push_back(*sample);
   }
 
   void keep(CellResult& result, CellSample taken) {

@@ -13,6 +13,7 @@
 
 #include "bench/cell.hpp"
 #include "bench/options.hpp"
+#include "bench/reference_work.hpp"
 #include "bench/sample.hpp"
 #include "bench/statistics.hpp"
 
@@ -53,9 +54,12 @@ struct CampaignResult {
   std::vector<std::string>
       notes;  ///< what a reader must know: service shares a CPU with workers, more workers than CPUs
   std::chrono::nanoseconds took{0};
+  std::vector<ReferenceSample> reference;  ///< one in each round
   std::optional<double>
       steal_share;  ///< of the machine's CPU time meanwhile, what its hypervisor gave to others
 
+  /// That the noise floor does not allow the interval asked for, as a sentence; empty if it does.
+  std::string unfit() const;
   /// A cell failed, or the results could not be written.
   bool any_failed() const;
   /// The measured ceiling of a cell in one round: min(analytic bound, `limit` in that round or else its

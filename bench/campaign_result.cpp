@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "bench/campaign.hpp"
+#include "bench/units.hpp"
 
 namespace tally {
 namespace {
@@ -57,6 +58,16 @@ std::optional<Interval> CellResult::throughput() const {
 bool CellResult::converged(double ci) const {
   auto const interval = throughput();
   return interval && interval->coverage >= kConfidence && interval->relative_half_width() <= ci;
+}
+
+std::string CampaignResult::unfit() const {
+  auto const floor = noise_floor(reference);
+  // Below 6 rounds there is no interval of 95%, of the floor or of any cell: nothing is claimed.
+  if (!floor || floor->coverage < kConfidence || floor->relative_half_width() <= options.ci) return "";
+  return "this machine's noise floor is \u00b1" + format_percent(floor->relative_half_width(), 1) +
+         ", wider than the \u00b1" + format_percent(options.ci, 1) +
+         " asked for: a fixed computation that involves no model differed by as much. 'tally doctor' says "
+         "what to do.";
 }
 
 bool CampaignResult::any_failed() const {

@@ -26,6 +26,7 @@ CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals 
   if (most_workers > static_cast<int>(cpus_.size()))
     notes_.push_back("up to " + std::to_string(most_workers) + " workers share the " +
                      std::to_string(cpus_.size()) + " CPUs that this process may use");
+  worker_cpus_.assign(cpus_.begin(), cpus_.begin() + std::min(most_workers, static_cast<int>(cpus_.size())));
   if (most_lookup_workers == 0) return;
   try {
     if (options_.service)

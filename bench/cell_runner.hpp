@@ -39,6 +39,8 @@ class CellRunner {
   bool waits_are_ours() const noexcept { return !options_.service; }
   /// min(workers, usable CPUs): what a cell's bound may count on.
   int cpus_of(Cell const& cell) const noexcept;
+  /// The CPUs that the plan's widest cell runs on.
+  std::vector<int> const& worker_cpus() const noexcept { return worker_cpus_; }
   std::vector<std::string> const& notes() const noexcept { return notes_; }
   /// The service's process; -1 if there is none (for tests).
   pid_t service_pid() const noexcept { return service_ ? service_->pid() : -1; }
@@ -54,6 +56,7 @@ class CellRunner {
   StopSignals const& stop_;
   Progress& progress_;
   std::vector<int> cpus_;
+  std::vector<int> worker_cpus_;
   std::unique_ptr<ServiceProcess> service_;
   std::string service_failure_;  ///< why no lookup can be run
   bool restarted_ = false;

@@ -23,6 +23,9 @@ int service_command(Arguments const& arguments);
 /// `tally run`: the campaign.
 int run_command(Arguments const& arguments, std::span<Model const> models);
 
+/// `tally doctor`: whether this machine is fit to measure on; 1 if it is not.
+int doctor_command(Arguments const& arguments);
+
 /// Writes `text` to standard output, and everything before it. Throws std::system_error if not all of it got
 /// there (a full disk, a closed pipe: SIGPIPE must be ignored).
 void write_output(std::string_view text);

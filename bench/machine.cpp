@@ -116,4 +116,22 @@ Json describe_machine() {
   return machine;
 }
 
+std::optional<MachineTime> MachineTime::now() {
+  std::ifstream stat("/proc/stat");
+  std::string label;
+  stat >>
+      label;  // "cpu", then user nice system idle iowait irq softirq steal; guest time is in user's already
+  if (label != "cpu") return std::nullopt;
+  MachineTime time;
+  constexpr int kFields = 8, kIdle = 3, kWaiting = 4, kSteal = 7;
+  for (int i = 0; i < kFields; ++i) {
+    double ticks = 0;
+    if (!(stat >> ticks)) return std::nullopt;
+    time.total += ticks;
+    if (i == kSteal) time.stolen = ticks;
+    if (i == kIdle || i == kWaiting) time.idle += ticks;
+  }
+  return time;
+}
+
 }  // namespace tally

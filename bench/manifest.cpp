@@ -150,21 +150,4 @@ std::string make_manifest(RunOptions const& options, InputFile const* input, dou
   return context.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::optional<MachineTime> MachineTime::now() {
-  std::ifstream stat("/proc/stat");
-  std::string label;
-  stat >>
-      label;  // "cpu", then user nice system idle iowait irq softirq steal; guest time is in user's already
-  if (label != "cpu") return std::nullopt;
-  MachineTime time;
-  constexpr int kFields = 8, kSteal = 7;
-  for (int i = 0; i < kFields; ++i) {
-    double ticks = 0;
-    if (!(stat >> ticks)) return std::nullopt;
-    time.total += ticks;
-    if (i == kSteal) time.stolen = ticks;
-  }
-  return time;
-}
-
 }  // namespace tally

@@ -14,11 +14,4 @@ namespace tally {
 /// be known is "unknown".
 std::string make_manifest(RunOptions const& options, InputFile const* input, double links_per_ns);
 
-/// CPU time of the whole machine since boot, in the kernel's ticks, from /proc/stat; none if it is not there.
-struct MachineTime {
-  double total = 0;
-  double stolen = 0;  ///< wanted by this machine, given to others by the hypervisor
-  static std::optional<MachineTime> now();
-};
-
 }  // namespace tally

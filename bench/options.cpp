@@ -191,15 +191,6 @@ void read_rounds(Value const& given, RunOptions& options) {
   }
 }
 
-double read_ci(std::string const& text) {
-  bool const percent = text.ends_with('%');
-  double const ci = percent ? parse_number("--ci", text.substr(0, text.size() - 1), 0, 100) / 100
-                            : parse_number("--ci", text, 0, 1);
-  if (ci <= 0 || ci >= 1)
-    throw UsageError("--ci '" + text + "': write a part between 0 and 1, as 0.03 or 3%");
-  return ci;
-}
-
 std::chrono::nanoseconds read_positive(std::string_view flag, Value const& given,
                                        std::chrono::nanoseconds otherwise) {
   if (!given) return otherwise;
@@ -293,7 +284,7 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
   note_idle_flags(given, options);
   read_events(given, options);
   read_rounds(given.rounds, options);
-  options.ci = given.ci ? read_ci(*given.ci) : defaults::kCi;
+  options.ci = given.ci ? parse_half_width("--ci", *given.ci) : defaults::kCi;
   options.time_budget = read_positive("--time-budget", given.time_budget, defaults::kTimeBudget);
   options.sample_timeout = read_positive("--sample-timeout", given.sample_timeout, defaults::kSampleTimeout);
   options.sample_length = defaults::kSampleLength;

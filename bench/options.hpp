@@ -81,7 +81,8 @@ std::vector<int> usable_cpus();
 
 /// Refuses what this machine's limits do not allow: open files, processes, threads, memory. Raises the soft
 /// limit of open files as far as it goes. Cells whose number of events is not known yet are checked for all
-/// but the events, which are then chosen to fit. Throws UsageError naming the limit, its value, and the value needed.
+/// but the events, which are then chosen to fit. Throws UsageError naming the limit, its value, and the value
+/// needed.
 void check_limits(Plan const& plan, RunOptions const& options);
 
 }  // namespace tally

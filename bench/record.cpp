@@ -186,12 +186,33 @@ Json entries(CampaignResult const& result) {
   return list;
 }
 
+Json noise_floor_of(CampaignResult const& result) {
+  Json floor;
+  floor["computation"] = kReferenceText;
+  Json samples = Json::array();
+  for (ReferenceSample const& s : result.reference)
+    samples.push_back({{"round", s.round},
+                       {"order", s.order},
+                       {"started_s", s.started_s},
+                       {"real_time_s", in_s(s.elapsed)},
+                       {"ctx_involuntary", s.ctx_involuntary}});
+  auto const interval = noise_floor(result.reference);
+  put(floor, "median_s", interval, "no round");
+  put(floor, "relative_half_width", interval ? std::optional(interval->relative_half_width()) : std::nullopt,
+      "no round");
+  floor["spread"] = spread(result.reference);
+  floor["samples"] = std::move(samples);
+  return floor;
+}
+
 Json context(CampaignResult const& result) {
   Json c = result.manifest.empty() ? Json::object() : Json::parse(result.manifest);
   c["rounds"] = result.rounds;
   c["took_s"] = in_s(result.took);
   c["interrupted"] = result.interrupted;
   put(c, "steal_share", result.steal_share, "/proc/stat does not tell");
+  c["noise_floor"] = noise_floor_of(result);
+  c["unfit"] = result.unfit();
   c["notes"] = result.notes;
   return c;
 }

@@ -40,8 +40,8 @@ class Streams {
   void forget() { workloads_.clear(); }
   /// Draws this many synthetic events, so that workload() need not.
   void reserve(std::uint64_t events);
-  /// Of the synthetic events, processes forked from now on have the first `events` in their memory and no more: no
-  /// sample's peak memory shall hold what it does not read.
+  /// Of the synthetic events, processes forked from now on have the first `events` in their memory and no
+  /// more: no sample's peak memory shall hold what it does not read.
   void share_events(std::uint64_t events) noexcept;
 
  private:

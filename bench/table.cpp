@@ -21,12 +21,6 @@ constexpr double kSaturated = 0.9;
 /// The marks that occur, for the legend.
 using Marks = std::set<std::string>;
 
-std::string percent(double part, int decimals) {
-  std::array<char, 32> out{};
-  std::snprintf(out.data(), out.size(), "%.*f%%", decimals, part * 100);
-  return out.data();
-}
-
 std::string ratio_text(double ratio) {
   std::array<char, 32> out{};
   std::snprintf(out.data(), out.size(), ratio < 10 ? "%.2fx" : ratio < 100 ? "%.1fx" : "%.0fx", ratio);
@@ -166,7 +160,7 @@ bool excludes_one(Interval const& ratio) {
 /// The interval's half-width; with too few values for one of 95%, how many there are.
 std::string interval_text(Interval const& rate) {
   if (rate.coverage < kConfidence) return "n=" + std::to_string(rate.n);
-  return "\u00b1" + percent(rate.relative_half_width(), 1);
+  return "\u00b1" + format_percent(rate.relative_half_width(), 1);
 }
 
 std::string ratio_cell(CampaignResult const& result, std::size_t cell, std::optional<std::size_t> base,
@@ -204,9 +198,9 @@ void add_row(TextTable& table, CampaignResult const& result, std::size_t c, std:
   std::string limit = limited_by(cell);
   if (limit == "service") used.insert("service");
   table.row({rank, name, format_scaled(rate->median), interval_text(*rate),
-             ratio_cell(result, c, base.sequential, used), efficiency ? percent(efficiency->median, 0) : "",
-             cpu ? format_seconds(*cpu) : "", memory ? format_bytes(*memory) : "", std::move(limit),
-             marks_of(cell, result.options, used)});
+             ratio_cell(result, c, base.sequential, used),
+             efficiency ? format_percent(efficiency->median, 0) : "", cpu ? format_seconds(*cpu) : "",
+             memory ? format_bytes(*memory) : "", std::move(limit), marks_of(cell, result.options, used)});
 }
 
 /// The group's cells as they are listed: measured candidates by throughput, then those without a figure, then
@@ -266,7 +260,7 @@ std::string legend(CampaignResult const& result, Marks const& used) {
   };
   add("=", "  shares the rank of the row above: the interval of their ratio includes 1 (not separated)");
   add("?", "  the interval of the ratio to the base includes 1 (not separated)");
-  add("~", "  did not converge: the 95% interval is wider than ±" + percent(result.options.ci, 1) +
+  add("~", "  did not converge: the 95% interval is wider than ±" + format_percent(result.options.ci, 1) +
                " of the median, or has too few samples");
   add("o", "N number of samples far from the others (Tukey); they are counted in");
   add("service", ": the lookup service was saturated; such rows do not compare models");
@@ -287,6 +281,12 @@ std::string summary(CampaignResult const& result) {
                                     : number_of(failed, "cell") + " FAILED");
   if (result.interrupted) text += "; INTERRUPTED: what was finished is here";
   text += "\n";
+  if (auto const floor = noise_floor(result.reference)) {
+    text += "noise floor " + interval_text(*floor) + ", from least to greatest " +
+            format_percent(spread(result.reference), 1) + " (a fixed computation, once a round)";
+    if (result.steal_share) text += "; steal " + format_percent(*result.steal_share, 1);
+    text += "\n";
+  }
   if (!result.write_failure.empty()) return text + "RESULTS NOT WRITTEN: " + result.write_failure + "\n";
   if (!result.options.out.empty()) text += "results: " + result.options.out.string() + "\n";
   return text;
@@ -296,6 +296,8 @@ std::string summary(CampaignResult const& result) {
 
 std::string render_table(CampaignResult const& result, std::size_t width) {
   std::string out;
+  if (std::string const unfit = result.unfit(); !unfit.empty())
+    out += wrap("NOISY: " + unfit, width, 7) + "\n\n";
   for (auto const& note : result.notes) out += wrap("note: " + note, width, 6) + "\n";
   if (!result.notes.empty()) out += "\n";
   Marks used;

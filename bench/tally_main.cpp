@@ -22,6 +22,7 @@ constexpr std::string_view kHelp =
   tally list [--json]            models x streams, and why one cannot run here
   tally run [options]            measure; table on stdout, progress on stderr
   tally count FILE [options]     count a real file's events with one model; no measuring
+  tally doctor                   whether this machine is fit to measure on, and what to do where it is not
   tally lookup-service           the embedded lookup service on its own port, in the foreground
 
   tally COMMAND --help           the command's options
@@ -35,6 +36,7 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
   if (command == "list") return list_command(arguments, models);
   if (command == "run") return run_command(arguments, models);
   if (command == "count") return count_command(arguments, models);
+  if (command == "doctor") return doctor_command(arguments);
   if (command == "lookup-service") return service_command(arguments);
   if (command == "--help" || command == "-h" || command == "help") {
     write_output(kHelp);
@@ -45,7 +47,7 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
     return 0;
   }
   throw UsageError("no command '" + command +
-                   "'; write one of list, run, count, lookup-service ('tally --help')");
+                   "'; write one of list, run, count, doctor, lookup-service ('tally --help')");
 }
 
 void write_all(int file, std::string_view text) {

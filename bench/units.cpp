@@ -168,4 +168,20 @@ std::string format_bytes(double bytes) {
   return three_digits(value) + std::string(kNames[i]);
 }
 
+std::string format_percent(double part, int decimals) {
+  std::array<char, 32> out{};
+  std::snprintf(out.data(), out.size(), "%.*f%%", decimals, part * 100);
+  return out.data();
+}
+
+double parse_half_width(std::string_view flag, std::string_view text) {
+  bool const percent = text.ends_with('%');
+  double const part = percent ? parse_number(flag, text.substr(0, text.size() - 1), 0, 100) / 100
+                              : parse_number(flag, text, 0, 1);
+  if (part <= 0 || part >= 1)
+    throw UsageError(std::string(flag) + " '" + std::string(text) +
+                     "': write a part between 0 and 1, as 0.03 or 3%");
+  return part;
+}
+
 }  // namespace tally

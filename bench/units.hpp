@@ -34,6 +34,13 @@ std::string format_scaled(double value);
 /// `seconds` to three significant digits in the unit that suits: `4.70 us`.
 std::string format_seconds(double seconds);
 
+/// `part` of a whole as `2.5%`, with so many decimals.
+std::string format_percent(double part, int decimals);
+
+/// The half-width of an interval, relative to its median, that `text` spells: 0.03 or 3%, between 0 and 1.
+/// Throws UsageError that begins with `flag`.
+double parse_half_width(std::string_view flag, std::string_view text);
+
 /// `bytes` to three significant digits in KiB, MiB or GiB.
 std::string format_bytes(double bytes);
 

@@ -98,6 +98,8 @@ def order(file):
             yield f"{name}: its rounds are not in order, each once"
         for s in samples:
             rounds[s["round"]].append((s["order"], s.get("started_s", 0.0), name))
+    for s in file.context.get("noise_floor", {}).get("samples", []):
+        rounds[s["round"]].append((s["order"], s["started_s"], "the reference computation"))
     before = -1.0
     for number in sorted(rounds):
         places = sorted(rounds[number])
@@ -177,6 +179,20 @@ def finite(file):
                     yield f"{entry['name']}: {key} is {'both there and absent' if key in entry else 'absent without a reason'}"
 
 
+def floor(file):
+    """Sampling: the noise floor is that of its samples, and a campaign whose floor exceeds its interval says so."""
+    stated = file.context.get("noise_floor")
+    if stated is None or not stated["samples"]:
+        return
+    found = results.median_interval([s["real_time_s"] for s in stated["samples"]])
+    width = max(found.high - found.median, found.median - found.low) / found.median
+    if not (near(stated["median_s"], found.median) and math.isclose(stated["relative_half_width"], width, rel_tol=1e-6, abs_tol=1e-12)):
+        yield f"median {stated['median_s']} s ±{stated['relative_half_width']:.3%} stands for {found.median} s ±{width:.3%}"
+    exceeds = len(stated["samples"]) >= 6 and width > file.context["factors"]["ci"]
+    if exceeds and not file.context.get("unfit"):
+        yield f"±{width:.1%} is wider than the ±{file.context['factors']['ci']:.1%} asked for, and the file does not say so"
+
+
 def disclosure(file):
     """Disclosure: what was built is known, and no number was left out by an interruption."""
     if file.context["tally_tree"] != "clean":
@@ -187,7 +203,7 @@ def disclosure(file):
         yield "the campaign was interrupted"
 
 
-RULES = [schema, result_id, verified, work, order, length, interval, ratio, bound, finite, disclosure]
+RULES = [schema, result_id, verified, work, order, length, interval, ratio, bound, finite, floor, disclosure]
 
 
 def broken(text):

@@ -71,6 +71,12 @@ TEST(Campaign, RunsEveryCellOnceInEveryRoundAndClosesItAtTheMostRounds) {
       EXPECT_TRUE(places.emplace(sample.round, sample.order).second) << "two samples in one place";
     }
   }
+  ASSERT_EQ(result.reference.size(), 3u) << "the noise floor is a cell of its own";
+  for (ReferenceSample const& sample : result.reference) {
+    EXPECT_TRUE(places.emplace(sample.round, sample.order).second) << "two samples in one place";
+    EXPECT_LT(sample.order, 4);
+    EXPECT_GT(sample.elapsed, 0ns);
+  }
   EXPECT_EQ(result.plan.cells[0].events, 5000u);
   EXPECT_TRUE(result.efficiency(0));
   EXPECT_TRUE(result.ratio(1, 0));

@@ -223,6 +223,23 @@ TEST(Table, NotesStandAtTheTopAndInterruptionsAtTheEnd) {
   EXPECT_EQ(table.find("verified"), std::string::npos) << "of nothing";
 }
 
+TEST(Table, ACampaignOnAnUnfitMachineSaysSoInItsFirstLine) {
+  auto result = cpu_campaign();
+  result.options.ci = 0.03;
+  auto const floor = [&](int greatest_ms) {
+    result.reference.clear();
+    for (int i = 0; i < 10; ++i)
+      result.reference.push_back({.elapsed = std::chrono::milliseconds(i % 2 == 0 ? 1000 : greatest_ms)});
+    return render_table(result);
+  };
+  EXPECT_TRUE(floor(1200).starts_with("NOISY: this machine's noise floor is ±9.1%, wider than the ±3.0%"))
+      << floor(1200);
+  EXPECT_EQ(floor(1010).find("NOISY"), std::string::npos);
+  EXPECT_NE(floor(1010).find("noise floor ±0.5%"), std::string::npos) << floor(1010);
+  result.reference.resize(5);
+  EXPECT_EQ(result.unfit(), "") << "of five rounds no interval, and no claim";
+}
+
 TEST(Table, LinesKeepToTheWidth) {
   auto result = cpu_campaign();
   for (auto const* model : {"sequential", "threads", "processes", "limit"}) measure(result, model, 500, 0.2);

@@ -63,14 +63,14 @@ def test_it_knows_its_version(tally):
     assert tally("--version").stdout.startswith(b"tally 0.")
 
 
-@pytest.mark.parametrize("command", ["list", "run", "count", "lookup-service"])
+@pytest.mark.parametrize("command", ["list", "run", "count", "doctor", "lookup-service"])
 def test_every_command_has_help(tally, command):
     done = tally(command, "--help")
     assert done.returncode == 0 and f"tally {command}".encode() in done.stdout and done.stderr == b""
 
 
 def test_an_unknown_command_is_refused(tally):
-    refused(tally("measure"), "measure", "list", "run", "count", "lookup-service")
+    refused(tally("measure"), "measure", "list", "run", "count", "doctor", "lookup-service")
 
 
 # What bad input gets: the command line of `tally run`
@@ -257,7 +257,7 @@ def strange_service():
         sockets.append(listening)
 
         def behave(connection):
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 behaviour(connection)
 
         def serve():
@@ -488,6 +488,32 @@ def test_a_real_log_counts_as_awk_has_it(tally):
     found = [line.split(b"\t") for line in done.stdout.splitlines()]
     best = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:20]
     assert [(key, int(n)) for n, key in found] == best
+
+
+# doctor
+
+
+def test_the_doctor_says_whether_the_machine_is_fit_and_exits_so(tally, tmp_path):
+    done = tally("doctor", "--json", "--ci", "99%")
+    said = json.loads(done.stdout)
+    verdicts = {finding["what"]: finding["verdict"] for finding in said["findings"]}
+    assert {"noise floor", "other work", "steal", "CPUs", "governor", "virtualisation", "huge pages"} <= set(verdicts)
+    assert said["fit"] == ("UNFIT" not in verdicts.values())
+    assert done.returncode == (0 if said["fit"] else 1)
+    assert all(finding["remedy"] for finding in said["findings"] if finding["verdict"] == "UNFIT")
+    assert os.listdir(tmp_path) == [], "it changes nothing"
+
+
+def test_no_machine_is_fit_for_an_interval_of_almost_nothing(tally):
+    done = tally("doctor", "--ci", "0.0000001")
+    assert done.returncode == 1
+    text = done.stdout.decode()
+    assert "UNFIT  noise floor" in text and "-> " in text and text.splitlines()[-1].startswith("NOT FIT")
+
+
+@pytest.mark.parametrize("arguments", [["--ci", "0"], ["--ci", "x"], ["--rounds", "5"], ["now"]])
+def test_a_wrong_doctor_gets_one_line(tally, arguments):
+    refused(tally("doctor", *arguments))
 
 
 # lookup-service

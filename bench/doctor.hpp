@@ -1,0 +1,55 @@
+// Whether this machine is fit to measure on, and what to do where it is not.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bench/machine.hpp"
+#include "bench/reference_work.hpp"
+
+namespace tally {
+
+/// One thing looked at.
+struct Finding {
+  enum class Verdict {
+    good,
+    note,   ///< a reader of results must know it; measuring is possible
+    unfit,  ///< at the wanted interval there is no measuring
+  };
+  Verdict verdict = Verdict::good;
+  std::string what;    ///< `noise floor`
+  std::string found;   ///< what there is, with its figure
+  std::string remedy;  ///< what to do; empty if nothing is to be done
+};
+
+/// A process that used the CPU while the machine was looked at.
+struct BusyProcess {
+  int pid = 0;
+  std::string name;
+  double cpus = 0;  ///< CPU time over time
+};
+
+/// What was looked at, as the judging needs it.
+struct Examination {
+  std::vector<ReferenceSample> reference;
+  double steal_share = 0;           ///< of the CPU time that there was, meanwhile
+  double busy_share = 0;            ///< of all CPUs, before this program computed anything
+  std::vector<BusyProcess> others;  ///< meanwhile, the busiest first
+  int cpus = 1;                     ///< that this process may use
+  std::string governor, virtualisation, huge_pages;
+};
+
+/// Looks for about a second and `rounds` tenths of one, with a pause before each time that the reference
+/// computation runs, as in a campaign. Changes nothing on the machine. Throws Interrupted,
+/// std::runtime_error.
+Examination examine(int rounds, StopSignals const& stop);
+
+/// The half-width, relative to the median, that the interval of the reference computation's median would have
+/// after `rounds` rounds of a campaign: that of order statistics, at the quantiles of all the samples there
+/// are. `reference` must not be empty.
+double floor_after(std::vector<ReferenceSample> const& reference, int rounds);
+
+/// What to say of it where intervals within `ci` are wanted after `rounds` rounds.
+std::vector<Finding> diagnose(Examination const& examination, double ci, int rounds);
+
+}  // namespace tally

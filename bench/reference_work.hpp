@@ -1,0 +1,42 @@
+// The noise floor: what a fixed computation that involves no model does on this machine, again and again.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "bench/statistics.hpp"
+#include "bench/stop_signals.hpp"
+
+namespace tally {
+
+/// The computation: this many links of the grain's chain (workloads/grain.hpp) on each of some CPUs at once,
+/// some 70 ms. It touches no memory and makes no system call, so that whatever its times differ by is the
+/// machine's doing: clocks, neighbours, interrupts. The same on every machine.
+inline constexpr std::uint64_t kReferenceLinks = 50'000'000;
+inline constexpr std::string_view kReferenceText =
+    "50,000,000 links of the grain's chain on each of the workers' CPUs at once; the slowest counts";
+
+/// One time that the computation ran.
+struct ReferenceSample {
+  int round = 0;
+  int order = 0;         ///< place in the round
+  double started_s = 0;  ///< since the campaign began
+  std::chrono::nanoseconds elapsed{0};
+  std::uint64_t ctx_involuntary = 0;  ///< how often it was put off its CPU
+};
+
+/// Runs it once, in a process of its own with a thread pinned to each of `cpus` (one thread anywhere, if
+/// empty). None if a stop signal came. Call single-threaded. Throws std::runtime_error if the computation
+/// could not be run, std::system_error.
+std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopSignals const& stop);
+
+/// The times so far, in seconds, with the interval of their median; none without samples.
+std::optional<Interval> noise_floor(std::vector<ReferenceSample> const& samples);
+
+/// Between the least and the greatest of the times, relative to their median; 0 without samples.
+double spread(std::vector<ReferenceSample> const& samples);
+
+}  // namespace tally
