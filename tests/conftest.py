@@ -32,3 +32,9 @@ def invented_text():
 def invented(invented_text):
     """An invented result, as data of the test's own."""
     return json.loads(invented_text)
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """The reference result, as text."""
+    return (ROOT / "results/reference/default.json").read_text(encoding="utf-8")

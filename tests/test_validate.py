@@ -1,7 +1,6 @@
 """scripts/validate.py and scripts/cite.py, on the reference result and on changed copies of it."""
 
 import copy
-import hashlib
 import json
 import re
 import subprocess
@@ -9,20 +8,9 @@ import sys
 
 import pytest
 
+from result_files import signed
+
 CELL = "cpu/coroutines/workers:2/grain_ns:1000/batch:256"
-
-
-@pytest.fixture(scope="session")
-def reference(root):
-    """The reference result, as text."""
-    return (root / "results/reference/default.json").read_text(encoding="utf-8")
-
-
-def signed(data):
-    """`data` as a file with the ID of its content, as `tally run` makes it."""
-    data["context"]["result_id"] = ""
-    text = json.dumps(data, indent=2) + "\n"
-    return text.replace('"result_id": ""', f'"result_id": "{hashlib.sha256(text.encode()).hexdigest()[:16]}"', 1)
 
 
 @pytest.fixture

@@ -1,0 +1,193 @@
+"""scripts/compare.py: verdicts on simulated campaigns with fixed seeds, and every refusal."""
+
+import json
+import math
+import random
+import subprocess
+import sys
+
+import pytest
+
+import compare
+from result_files import signed
+
+MODELS = ("sequential", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "limit")
+GROUPS = ("workers:2/grain_ns:0/batch:256", "workers:2/grain_ns:1000/batch:256")
+
+
+def campaign(seed, rounds=20, noise=0.02, between=0.01, machine=0.02, slower=None, with_floor=True, heavy=False):
+    """A file's cells as a machine might give them: noise in each sample, a shift of each cell and one of the whole machine from
+    file to file, drift within the file. `slower` is (model, factor)."""
+    draw = random.Random(seed)
+    shift = draw.gauss(0, machine)
+    drift = draw.gauss(0, machine / rounds)
+
+    def sample(rate, round_):
+        error = draw.gauss(0, noise)
+        if heavy and draw.random() < 0.1:
+            error -= draw.expovariate(1 / 0.2)
+        return rate * math.exp(shift + drift * round_ + error)
+
+    cells = {}
+    for group in GROUPS:
+        for model in MODELS:
+            own = math.exp(draw.gauss(0, between)) * (slower[1] if slower and slower[0] == model else 1)
+            cells[f"cpu/{model}/{group}"] = [sample(1e6 * own, r) for r in range(rounds)]
+    floor = [{"real_time_s": 0.1 * 1e6 / sample(1e6, r)} for r in range(rounds)] if with_floor else []
+    return compare.File(f"{seed}.json", {"tally_result_schema": 1, "noise_floor": {"samples": floor}}, True, cells, {}, {})
+
+
+def called(old, new):
+    return [row["cell"] for row in compare.compare(old, new) if row["verdict"] in ("faster", "slower")]
+
+
+@pytest.mark.parametrize("kind", [{}, {"heavy": True}, {"with_floor": False}, {"machine": 0.1}, {"rounds": 10}, {"noise": 0.1}], ids=str)
+def test_of_campaigns_that_differ_by_noise_alone_few_cells_are_called(kind):
+    pairs = 60
+    calls = sum(len(called(campaign(2 * i, **kind), campaign(2 * i + 1, **kind))) for i in range(pairs))
+    assert calls <= 0.05 * pairs * len(MODELS) * len(GROUPS)
+
+
+@pytest.mark.parametrize("kind", [{}, {"heavy": True}, {"with_floor": False}], ids=str)
+def test_a_model_that_is_a_sixth_slower_is_found_and_no_other(kind):
+    found = wrong = 0
+    for i in range(40):
+        calls = called(campaign(2 * i, **kind), campaign(2 * i + 1, slower=("fibers", 1 / 1.2), **kind))
+        found += sum("/fibers/" in name for name in calls)
+        wrong += sum("/fibers/" not in name for name in calls)
+    assert found >= 0.9 * 40 * len(GROUPS)
+    assert wrong <= 0.05 * 40 * len(GROUPS) * (len(MODELS) - 1)
+
+
+def test_what_the_whole_machine_did_is_no_ones_merit():
+    old, new = campaign(1, machine=0), campaign(2, machine=0)
+    for rates in new.cells.values():
+        rates[:] = [1.15 * rate for rate in rates]
+    for sample in new.context["noise_floor"]["samples"]:
+        sample["real_time_s"] /= 1.15
+    assert called(old, new) == []
+    for sample in new.context["noise_floor"]["samples"]:
+        sample["real_time_s"] *= 1.15  # the machine did not change: then it is the cells
+    assert len(called(old, new)) == len(new.cells)
+
+
+def test_another_calibration_of_the_grain_is_no_ones_merit():
+    old, new = campaign(1, machine=0), campaign(2, machine=0)
+    for name, rates in new.cells.items():
+        if "grain_ns:1000" in name:
+            rates[:] = [1.15 * rate for rate in rates]
+    old.context["grain_links_per_ns"], new.context["grain_links_per_ns"] = 0.84, 0.73
+    assert called(old, new) == []
+
+
+# Files
+
+CELL = "cpu/coroutines/workers:2/grain_ns:1000/batch:256"
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    """run(old text, new text, arguments…)"""
+
+    def call(old, new, *arguments):
+        for name, text in (("old.json", old), ("new.json", new)):
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        return subprocess.run([sys.executable, root / "scripts/compare.py", tmp_path / "old.json", tmp_path / "new.json", *arguments],
+                              capture_output=True, text=True, timeout=120)
+
+    return call
+
+
+def scaled(text, factor, model="coroutines"):
+    """The result with one model so many times as fast."""
+    data = json.loads(text)
+    data["benchmarks"] = [b for b in data["benchmarks"] if b["run_type"] == "iteration"]
+    for entry in data["benchmarks"]:
+        if entry["model"] == model:
+            entry["items_per_second"] *= factor
+            if "efficiency" in entry:
+                entry["efficiency"] = entry["items_per_second"] / entry["bound_items_per_second"]
+    return signed(data)
+
+
+def test_a_file_and_itself_are_not_separated(run, reference):
+    done = run(reference, reference, "--json", "--fail-on", "slower")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert len(said["cells"]) == 27 and said["differences"] == []
+    for cell in said["cells"]:
+        assert cell["ratio"] == 1 and cell["low"] <= 1 <= cell["high"] and cell["verdict"] == "not separated"
+
+
+def test_fail_on_is_for_cells_that_are_slower_by_more_than_so_much(run, reference):
+    half = scaled(reference, 0.5)
+    assert run(reference, half, "--fail-on", "slower").returncode == 1
+    assert run(reference, half, "--fail-on", "slower:40").returncode == 1
+    assert run(reference, half, "--fail-on", "slower:60").returncode == 0
+    assert run(reference, half).returncode == 0
+    assert run(half, reference, "--fail-on", "slower").returncode == 0
+    assert run(reference, half, "--fail-on", "faster").returncode == 2
+
+
+def test_the_ratio_is_new_over_old(run, reference):
+    cells = {c["cell"]: c for c in json.loads(run(reference, scaled(reference, 2), "--json").stdout)["cells"]}
+    assert cells[CELL]["ratio"] == pytest.approx(2) and cells[CELL]["verdict"] == "faster"
+    assert cells[CELL.replace("coroutines", "fibers")]["verdict"] == "not separated"
+
+
+def test_differences_of_machine_and_build_come_first(run, reference):
+    data = json.loads(reference)
+    data["context"]["kernel"] = "Linux 9.9"
+    data["context"]["build"]["compiler"] = "Another 1.0"
+    data["context"]["build"]["libraries"]["onetbb"] = "2030.1"
+    said = run(reference, signed(data)).stdout
+    before = said[:said.index("ratio")]
+    for part in "kernel", "Linux 9.9", "build compiler", "Another 1.0", "library onetbb", "2030.1":
+        assert part in before, before
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda d: d["context"]["factors"].update(keys=5000), "differs in keys 1000 and 5000"),
+    (lambda d: d["context"]["factors"].update(seed=7), "differs in seed 1 and 7"),
+    (lambda d: d["context"]["factors"].update(wait_distribution="fixed"), "wait_distribution exponential and fixed"),
+    (lambda d: [b.update(events=b["events"] * 3, events_counted=b["events"] * 3) for b in d["benchmarks"] if b["run_name"] == CELL
+                and b["run_type"] == "iteration"], "differs in events a sample"),
+    (lambda d: d.update(benchmarks=[b for b in d["benchmarks"] if b["run_type"] == "iteration" and b["round"] < 5]), "5 samples in")])
+def test_what_is_not_alike_is_not_compared_and_the_factor_named(run, reference, change, said):
+    data = json.loads(reference)
+    change(data)
+    done = run(reference, signed(data))
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith(CELL))
+    assert "not comparable: " in line and said in line
+
+
+@pytest.mark.parametrize("spoil, said", [
+    (lambda text: text[:len(text) // 2], "not JSON, perhaps cut off"),
+    (lambda text: text.replace('"rounds": 33', '"rounds": 34', 1) if '"rounds": 33' in text else text.replace('"interrupted": false', '"interrupted": true', 1),
+     "the file was changed"),
+    (lambda text: signed({**json.loads(text), "benchmarks": []}), "no samples"),
+    (lambda text: "[]", "no result of Tally or Google Benchmark")])
+def test_a_file_that_is_broken_is_refused_in_a_line_that_says_which(run, reference, spoil, said):
+    done = run(reference, spoil(reference))
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert "new.json" in done.stderr and said in done.stderr, done.stderr
+
+
+def test_files_of_google_benchmark_are_compared_by_what_they_hold(run):
+    def plain(time):
+        return json.dumps({"context": {"num_cpus": 2}, "benchmarks": [
+            {"name": "BM_Sort/1000", "run_name": "BM_Sort/1000", "run_type": "iteration", "repetition_index": i, "iterations": 10,
+             "real_time": time * (1 + 0.001 * (i % 3)), "cpu_time": time, "time_unit": "us"} for i in range(10)]})
+
+    done = run(plain(100.0), plain(100.2))
+    assert done.returncode == 0 and "not separated" in done.stdout
+    assert "no manifest, no hash and no verification" in done.stdout and "no noise floor" in done.stdout
+
+
+def test_a_failed_cell_is_not_compared():
+    context = {"tally_result_schema": 1}
+    old = compare.File("old.json", context, True, {CELL: [1.0] * 10}, {}, {})
+    new = compare.File("new.json", context, True, {}, {CELL: "wrong count"}, {})
+    (row,) = compare.compare(old, new)
+    assert row["verdict"] == "not comparable" and "wrong count" in row["why"] and row["ratio"] is None
