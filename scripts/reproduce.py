@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+"""Runs the campaign of a result file again, here, and says for each cell whether it agrees, and whether the ranking does.
+
+    scripts/reproduce.py RESULT.json [-o NEW.json] [--tally build/bench/tally]
+
+The command line is the file's own, without what it said of output. A cell agrees if its throughput is not separated from the old
+one (scripts/compare.py says how that is told). A ranking is reversed where two models of a group were told apart in the old file and
+are told apart the other way round here, by their ratios round by round; where they cannot be told apart here, that is said and is
+no reversal. On another machine figures may differ and rankings still hold. Exit status: 0 every cell agrees and no ranking is
+reversed, 1 not so, 2 the command line or a file is wrong, else that of `tally run`.
+"""
+
+import argparse
+import datetime
+import itertools
+import pathlib
+import shlex
+import subprocess
+import sys
+
+import compare
+import tally_results as results
+
+# Options of the old run that say where its output went, with the number of values that follow one without `=`.
+OUTPUT = {"--out": 1, "--no-progress": 0, "--benchmark_out": 0, "--benchmark_out_format": 0, "--benchmark_format": 0}
+
+
+def arguments_of(context):
+    """The arguments of `tally run` that the file was made with, but for its output. Raises compare.Refused."""
+    command = context.get("command_line")
+    if not isinstance(command, list) or command[:2] != ["tally", "run"]:
+        raise compare.Refused("the file does not say with which command it was made")
+    kept, rest = [], iter(command[2:])
+    for part in rest:
+        name, equals, _ = part.partition("=")
+        if name not in OUTPUT:
+            kept.append(part)
+        elif not equals:
+            for _ in range(OUTPUT[name]):
+                next(rest, None)
+    return kept
+
+
+def separated(one, other):
+    """1 if `one` is faster than `other` by the interval of their rounds' ratios, -1 if slower, 0 if they are not told apart."""
+    mine, its = ({s["round"]: results.throughput(s) for s in c.samples} for c in (one, other))
+    ratios = [mine[r] / its[r] for r in mine if r in its]
+    if len(ratios) < compare.LEAST_SAMPLES:
+        return 0
+    interval = results.median_interval(ratios)
+    return 1 if interval.low > 1 else -1 if interval.high < 1 else 0
+
+
+def rankings(old, new):
+    """(pairs told apart in old, kept, reversed pairs as (faster in old, slower in old, group)) over all groups."""
+    there = {cell.name: cell for cell in new.cells if not cell.failure}
+    apart, kept, reversed_pairs = 0, 0, []
+    for stream in old.streams():
+        for params, members in old.groups(stream):
+            for one, other in itertools.combinations([m for m in members if not m.failure and m.name in there], 2):
+                before = separated(one, other)
+                if before == 0:
+                    continue
+                apart += 1
+                after = separated(there[one.name], there[other.name])
+                kept += after == before
+                if after == -before:
+                    first, second = (one, other) if before > 0 else (other, one)
+                    reversed_pairs.append((first.model, second.model, first.name))
+    return apart, kept, reversed_pairs
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", metavar="RESULT.json")
+    parser.add_argument("-o", "--out", help="where the new result goes (default: results/local/reproduced-DATE.json)")
+    parser.add_argument("--tally", default="build/bench/tally", help="the program (default: %(default)s)")
+    arguments = parser.parse_args()
+    stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H%M%SZ")
+    out = pathlib.Path(arguments.out or f"results/local/reproduced-{stamp}.json")
+    try:
+        old = compare.load(arguments.file)
+        if not old.tally:
+            raise compare.Refused(f"{arguments.file}: no result of `tally run`")
+        options = arguments_of(old.context)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        print(f"running: tally run {shlex.join(options)}", file=sys.stderr, flush=True)
+        status = subprocess.run([arguments.tally, "run", *options, "--out", str(out)], stdout=subprocess.DEVNULL, check=False).returncode
+        if status not in (0, 1):
+            print(f"reproduce.py: `tally run` ended with exit status {status}", file=sys.stderr)
+            return status
+        new = compare.load(str(out))
+        rows = compare.compare(old, new)
+        apart, kept, reversed_pairs = rankings(results.load(arguments.file), results.load(out))
+    except OSError as problem:
+        print(f"reproduce.py: {problem}", file=sys.stderr)
+        return 2
+    except (compare.Refused, results.NotTally) as problem:
+        print(f"reproduce.py: {problem}", file=sys.stderr)
+        return 2
+    print(compare.shown(old, new, rows))
+    agreeing = sum(row["verdict"] == "not separated" for row in rows)
+    absent = sorted(set(old.cells) - {row["cell"] for row in rows})
+    print(f"figures: {agreeing} of {len(rows)} cells agree" + (f"; not measured here: {', '.join(absent)}" if absent else ""))
+    print(f"ranking: of {apart} pairs of models told apart in {arguments.file}, {kept} are told apart the same way here, "
+          f"{len(reversed_pairs)} the other way round, {apart - kept - len(reversed_pairs)} not at all")
+    for faster, slower, name in reversed_pairs:
+        print(f"  reversed: {faster} was faster than {slower} in the group of {name}")
+    return 0 if agreeing == len(rows) and not absent and not reversed_pairs else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""scripts/reproduce.py, with a program that writes prepared results in place of `tally`."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import reproduce
+from result_files import signed
+
+
+def samples_alone(text):
+    data = json.loads(text)
+    data["benchmarks"] = [b for b in data["benchmarks"] if b["run_type"] == "iteration"]
+    return data
+
+
+def swapped(text, one, other):
+    """The result with the figures of two models exchanged."""
+    data = samples_alone(text)
+    rates = {(b["run_name"], b["round"]): b["items_per_second"] for b in data["benchmarks"]}
+    for entry in data["benchmarks"]:
+        name = entry["run_name"]
+        for a, b in ((one, other), (other, one)):
+            if f"/{a}/" in name:
+                entry["items_per_second"] = rates.get((name.replace(f"/{a}/", f"/{b}/"), entry["round"]), entry["items_per_second"])
+                if "efficiency" in entry:
+                    entry["efficiency"] = entry["items_per_second"] / entry["bound_items_per_second"]
+                break
+    return signed(data)
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    """run(old text, what the program then measures): the finished process; the program's arguments are in its stdout file."""
+
+    def call(old, new, status=0):
+        (tmp_path / "old.json").write_text(old, encoding="utf-8")
+        (tmp_path / "made.json").write_text(new, encoding="utf-8")
+        tally = tmp_path / "tally"
+        tally.write_text(f'#!/bin/sh\necho "$*" >{tmp_path}/arguments\nwhile [ $# -gt 1 ]; do [ "$1" = --out ] && cp {tmp_path}/made.json "$2"; '
+                         f"shift; done\nexit {status}\n")
+        tally.chmod(0o755)
+        return subprocess.run([sys.executable, root / "scripts/reproduce.py", "old.json", "-o", "new.json", "--tally", tally], cwd=tmp_path,
+                              capture_output=True, text=True, timeout=120)
+
+    return call
+
+
+def test_the_same_figures_agree_and_so_does_the_ranking(run, reference, tmp_path):
+    done = run(reference, reference)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "figures: 27 of 27 cells agree" in done.stdout and " 0 the other way round, 0 not at all" in done.stdout
+    assert (tmp_path / "arguments").read_text().split() == ["run", "--out", "new.json"], "the old --out and --no-progress are left out"
+
+
+def test_a_ranking_that_is_reversed_is_named(run, reference):
+    done = run(reference, swapped(reference, "process_shard", "coroutines"))
+    assert done.returncode == 1
+    assert "reversed: coroutines was faster than process_shard in the group of lookup/" in done.stdout, done.stdout
+
+
+def test_a_cell_that_is_not_there_any_more_is_named(run, reference):
+    data = samples_alone(reference)
+    data["benchmarks"] = [b for b in data["benchmarks"] if b["stream"] == "cpu"]
+    for place, entry in enumerate(data["benchmarks"]):
+        entry["order"] = sum(b["round"] == entry["round"] for b in data["benchmarks"][:place])
+    ordered = sorted(data["benchmarks"], key=lambda b: (b["round"], b["started_s"]))
+    for entry in data["benchmarks"]:
+        entry["order"] = [b for b in ordered if b["round"] == entry["round"]].index(entry)
+    data["context"].pop("noise_floor", None)
+    done = run(reference, signed(data))
+    assert done.returncode == 1 and "not measured here: lookup/" in done.stdout, done.stdout + done.stderr
+
+
+def test_what_tally_ends_with_is_passed_on(run, reference):
+    done = run(reference, reference, status=130)
+    assert done.returncode == 130 and "130" in done.stderr
+
+
+@pytest.mark.parametrize("command, kept", [
+    (["tally", "run", "--grain", "1us", "--out", "x.json", "--rounds", "3"], ["--grain", "1us", "--rounds", "3"]),
+    (["tally", "run", "--out=x.json", "--no-progress", "--seed=7"], ["--seed=7"]),
+    (["tally", "run", "--benchmark_out=x", "--benchmark_filter=cpu"], ["--benchmark_filter=cpu"])])
+def test_what_said_where_output_goes_is_left_out(command, kept):
+    assert reproduce.arguments_of({"command_line": command}) == kept
+
+
+def test_a_changed_file_is_not_run_again(run, reference):
+    done = run(reference.replace('"interrupted": false', '"interrupted": true', 1), reference)
+    assert done.returncode == 2 and "was changed" in done.stderr and done.stderr.count("\n") == 1
