@@ -84,7 +84,8 @@ class Campaign {
         WaitSpec const wait{cell.wait, result_.options.wait_distribution};
         wait_s = mean_wait_s(wait, result_.options.keys.seed, cell.events);
       }
-      result.analytic_bound = analytic_bound(cell, runner_.cpus_of(cell), wait_s);
+      result.nominal_bound = analytic_bound(cell, runner_.cpus_of(cell), wait_s);
+      result.analytic_bound = result.nominal_bound;
       result_.plan.cells[i].events = cell.events;
     }
   }
@@ -117,6 +118,7 @@ class Campaign {
       if (round > 0 && !fits_budget(open)) return close_all(result_, Closed::time_budget);
       bool const whole = run_round(round, open);
       note_limits(result_);
+      note_speed(result_);
       if (!whole) return close_all(result_, Closed::time_budget);
       close_cells(result_, round + 1);
       write_results();

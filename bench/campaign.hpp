@@ -33,6 +33,8 @@ struct CellResult {
   /// embedded service draws for this cell's very events: with it the bound holds exactly, where the nominal
   /// mean is off by chance.
   double analytic_bound = 0;
+  /// The same, had the CPUs kept the speed at which the grain was calibrated.
+  double nominal_bound = 0;
   std::vector<std::uint64_t>
       lateness;  ///< of all samples together, by bucket as ServiceControl counts it; embedded service
 

@@ -195,7 +195,8 @@ Json noise_floor_of(CampaignResult const& result) {
                        {"order", s.order},
                        {"started_s", s.started_s},
                        {"real_time_s", in_s(s.elapsed)},
-                       {"ctx_involuntary", s.ctx_involuntary}});
+                       {"ctx_involuntary", s.ctx_involuntary},
+                       {"links_per_ns", s.links_per_ns}});
   auto const interval = noise_floor(result.reference);
   put(floor, "median_s", interval, "no round");
   put(floor, "relative_half_width", interval ? std::optional(interval->relative_half_width()) : std::nullopt,

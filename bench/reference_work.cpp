@@ -21,11 +21,13 @@ using Clock = std::chrono::steady_clock;
 struct Report {
   std::int64_t elapsed_ns;
   std::uint64_t ctx_involuntary;
+  double links_per_ns;
 };
 
 std::string compute(std::vector<int> const& cpus) {
   std::size_t const threads = std::max<std::size_t>(1, cpus.size());
   std::latch ready(static_cast<std::ptrdiff_t>(threads) + 1), done(static_cast<std::ptrdiff_t>(threads));
+  std::vector<double> rates(threads);  // links per ns
   std::vector<std::jthread> running;
   for (std::size_t t = 0; t < threads; ++t) {
     running.emplace_back([&, t] {
@@ -35,16 +37,20 @@ std::string compute(std::vector<int> const& cpus) {
         // A CPU was taken from this process meanwhile: it runs where it may, and its time shows it.
       }
       ready.arrive_and_wait();
+      auto const began = Clock::now();
       std::uint64_t volatile sink = grind(t, kReferenceLinks);
       (void)sink;
+      std::chrono::duration<double, std::nano> const took = Clock::now() - began;
+      rates[t] = static_cast<double>(kReferenceLinks) / took.count();
       done.count_down();
     });
   }
   ready.arrive_and_wait();
   auto const began = Clock::now();
   done.wait();
-  Report report{(Clock::now() - began).count(), 0};
+  Report report{(Clock::now() - began).count(), 0, 0};
   running.clear();
+  report.links_per_ns = mean(rates);
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   report.ctx_involuntary = static_cast<std::uint64_t>(usage.ru_nivcsw);
@@ -73,6 +79,7 @@ std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopS
   ReferenceSample sample;
   sample.elapsed = std::chrono::nanoseconds(report.elapsed_ns);
   sample.ctx_involuntary = report.ctx_involuntary;
+  sample.links_per_ns = report.links_per_ns;
   return sample;
 }
 
@@ -81,6 +88,13 @@ std::optional<Interval> noise_floor(std::vector<ReferenceSample> const& samples)
   std::vector<double> times_s;
   for (auto const& s : samples) times_s.push_back(std::chrono::duration<double>(s.elapsed).count());
   return median_interval(times_s);
+}
+
+std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const& samples) {
+  if (samples.empty()) return std::nullopt;
+  std::vector<double> rates;
+  for (auto const& s : samples) rates.push_back(s.links_per_ns);
+  return median_interval(rates).median;
 }
 
 double spread(std::vector<ReferenceSample> const& samples) {

@@ -26,6 +26,7 @@ struct ReferenceSample {
   double started_s = 0;  ///< since the campaign began
   std::chrono::nanoseconds elapsed{0};
   std::uint64_t ctx_involuntary = 0;  ///< how often it was put off its CPU
+  double links_per_ns = 0;            ///< of one CPU, on average over them
 };
 
 /// Runs it once, in a process of its own with a thread pinned to each of `cpus` (one thread anywhere, if
@@ -35,6 +36,9 @@ std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopS
 
 /// The times so far, in seconds, with the interval of their median; none without samples.
 std::optional<Interval> noise_floor(std::vector<ReferenceSample> const& samples);
+
+/// The median over the rounds of the links that a CPU did in a nanosecond; none without samples.
+std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const& samples);
 
 /// Between the least and the greatest of the times, relative to their median; 0 without samples.
 double spread(std::vector<ReferenceSample> const& samples);

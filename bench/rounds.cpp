@@ -74,4 +74,13 @@ void note_limits(CampaignResult& result) {
   }
 }
 
+void note_speed(CampaignResult& result) {
+  auto const speed = reference_links_per_ns(result.reference);
+  if (!speed || *speed <= 0 || result.links_per_ns <= 0) return;
+  for (CellResult& cell : result.cells) {
+    if (cell.cell.stream == StreamKind::cpu && cell.cell.grain.count() > 0)
+      cell.analytic_bound = cell.nominal_bound * *speed / result.links_per_ns;
+  }
+}
+
 }  // namespace tally

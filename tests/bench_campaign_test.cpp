@@ -269,7 +269,7 @@ TEST(Campaign, ChoosesTheSameNumberOfEventsForAllOfAGroupButSequential) {
   EXPECT_EQ(events, cell_of(result, "limit").cell.events);
   EXPECT_GE(events, 1u);
   EXPECT_LE(events, 200u) << "no more than the bound lets through";
-  EXPECT_DOUBLE_EQ(cell_of(result, "good").analytic_bound, 10'000);
+  EXPECT_DOUBLE_EQ(cell_of(result, "good").nominal_bound, 10'000);
 }
 
 TEST(TwoDigits, AreKept) {
@@ -390,6 +390,22 @@ TEST_F(Figures, SequentialIsNotBoundedByWhatTwoWorkersReach) {
   note_limits(result_);
   EXPECT_FALSE(result_.cells[0].limit_items_per_second);
   EXPECT_NEAR(*result_.cells[1].limit_items_per_second, 600, 1e-3);
+}
+
+TEST_F(Figures, TheBoundOfAGrainFollowsTheSpeedThatTheReferenceComputationHad) {
+  result_.links_per_ns = 0.5;
+  for (double const speed : {0.6, 0.55, 0.5})
+    result_.reference.push_back({.elapsed = 1ms, .links_per_ns = speed});
+  for (auto& cell : result_.cells) cell.nominal_bound = cell.analytic_bound = 1000;
+  result_.cells[1].cell.grain = 1us;
+  note_speed(result_);
+  EXPECT_DOUBLE_EQ(result_.cells[1].analytic_bound, 1100);
+  EXPECT_DOUBLE_EQ(result_.cells[0].analytic_bound, 1000) << "no grain";
+  note_speed(result_);
+  EXPECT_DOUBLE_EQ(result_.cells[1].analytic_bound, 1100) << "once is enough";
+  result_.reference.clear();
+  note_speed(result_);
+  EXPECT_DOUBLE_EQ(result_.cells[1].analytic_bound, 1100) << "nothing is known";
 }
 
 TEST_F(Figures, AFailedCellHasNone) {

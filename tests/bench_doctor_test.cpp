@@ -99,6 +99,7 @@ TEST(ReferenceWork, TakesTimeOnEveryCpuAndStopsForASignal) {
   auto const once = run_reference(usable_cpus(), stop);
   ASSERT_TRUE(once);
   EXPECT_GT(once->elapsed, 1ms);
+  EXPECT_GT(once->links_per_ns, 0);
   EXPECT_TRUE(run_reference({}, stop)) << "no CPUs named: anywhere";
   std::raise(SIGTERM);
   EXPECT_FALSE(run_reference({}, stop));
