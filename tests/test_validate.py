@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from result_files import signed
+from result_files import keep, signed
 
 CELL = "cpu/coroutines/workers:2/grain_ns:1000/batch:256"
 
@@ -110,6 +110,15 @@ def no_compiler(data):
     del data["context"]["build"]["compiler"]
 
 
+def another_floor(data):
+    data["context"]["noise_floor"]["median_s"] *= 1.01
+
+
+def a_floor_that_is_kept_quiet(data):
+    data["context"]["factors"]["ci"] = 0.001
+    data["context"]["unfit"] = ""
+
+
 def modified_tree(data):
     data["context"]["tally_tree"] = "modified"
 
@@ -118,7 +127,8 @@ def modified_tree(data):
     (faster_median, "interval"), (narrower_interval, "interval"), (another_ratio, "ratio"), (called_converged, "interval"),
     (not_verified, "schema"), (figures_of_a_failed_cell, "verified"), (lost_events, "work"), (fewer_workers, "work"),
     (twice_in_a_round, "order"), (in_another_order, "order"), (too_short, "length"), (efficiency_of_another_bound, "bound"),
-    (no_reason, "finite"), (no_number, "finite"), (no_compiler, "schema"), (modified_tree, "disclosure")])
+    (no_reason, "finite"), (no_number, "finite"), (no_compiler, "schema"), (modified_tree, "disclosure"),
+    (another_floor, "floor"), (a_floor_that_is_kept_quiet, "floor")])
 def test_a_broken_rule_is_named(run, reference, change, rule):
     data = json.loads(reference)
     change(data)
@@ -196,9 +206,7 @@ def test_a_failed_cell_is_not_cited(run, reference):
 
 
 def test_too_few_samples_are_not_cited(run, reference):
-    data = json.loads(reference)
-    data["benchmarks"] = [b for b in data["benchmarks"] if b["run_type"] == "iteration" and b["round"] < 5]
-    done = run("cite.py", signed(data), "--cell", CELL)
+    done = run("cite.py", signed(keep(json.loads(reference), lambda b: b["round"] < 5)), "--cell", CELL)
     assert done.returncode == 1 and "has 5 samples" in done.stderr
 
 
