@@ -63,13 +63,6 @@ std::vector<BusyProcess> busiest(std::map<int, ProcessTime> const& before,
   return busy;
 }
 
-double quantile(std::vector<double> const& sorted, double p) {
-  double const position = p * static_cast<double>(sorted.size() - 1);
-  auto const below = static_cast<std::size_t>(position);
-  auto const above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (position - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
-
 }  // namespace
 
 Examination examine(int rounds, StopSignals const& stop) {

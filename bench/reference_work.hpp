@@ -17,7 +17,7 @@ namespace tally {
 /// machine's doing: clocks, neighbours, interrupts. The same on every machine.
 inline constexpr std::uint64_t kReferenceLinks = 50'000'000;
 inline constexpr std::string_view kReferenceText =
-    "50,000,000 links of the grain's chain on each of the workers' CPUs at once; the slowest counts";
+    "links of the grain's chain on each of the workers' CPUs at once; the slowest counts";
 
 /// One time that the computation ran.
 struct ReferenceSample {

@@ -9,15 +9,6 @@
 namespace tally {
 namespace {
 
-/// The value at fraction `p` of the sorted values, between neighbours by linear interpolation (type 7 of
-/// Hyndman & Fan, "Sample Quantiles in Statistical Packages", 1996).
-double quantile(std::span<double const> sorted, double p) {
-  double const position = p * static_cast<double>(sorted.size() - 1);
-  auto const below = static_cast<std::size_t>(position);
-  auto const above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (position - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
-
 std::vector<double> sorted(std::span<double const> values) {
   if (values.empty()) throw std::invalid_argument("statistics of no values");
   std::vector<double> result(values.begin(), values.end());
@@ -32,6 +23,13 @@ double binomial_half(int n, int k) {
 }
 
 }  // namespace
+
+double quantile(std::span<double const> sorted, double p) {
+  double const position = p * static_cast<double>(sorted.size() - 1);
+  auto const below = static_cast<std::size_t>(position);
+  auto const above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (position - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
 
 double Interval::relative_half_width() const {
   double const half_width = std::max(high - median, median - low);

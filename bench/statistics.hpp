@@ -41,6 +41,10 @@ Ranks median_ranks(int n);
 /// must not be empty: throws std::invalid_argument.
 Interval median_interval(std::span<double const> values);
 
+/// The value at fraction `p` (0 to 1) of the values, which are sorted and at least one, between neighbours by
+/// linear interpolation (type 7 of Hyndman & Fan, "Sample Quantiles in Statistical Packages", 1996).
+double quantile(std::span<double const> sorted, double p);
+
 /// Values outside the quartiles by more than 1.5 times their distance (Tukey). Counted and shown, never
 /// dropped.
 int count_outliers(std::span<double const> values);

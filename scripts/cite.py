@@ -20,10 +20,9 @@ import validate
 
 # What makes a figure no figure. A short sample, a modified tree or an interruption are said in the citation instead.
 FATAL = {"schema", "result_id", "verified", "work", "order", "interval", "ratio", "bound", "finite"}
-LEAST_SAMPLES = 6  # under which no pair of order statistics covers the median with 95%
 
 
-class Refused(Exception):
+class Refused(results.NotTally):
     """The figure is not to be cited; str() says why."""
 
 
@@ -61,13 +60,6 @@ def base_of(found, cell, model):
     return None
 
 
-def ratio_of(cell, base):
-    """The interval of the rounds' ratios; None where there are too few."""
-    mine, other = ({s["round"]: results.throughput(s) for s in c.samples} for c in (cell, base))
-    common = [mine[r] / other[r] for r in mine if r in other]
-    return results.median_interval(common) if len(common) >= LEAST_SAMPLES else None
-
-
 def settings(cell):
     """The cell's parameters in words."""
     words = {"workers": "{} worker{s}", "grain": "grain {}", "batch": "batch {}", "wait": "mean wait {}",
@@ -84,9 +76,9 @@ def settings(cell):
 
 def comparison(cell, base):
     """`1.98 [1.95, 2.01] times sequential's 0.98 M events/s`, or that the two are not separated."""
-    between = ratio_of(cell, base)
+    between = results.ratio_by_round(cell.by_round(results.throughput), base.by_round(results.throughput))
     of = f"{base.model} in the same campaign ({rate(base.interval(results.throughput).median)}events/s)"
-    if between is None:
+    if between is None or between.n < results.LEAST_SAMPLES:
         return f"too few common rounds for a ratio to {of}"
     spelled = f"[{between.low:.3g}, {between.high:.3g}]"
     if between.low <= 1 <= between.high:
@@ -106,8 +98,8 @@ def cite(text, path, part, base_model):
     cell = find(found, part)
     if cell.failure:
         raise Refused(f"{cell.name} failed: {cell.failure}")
-    if len(cell.samples) < LEAST_SAMPLES:
-        raise Refused(f"{cell.name} has {len(cell.samples)} samples; an interval of 95% needs {LEAST_SAMPLES}")
+    if len(cell.samples) < results.LEAST_SAMPLES:
+        raise Refused(f"{cell.name} has {len(cell.samples)} samples; an interval of 95% needs {results.LEAST_SAMPLES}")
     base = base_of(found, cell, base_model)
     if base_model != results.SEQUENTIAL and (base is None or base.failure):
         raise Refused(f"{cell.name} has no figure of {base_model} beside it")
@@ -146,10 +138,7 @@ def main():
     except OSError as problem:
         print(f"cite.py: {arguments.file}: {problem.strerror}", file=sys.stderr)
         return 2
-    except ImportError:
-        print("cite.py needs jsonschema: install python3-jsonschema", file=sys.stderr)
-        return 2
-    except (Refused, results.NotTally) as problem:
+    except results.NotTally as problem:
         print(f"cite.py: {arguments.file}: not cited: {problem}", file=sys.stderr)
         return 1
     return 0

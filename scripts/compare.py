@@ -32,7 +32,6 @@ import sys
 import tally_results as results
 import validate
 
-LEAST_SAMPLES = 6  # under which no pair of order statistics covers the median with 95%
 BLOCKS = 4  # of a cell's samples in order of time, where there are two for each
 LEAST_CELLS = 5  # under which the cells' own spread says nothing of the machine
 CONFIDENCE = 0.95
@@ -42,11 +41,11 @@ INPUT = ("sha256", "format", "key", "time", "repeat")
 MACHINE = ("host_name", "cpu_model", "cpus_usable", "num_cpus", "mhz_per_cpu", "kernel", "architecture", "governor", "virtualisation",
            "memory_bytes", "transparent_huge_pages")
 BUILD = ("tally_version", "tally_commit", "tally_tree", "binary_sha256")
-# Of these only one is broken by a file that was changed or cut: a short sample is no reason to refuse it.
+# Rules that a file cannot break and be what `tally run` wrote. A short sample or a modified tree is no reason to refuse it.
 REFUSED_FOR = {"schema", "result_id", "verified", "order", "finite"}
 
 
-class Refused(Exception):
+class Refused(results.NotTally):
     """A file cannot be compared; str() is a line that says which and why."""
 
 
@@ -122,10 +121,9 @@ def differences(old, new):
 
     look("", part(old, MACHINE), part(new, MACHINE))
     look("", part(old, BUILD), part(new, BUILD))
-    for where in ("build",):
-        a, b = (dict(f.context.get(where, {})) for f in (old, new))
-        look("library ", a.pop("libraries", {}), b.pop("libraries", {}))
-        look("build ", a, b)
+    a, b = (dict(f.context.get("build", {})) for f in (old, new))
+    look("library ", a.pop("libraries", {}), b.pop("libraries", {}))
+    look("build ", a, b)
     return found
 
 
@@ -143,7 +141,7 @@ def missing(file):
     lacks = []
     if not file.tally:
         lacks.append("no manifest, no hash and no verification: a file of Google Benchmark, not of Tally")
-    if len(file.floor()) < LEAST_SAMPLES:
+    if len(file.floor()) < results.LEAST_SAMPLES:
         lacks.append("no noise floor: a change of a whole group cannot be told from one of the machine")
     return lacks
 
@@ -194,7 +192,7 @@ def peers(name, names):
 def machine_change(name, old, new, sound):
     """By how much the machine may have changed what the cell measures, as the absolute log of a ratio."""
     a, b = old.floor(), new.floor()
-    if min(len(a), len(b)) >= LEAST_SAMPLES:
+    if min(len(a), len(b)) >= results.LEAST_SAMPLES:
         change = abs(math.log(statistics.median(b) / statistics.median(a)))
     else:
         change = abs(statistics.median(math.log(statistics.median(new.cells[n]) / statistics.median(old.cells[n]))
@@ -213,8 +211,8 @@ def why_not(name, old, new, factors):
     if factors:
         return "differs in " + ", ".join(factors)
     for file in (old, new):
-        if len(file.cells[name]) < LEAST_SAMPLES:
-            return f"{len(file.cells[name])} samples in {file.path}; an interval needs {LEAST_SAMPLES}"
+        if len(file.cells[name]) < results.LEAST_SAMPLES:
+            return f"{len(file.cells[name])} samples in {file.path}; an interval needs {results.LEAST_SAMPLES}"
     a, b = old.events.get(name), new.events.get(name)
     if a and b and max(a, b) > 2 * min(a, b):
         return f"differs in events a sample, {a} and {b}"
@@ -304,11 +302,8 @@ def main():
     try:
         old, new = load(arguments.old), load(arguments.new)
         rows = compare(old, new)
-    except Refused as problem:
+    except results.NotTally as problem:
         print(f"compare.py: {problem}", file=sys.stderr)
-        return 2
-    except ImportError:
-        print("compare.py needs jsonschema: install python3-jsonschema", file=sys.stderr)
         return 2
     if arguments.json:
         print(json.dumps({"cells": rows, "differences": [{"what": w, "old": a, "new": b} for w, a, b in differences(old, new)],

@@ -43,11 +43,9 @@ def arguments_of(context):
 
 def separated(one, other):
     """1 if `one` is faster than `other` by the interval of their rounds' ratios, -1 if slower, 0 if they are not told apart."""
-    mine, its = ({s["round"]: results.throughput(s) for s in c.samples} for c in (one, other))
-    ratios = [mine[r] / its[r] for r in mine if r in its]
-    if len(ratios) < compare.LEAST_SAMPLES:
+    interval = results.ratio_by_round(one.by_round(results.throughput), other.by_round(results.throughput))
+    if interval is None or interval.n < results.LEAST_SAMPLES:
         return 0
-    interval = results.median_interval(ratios)
     return 1 if interval.low > 1 else -1 if interval.high < 1 else 0
 
 
@@ -92,10 +90,7 @@ def main():
         new = compare.load(str(out))
         rows = compare.compare(old, new)
         apart, kept, reversed_pairs = rankings(results.load(arguments.file), results.load(out))
-    except OSError as problem:
-        print(f"reproduce.py: {problem}", file=sys.stderr)
-        return 2
-    except (compare.Refused, results.NotTally) as problem:
+    except (OSError, results.NotTally) as problem:
         print(f"reproduce.py: {problem}", file=sys.stderr)
         return 2
     print(compare.shown(old, new, rows))

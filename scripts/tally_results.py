@@ -14,6 +14,7 @@ DURATIONS = {"grain_ns": ("grain", 1e-9), "wait_us": ("wait", 1e-6), "wait_ns": 
 # A sequential cell has one worker and one event in flight, whatever its group has.
 SEQUENTIAL = "sequential"
 SEQUENTIAL_IGNORES = ("workers", "in_flight")
+LEAST_SAMPLES = 6  # under which no pair of order statistics covers the median with 95%
 
 
 class NotTally(Exception):
@@ -51,6 +52,13 @@ def median_interval(values):
     return Interval(median, ordered[k - 1], ordered[n - k], n)
 
 
+def ratio_by_round(mine, other):
+    """The interval of the ratios of two cells' values, round by round: each a dict of round to value. Machines drift, and both
+    cells of a round alike. None without a common round."""
+    ratios = [mine[round_] / other[round_] for round_ in mine if other.get(round_)]
+    return median_interval(ratios) if ratios else None
+
+
 @dataclasses.dataclass
 class Cell:
     """One model x stream x parameters. Times in seconds, memory in bytes, rates in events/s."""
@@ -78,6 +86,10 @@ class Cell:
             return None
         key = SUMMARY_KEYS.get(metric)
         return Interval(value, key and finite(summary, f"{key}_low"), key and finite(summary, f"{key}_high"), 1)
+
+    def by_round(self, metric):
+        """What `metric(entry)` gives for each verified sample, by round."""
+        return {sample["round"]: metric(sample) for sample in self.samples}
 
     def group(self):
         """What cells that are compared with each other share."""

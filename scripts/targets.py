@@ -118,11 +118,9 @@ def ratio(metric, model, base):
     """The ratio of two models' figures, round by round."""
 
     def figure(found):
-        mine, other = ({s["round"]: metric(s) for s in cell(found, name).samples} for name in (model, base))
-        ratios = [mine[r] / other[r] for r in mine if other.get(r)]
-        if not ratios:
+        interval = results.ratio_by_round(*(cell(found, name).by_round(metric) for name in (model, base)))
+        if interval is None:
             raise Missing("no common rounds")
-        interval = results.median_interval(ratios)
         return Figure(interval.median, interval.low, interval.high)
 
     return figure

@@ -48,7 +48,10 @@ class File:
 
 def schema(file):
     """The file's shape (result.schema.json)."""
-    import jsonschema  # here, so that all else works where it is missing
+    try:
+        import jsonschema  # here, so that --help works where it is missing
+    except ImportError:
+        raise results.NotTally("checking a result file needs jsonschema: install python3-jsonschema") from None
 
     validator = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     for error in validator.iter_errors(file.data):
@@ -125,7 +128,7 @@ def near(a, b):
 
 def interval(file):
     """Sampling: median and interval are those of the samples, and a cell that is called converged has."""
-    ci, least = file.context["factors"]["ci"], file.context["factors"]["min_rounds"]
+    ci = file.context["factors"]["ci"]
     for name, summary in file.summaries.items():
         rates = list(file.rates(name).values())
         if not rates:  # --benchmark_report_aggregates_only
@@ -136,7 +139,7 @@ def interval(file):
             yield f"{name}: {stated} stands for {[found.median, found.low, found.high]}"
             continue
         half = max(found.high - found.median, found.median - found.low)
-        within = len(rates) >= max(6, least) and half <= ci * found.median * (1 + SAME)
+        within = len(rates) >= results.LEAST_SAMPLES and half <= ci * found.median * (1 + SAME)
         if summary.get("converged") and not within:
             yield f"{name}: called converged, with an interval of ±{half / found.median:.1%} from {len(rates)} samples"
 
@@ -150,9 +153,8 @@ def ratio(file):
         stated = [summary.get(f"ratio_to_sequential{end}") for end in ("", "_low", "_high")]
         mine, fits = file.rates(name), []
         for base in sequential.values():
-            common = [mine[r] / base[r] for r in mine if base.get(r)]
-            if common:
-                found = results.median_interval(common)
+            found = results.ratio_by_round(mine, base)
+            if found:
                 fits.append(all(value is not None and near(value, other)
                                 for value, other in zip(stated, (found.median, found.low, found.high))))
         if not any(fits):
@@ -188,7 +190,7 @@ def floor(file):
     width = max(found.high - found.median, found.median - found.low) / found.median
     if not (near(stated["median_s"], found.median) and math.isclose(stated["relative_half_width"], width, rel_tol=1e-6, abs_tol=1e-12)):
         yield f"median {stated['median_s']} s ±{stated['relative_half_width']:.3%} stands for {found.median} s ±{width:.3%}"
-    exceeds = len(stated["samples"]) >= 6 and width > file.context["factors"]["ci"]
+    exceeds = len(stated["samples"]) >= results.LEAST_SAMPLES and width > file.context["factors"]["ci"]
     if exceeds and not file.context.get("unfit"):
         yield f"±{width:.1%} is wider than the ±{file.context['factors']['ci']:.1%} asked for, and the file does not say so"
 
@@ -245,8 +247,8 @@ def main():
             print(f"{path}: not JSON, perhaps cut off: {problem}", file=sys.stderr)
             status = 2
             continue
-        except ImportError:
-            print("validate.py needs jsonschema: install python3-jsonschema", file=sys.stderr)
+        except results.NotTally as problem:
+            print(f"validate.py: {problem}", file=sys.stderr)
             return 2
         for rule, whats in found.items():
             for what in whats[:AT_MOST]:

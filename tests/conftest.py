@@ -38,3 +38,20 @@ def invented(invented_text):
 def reference():
     """The reference result, as text."""
     return (ROOT / "results/reference/default.json").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def program():
+    path = pathlib.Path(os.environ.get("TALLY", ROOT / "build/bench/tally")).absolute()
+    assert path.is_file(), f"{path} is not there: build it, or name it in the environment variable TALLY"
+    return path
+
+
+@pytest.fixture
+def tally(program, tmp_path):
+    """Runs the program in an empty folder and returns what it did."""
+
+    def run(*arguments, timeout=60, **options):
+        return subprocess.run([program, *map(str, arguments)], cwd=tmp_path, capture_output=True, timeout=timeout, **options)
+
+    return run
