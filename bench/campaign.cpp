@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "bench/against.hpp"
 #include "bench/bound.hpp"
 #include "bench/cell_runner.hpp"
 #include "bench/engine.hpp"
@@ -29,19 +30,22 @@ class Campaign {
   Campaign(RunOptions const& options, Plan const& plan)
       : began_(Clock::now()),
         progress_(Progress::style(options.progress)),
-        engine_(options.benchmark, plan),
+        against_(start_against(options)),
+        plan_(against_ ? against_->pair_up(plan) : plan),
+        engine_(options.benchmark, plan_),
         runner_(options, plan, stop_, progress_),
         streams_(options, needs_grain(plan), stop_, progress_),
-        took_(plan.cells.size(), Clock::duration::zero()) {
-    result_.plan = plan;
+        took_(plan_.cells.size(), Clock::duration::zero()) {
+    result_.plan = plan_;
     result_.options = options;
+    if (against_) result_.against = against_->describe_other();
     result_.links_per_ns = streams_.links_per_ns();
     streams_.set_service(runner_.service_address());
     {
       StopSignals::ExitAtOnce const at_once(stop_);
       result_.manifest = make_manifest(options, streams_.input(), result_.links_per_ns);
     }
-    for (Cell const& cell : plan.cells) result_.cells.emplace_back().cell = cell;
+    for (Cell const& cell : plan_.cells) result_.cells.emplace_back().cell = cell;
   }
 
   CampaignResult run() {
@@ -63,22 +67,37 @@ class Campaign {
   }
 
  private:
+  std::unique_ptr<Against> start_against(RunOptions const& options) {
+    if (options.against.empty()) return nullptr;
+    progress_.say("starting " + options.against.string());
+    return std::make_unique<Against>(options, stop_);
+  }
+
   /// Numbers of events, references and bounds: all that is known before the first round.
   void settle_numbers() {
-    auto const numbers = choose_numbers(result_.options, result_.plan, streams_, runner_, progress_);
+    Plan own = result_.plan;
+    std::erase_if(own.groups, [](Group const& group) { return group.against; });
+    std::erase_if(own.cells, [](Cell const& cell) { return cell.against; });  // which stand last
+    auto const numbers = choose_numbers(result_.options, own, streams_, runner_, progress_);
     std::uint64_t most_events = 0;
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
+    for (std::size_t i = 0; i < result_.cells.size(); ++i) {
+      Pair const* const pair = result_.plan.pair_of(i);
+      CellNumbers const& number = numbers[pair ? pair->here : i];
       Cell& cell = result_.cells[i].cell;
-      cell.events = numbers[i].events;
-      result_.cells[i].limit_items_per_second = numbers[i].limit_items_per_second;
+      cell.events = number.events;
+      result_.cells[i].limit_items_per_second = number.limit_items_per_second;
       if (cell.stream == StreamKind::cpu) most_events = std::max(most_events, cell.events);
     }
-    if (most_events > 0 && !streams_.input()) streams_.reserve(most_events);
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
+    // With another build, both have streams of their own.
+    bool const streams_are_here = !against_ || streams_.input();
+    if (most_events > 0 && !streams_.input() && streams_are_here) streams_.reserve(most_events);
+    for (std::size_t i = 0; i < result_.cells.size(); ++i) {
       CellResult& result = result_.cells[i];
       Cell& cell = result.cell;
-      Workload const& workload = streams_.workload(cell);
-      if (workload.cpu && streams_.input()) cell.events = workload.expected.events;
+      if (streams_are_here) {
+        Workload const& workload = streams_.workload(cell);
+        if (workload.cpu && streams_.input()) cell.events = workload.expected.events;
+      }
       double wait_s = 0;
       if (cell.stream == StreamKind::lookup && runner_.waits_are_ours()) {
         WaitSpec const wait{cell.wait, result_.options.wait_distribution};
@@ -88,13 +107,18 @@ class Campaign {
       result.analytic_bound = result.nominal_bound;
       result_.plan.cells[i].events = cell.events;
     }
+    if (!against_) return;
+    streams_.forget();
+    progress_.say("making the streams of both builds");
+    against_->prepare(streams_.links_per_ns(), result_.cells);
   }
 
   CellSample take(std::size_t index) {
     CellResult const& result = result_.cells[index];
     CellSample taken;
     taken.sample = engine_.sample(index, [&] {
-      taken = runner_.run(result.cell, streams_.workload(result.cell), streams_);
+      taken = against_ ? against_->sample(result.cell)
+                       : runner_.run(result.cell, streams_.workload(result.cell), streams_);
       return taken.sample;
     });
     return taken;
@@ -133,9 +157,11 @@ class Campaign {
     std::size_t const reference = result_.cells.size();
     auto cells = open;
     cells.push_back(reference);
-    auto const order = result_.options.shuffle ? shuffled(cells, result_.options.order_seed, round) : cells;
+    std::uint64_t const seed = result_.options.order_seed;
+    auto const order =
+        with_twins(result_.options.shuffle ? shuffled(cells, seed, round) : cells, result_.plan, seed, round);
     for (std::size_t place = 0; place < order.size(); ++place) {
-      if (round > 0 && budget_spent()) return false;
+      if (round > 0 && budget_spent() && !completes_pair(order, place)) return false;
       if (order[place] == reference) {
         take_reference(round, static_cast<int>(place));
         continue;
@@ -154,6 +180,12 @@ class Campaign {
       keep(result, std::move(taken));
     }
     return true;
+  }
+
+  /// Whether the cell at `place` is the second of a pair: without it, the first would be for no use.
+  bool completes_pair(std::vector<std::size_t> const& order, std::size_t place) const {
+    Pair const* const pair = result_.plan.pair_of(order[place]);
+    return pair && place > 0 && result_.plan.pair_of(order[place - 1]) == pair;
   }
 
   void take_reference(int round, int place) {
@@ -218,6 +250,7 @@ class Campaign {
     result_.took = spent();
     result_.notes = result_.options.notes;
     result_.notes.insert(result_.notes.end(), runner_.notes().begin(), runner_.notes().end());
+    if (against_) result_.notes.insert(result_.notes.end(), against_->notes().begin(), against_->notes().end());
     // An old result is worth more than one without a sample.
     bool const anything = std::any_of(result_.cells.begin(), result_.cells.end(),
                                       [](CellResult const& cell) { return !cell.samples.empty(); });
@@ -244,6 +277,8 @@ class Campaign {
   Clock::time_point began_;
   StopSignals stop_;
   Progress progress_;
+  std::unique_ptr<Against> against_;
+  Plan plan_;
   Engine engine_;
   CellRunner runner_;  // forks the service before the streams take memory
   Streams streams_;

@@ -19,6 +19,10 @@
 
 namespace tally {
 
+/// What the ratio of this build's throughput to another's says.
+enum class Verdict { faster, slower, not_separated, too_few_rounds };
+std::string_view name(Verdict verdict);
+
 enum class Closed { open, converged, rounds, time_budget, interrupted, failed };
 
 /// All that is known of one cell.
@@ -52,6 +56,7 @@ struct CampaignResult {
   bool interrupted = false;
   std::string
       manifest;  ///< the result file's context as far as it does not change, as JSON (make_manifest())
+  std::string against;  ///< of the other build, as JSON (Against::describe_other()); empty if there is none
   std::string write_failure;  ///< why the results could not be written, if they could not
   std::vector<std::string>
       notes;  ///< what a reader must know: service shares a CPU with workers, more workers than CPUs
@@ -72,7 +77,13 @@ struct CampaignResult {
   std::optional<Interval> efficiency(std::size_t cell) const;
   /// Ratio of throughput to `base`, round by round, with interval. None without common rounds.
   std::optional<Interval> ratio(std::size_t cell, std::size_t base) const;
+  /// With --against: this build's throughput over the other's, round by round. The interval is corrected for the number
+  /// of pairs (Bonferroni), so that 95% is the confidence that none of all verdicts is mistaken.
+  std::optional<Interval> ratio_of(Pair const& pair) const;
 };
+
+/// What may be said of a pair whose ratio is `ratio`.
+Verdict verdict(Interval const& ratio);
 
 /// "converged", "rounds", "time_budget", …: why a cell was closed, as the result file has it.
 std::string_view name(Closed closed);

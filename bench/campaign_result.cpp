@@ -23,9 +23,24 @@ Sample const* in_round(CellResult const& cell, int round) {
   return nullptr;
 }
 
-std::optional<Interval> interval_of(std::vector<double> const& values) {
+std::optional<Interval> interval_of(std::vector<double> const& values, double confidence = kConfidence) {
   if (values.empty()) return std::nullopt;
-  return median_interval(values);
+  return median_interval(values, confidence);
+}
+
+/// Of each of `comparisons` at once, so that all of them hold with kConfidence (Bonferroni).
+double corrected(std::size_t comparisons) {
+  return 1 - (1 - kConfidence) / static_cast<double>(std::max<std::size_t>(1, comparisons));
+}
+
+/// The throughputs of `cell` over those of `base`, in the rounds that both have.
+std::vector<double> ratios_by_round(CellResult const& cell, CellResult const& base) {
+  std::vector<double> values;
+  if (!has_figures(cell) || !has_figures(base)) return values;
+  for (Sample const& sample : cell.samples)
+    if (Sample const* const other = in_round(base, sample.round))
+      values.push_back(sample.items_per_second() / other->items_per_second());
+  return values;
 }
 
 }  // namespace
@@ -57,13 +72,13 @@ std::optional<Interval> CellResult::throughput() const {
 
 bool CellResult::converged(double ci) const {
   auto const interval = throughput();
-  return interval && interval->coverage >= kConfidence && interval->relative_half_width() <= ci;
+  return interval && interval->holds() && interval->relative_half_width() <= ci;
 }
 
 std::string CampaignResult::unfit() const {
   auto const floor = noise_floor(reference);
   // Below 6 rounds there is no interval of 95%, of the floor or of any cell: nothing is claimed.
-  if (!floor || floor->coverage < kConfidence || floor->relative_half_width() <= options.ci) return "";
+  if (!floor || !floor->holds() || floor->relative_half_width() <= options.ci) return "";
   return "this machine's noise floor is \u00b1" + format_percent(floor->relative_half_width(), 1) +
          ", wider than the \u00b1" + format_percent(options.ci, 1) +
          " asked for: a fixed computation that involves no model differed by as much. 'tally doctor' says "
@@ -102,12 +117,30 @@ std::optional<Interval> CampaignResult::efficiency(std::size_t cell) const {
 }
 
 std::optional<Interval> CampaignResult::ratio(std::size_t cell, std::size_t base) const {
-  if (!has_figures(cells.at(cell)) || !has_figures(cells.at(base))) return std::nullopt;
-  std::vector<double> values;
-  for (Sample const& sample : cells[cell].samples)
-    if (Sample const* const other = in_round(cells[base], sample.round))
-      values.push_back(sample.items_per_second() / other->items_per_second());
-  return interval_of(values);
+  return interval_of(ratios_by_round(cells.at(cell), cells.at(base)));
+}
+
+std::optional<Interval> CampaignResult::ratio_of(Pair const& pair) const {
+  return interval_of(ratios_by_round(cells.at(pair.here), cells.at(pair.there)), corrected(plan.pairs.size()));
+}
+
+Verdict verdict(Interval const& ratio) {
+  if (!ratio.holds()) return Verdict::too_few_rounds;
+  return ratio.low > 1 ? Verdict::faster : ratio.high < 1 ? Verdict::slower : Verdict::not_separated;
+}
+
+std::string_view name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::faster:
+      return "faster";
+    case Verdict::slower:
+      return "slower";
+    case Verdict::not_separated:
+      return "not separated";
+    case Verdict::too_few_rounds:
+      return "too few rounds";
+  }
+  return "unknown";
 }
 
 }  // namespace tally

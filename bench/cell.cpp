@@ -22,9 +22,18 @@ std::string spell(Parameters const& p) {
 std::string_view name_of(StreamKind stream) { return stream == StreamKind::cpu ? "cpu" : "lookup"; }
 
 std::string Cell::name() const {
-  return std::string(name_of(stream)) + "/" + std::string(model->name) + spell(*this);
+  return std::string(name_of(stream)) + "/" + std::string(model->name) + spell(*this) +
+         (against ? "/against:1" : "");
 }
 
-std::string Group::name() const { return std::string(name_of(stream)) + spell(*this); }
+std::string Group::name() const {
+  return std::string(name_of(stream)) + spell(*this) + (against ? "/against:1" : "");
+}
+
+Pair const* Plan::pair_of(std::size_t cell) const {
+  for (Pair const& pair : pairs)
+    if (pair.here == cell || pair.there == cell) return &pair;
+  return nullptr;
+}
 
 }  // namespace tally

@@ -28,10 +28,11 @@ struct Cell {
   std::chrono::nanoseconds wait{0};  ///< lookup
   int in_flight = 1;                 ///< lookup; 1 for sequential
   std::uint64_t events = 0;          ///< 0: not yet known (auto)
+  bool against = false;              ///< of the other build, that of --against
 
   /// `cpu/thread_pool/workers:2/grain_ns:1000/batch:256` or
   /// `lookup/fibers/workers:2/wait_us:1000/in_flight:100[/grain_ns:…]`; a wait that is not whole microseconds
-  /// is spelled `wait_ns`.
+  /// is spelled `wait_ns`. A cell of the other build ends in `/against:1`.
   std::string name() const;
 };
 
@@ -44,16 +45,27 @@ struct Group {
   std::uint64_t batch = 1;
   std::chrono::nanoseconds wait{0};
   int in_flight = 1;
+  bool against = false;  ///< its cells are those of the other build
   std::vector<std::size_t> cells;  ///< indices into the plan's cells, in the order of the registry
 
   /// The cell's name without the model: `cpu/workers:2/grain_ns:1000/batch:256`.
   std::string name() const;
 };
 
+/// The same cell of this build and of the other, which are measured one right after the other.
+struct Pair {
+  std::size_t here = 0;   ///< index of this build's cell in the plan's cells
+  std::size_t there = 0;  ///< and of the other's
+};
+
 /// The cells of a campaign, each once, and the groups in which they are compared.
 struct Plan {
   std::vector<Cell> cells;
   std::vector<Group> groups;
+  std::vector<Pair> pairs;  ///< with --against alone
+
+  /// The pair that the cell belongs to, if any.
+  Pair const* pair_of(std::size_t cell) const;
 };
 
 }  // namespace tally

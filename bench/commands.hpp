@@ -23,6 +23,10 @@ int service_command(Arguments const& arguments);
 /// `tally run`: the campaign.
 int run_command(Arguments const& arguments, std::span<Model const> models);
 
+/// `tally sampler`: takes samples for another build's `tally run --against`, which starts it with its own
+/// arguments and talks to it over standard input and output (bench/sampler_protocol.hpp).
+int sampler_command(Arguments const& arguments, std::span<Model const> models);
+
 /// `tally doctor`: whether this machine is fit to measure on; 1 if it is not.
 int doctor_command(Arguments const& arguments);
 

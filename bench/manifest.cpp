@@ -91,6 +91,7 @@ Json factors(RunOptions const& options) {
   f["time_budget_ns"] = options.time_budget.count();
   f["sample_timeout_ns"] = options.sample_timeout.count();
   f["min_warmup_ns"] = options.benchmark.min_warmup.count();
+  if (!options.against.empty()) f["against"] = options.against.string();
   f["order_seed"] = options.order_seed;
   f["shuffled"] = options.shuffle;
   return f;

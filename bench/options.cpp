@@ -84,6 +84,13 @@ struct RunArguments {
         sample_timeout(p.option("--sample-timeout", "D",
                                 "a sample that takes longer has failed (default " +
                                     format_duration(defaults::kSampleTimeout) + ")")),
+        against(p.option("--against", "TALLY",
+                         "another build of tally, measured beside this one, sample by sample in turn (default "
+                         "--ci " +
+                             format_percent(defaults::kAgainstCi, 0) + " of the ratio, --rounds " +
+                             std::to_string(defaults::kMinRounds) + ":" +
+                             std::to_string(defaults::kAgainstMaxRounds) + ", --time-budget " +
+                             format_duration(defaults::kAgainstTimeBudget) + ")")),
         order_seed(p.option("--order-seed", "N", "seed of the order within the rounds (default 1)")),
         out((p.heading("What is written"), p.option("--out", "FILE.json", "write the results here"))),
         no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {}
@@ -94,7 +101,7 @@ struct RunArguments {
   KeyArguments keys;
   Value &input, &repeat;
   TextArguments text;
-  Value &rounds, &ci, &time_budget, &sample_timeout, &order_seed, &out;
+  Value &rounds, &ci, &time_budget, &sample_timeout, &against, &order_seed, &out;
   bool& no_progress;
 };
 
@@ -178,7 +185,7 @@ void read_events(RunArguments const& given, RunOptions& options) {
 
 void read_rounds(Value const& given, RunOptions& options) {
   options.min_rounds = defaults::kMinRounds;
-  options.max_rounds = defaults::kMaxRounds;
+  options.max_rounds = options.against.empty() ? defaults::kMaxRounds : defaults::kAgainstMaxRounds;
   if (!given) return;
   auto const colon = given->find(':');
   auto const read = [](std::string const& text) {
@@ -283,9 +290,13 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
   read_cells(given, options);
   note_idle_flags(given, options);
   read_events(given, options);
+  if (given.against && given.against->empty()) throw UsageError("--against: write the path of another tally");
+  options.against = given.against.value_or("");
+  bool const alone = options.against.empty();
   read_rounds(given.rounds, options);
-  options.ci = given.ci ? parse_half_width("--ci", *given.ci) : defaults::kCi;
-  options.time_budget = read_positive("--time-budget", given.time_budget, defaults::kTimeBudget);
+  options.ci = given.ci ? parse_half_width("--ci", *given.ci) : alone ? defaults::kCi : defaults::kAgainstCi;
+  options.time_budget = read_positive("--time-budget", given.time_budget,
+                                      alone ? defaults::kTimeBudget : defaults::kAgainstTimeBudget);
   options.sample_timeout = read_positive("--sample-timeout", given.sample_timeout, defaults::kSampleTimeout);
   options.sample_length = defaults::kSampleLength;
   options.order_seed =

@@ -59,6 +59,7 @@ struct RunOptions {
   bool shuffle = true;
   std::chrono::nanoseconds sample_length{std::chrono::milliseconds{200}};  ///< what `--events auto` aims at
   std::chrono::nanoseconds sample_timeout{0};
+  std::filesystem::path against;  ///< another build of Tally; "": none
   std::filesystem::path out;  ///< "": no file
   bool progress = true;
   BenchmarkFlags benchmark;
@@ -74,6 +75,10 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
 /// `limit` and sequential, on which efficiency and ratio rest, are in the plan only if asked for or by
 /// default. Throws UsageError if nothing is left.
 Plan make_plan(RunOptions const& options);
+
+/// `plan` with a cell of the other build beside each of its cells that is among `others`, the names of the cells
+/// that the other build can measure; and their groups.
+Plan with_other_build(Plan plan, std::vector<std::string> const& others);
 
 /// CPUs that this process may use (affinity), in order of number, cut to the CPU quota of its cgroup: to the
 /// whole CPUs that the quota pays for, since one more would be throttled.

@@ -128,4 +128,27 @@ Plan make_plan(RunOptions const& options) {
   return plan;
 }
 
+Plan with_other_build(Plan plan, std::vector<std::string> const& others) {
+  std::unordered_map<std::size_t, std::size_t> twin;
+  std::size_t const own = plan.cells.size();
+  for (std::size_t i = 0; i < own; ++i) {
+    if (std::find(others.begin(), others.end(), plan.cells[i].name()) == others.end()) continue;
+    Cell cell = plan.cells[i];
+    cell.against = true;
+    twin[i] = plan.cells.size();
+    plan.pairs.push_back({.here = i, .there = plan.cells.size()});
+    plan.cells.push_back(std::move(cell));
+  }
+  std::size_t const groups = plan.groups.size();
+  for (std::size_t g = 0; g < groups; ++g) {
+    Group group = plan.groups[g];
+    group.against = true;
+    group.cells.clear();
+    for (std::size_t const i : plan.groups[g].cells)
+      if (auto const found = twin.find(i); found != twin.end()) group.cells.push_back(found->second);
+    if (!group.cells.empty()) plan.groups.push_back(std::move(group));
+  }
+  return plan;
+}
+
 }  // namespace tally

@@ -56,6 +56,7 @@ void put_cell(Json& entry, Cell const& cell) {
     entry["wait_ns"] = cell.wait.count();
     entry["in_flight"] = cell.in_flight;
   }
+  if (cell.against) entry["against"] = 1;
   entry["events"] = cell.events;
 }
 
@@ -120,6 +121,17 @@ std::optional<std::size_t> base_of(CampaignResult const& result, std::size_t ind
   return std::nullopt;
 }
 
+/// What the comparison with the other build says, on the median of this build's cell.
+void put_pair(Json& entry, CampaignResult const& result, Pair const& pair) {
+  auto const ratio = result.ratio_of(pair);
+  put(entry, "ratio_to_against", ratio, "the two builds have no round in common");
+  if (!ratio) return;
+  entry["ratio_to_against_rounds"] = ratio->n;
+  entry["ratio_to_against_confidence"] = ratio->confidence;
+  entry["ratio_to_against_coverage"] = ratio->coverage;
+  entry["verdict_against"] = name(verdict(*ratio));
+}
+
 /// What is said once of a cell, on its median: interval, convergence, efficiency and ratio.
 void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
   CellResult const& cell = result.cells[index];
@@ -142,6 +154,7 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
   auto const base = base_of(result, index);
   put(entry, "ratio_to_sequential", base ? result.ratio(index, *base) : std::nullopt,
       "sequential was not measured in this cell's rounds");
+  if (Pair const* const pair = result.plan.pair_of(index); pair && pair->here == index) put_pair(entry, result, *pair);
   if (!cell.lateness.empty()) {
     std::uint64_t replies = 0;
     for (std::uint64_t const n : cell.lateness) replies += n;
@@ -209,6 +222,7 @@ Json noise_floor_of(CampaignResult const& result) {
 
 Json context(CampaignResult const& result) {
   Json c = result.manifest.empty() ? Json::object() : Json::parse(result.manifest);
+  if (!result.against.empty()) c["against"] = Json::parse(result.against);
   c["rounds"] = result.rounds;
   c["took_s"] = in_s(result.took);
   c["interrupted"] = result.interrupted;

@@ -1,6 +1,7 @@
 #include "bench/rounds.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "workloads/random.hpp"
@@ -8,12 +9,32 @@
 namespace tally {
 namespace {
 
+constexpr double kLooksGrowBy = 1.4;
+
+/// What a cell is closed for: its own interval, or with another build beside it, that of their ratio.
+bool has_converged(CampaignResult const& result, std::size_t index) {
+  RunOptions const& options = result.options;
+  CellResult const& cell = result.cells[index];
+  if (static_cast<int>(cell.samples.size()) < options.min_rounds) return false;
+  Pair const* const pair = result.plan.pair_of(index);
+  bool const alone = !pair || result.cells[pair->here].closed == Closed::failed ||
+                     result.cells[pair->there].closed == Closed::failed;
+  if (alone) return cell.converged(options.ci);
+  auto const ratio = result.ratio_of(*pair);
+  return ratio && ratio->holds() && ratio->relative_half_width() <= options.ci;
+}
+
 bool is_base(CellResult const& cell) { return cell.cell.model->sequential || !cell.cell.model->candidate; }
 
-/// Whether an open cell of one of its groups rests on the base `index`.
+/// Whether an open cell of one of its groups rests on the base `index`, or on the same cell of the other build.
 bool is_rested_on(CampaignResult const& result, std::size_t index) {
+  Pair const* const pair = result.plan.pair_of(index);
+  std::size_t const twin = !pair ? index : pair->here == index ? pair->there : pair->here;
   for (Group const& group : result.plan.groups) {
-    if (std::find(group.cells.begin(), group.cells.end(), index) == group.cells.end()) continue;
+    auto const has = [&](std::size_t cell) {
+      return std::find(group.cells.begin(), group.cells.end(), cell) != group.cells.end();
+    };
+    if (!has(index) && !has(twin)) continue;
     for (std::size_t const other : group.cells)
       if (result.cells[other].closed == Closed::open && !is_base(result.cells[other])) return true;
   }
@@ -28,6 +49,32 @@ std::vector<std::size_t> shuffled(std::vector<std::size_t> cells, std::uint64_t 
   return cells;
 }
 
+std::vector<std::size_t> with_twins(std::vector<std::size_t> const& order, Plan const& plan, std::uint64_t seed,
+                                    int round) {
+  std::vector<std::size_t> all;
+  for (std::size_t const i : order) {
+    Pair const* const pair = plan.pair_of(i);
+    auto const is_there = [&](std::size_t cell) { return std::find(order.begin(), order.end(), cell) != order.end(); };
+    if (!pair || !is_there(pair->here) || !is_there(pair->there)) {
+      all.push_back(i);
+      continue;
+    }
+    if (i == pair->there) continue;
+    IndexedRandom random(mix64(seed ^ i), static_cast<std::uint64_t>(round / 2));
+    bool const here_first = (random.below(2) + static_cast<std::uint64_t>(round)) % 2 == 0;
+    all.push_back(here_first ? pair->here : pair->there);
+    all.push_back(here_first ? pair->there : pair->here);
+  }
+  return all;
+}
+
+bool is_look(int rounds_done, RunOptions const& options) {
+  if (rounds_done >= options.max_rounds) return true;
+  int look = options.min_rounds;
+  while (look < rounds_done) look = static_cast<int>(std::ceil(look * kLooksGrowBy));
+  return look == rounds_done;
+}
+
 std::vector<std::size_t> open_cells(CampaignResult const& result) {
   std::vector<std::size_t> open;
   for (std::size_t i = 0; i < result.cells.size(); ++i)
@@ -36,26 +83,22 @@ std::vector<std::size_t> open_cells(CampaignResult const& result) {
 }
 
 void close_cells(CampaignResult& result, int rounds_done) {
-  RunOptions const& options = result.options;
-  auto const close = [&](CellResult& cell) {
-    if (rounds_done >= options.min_rounds && cell.converged(options.ci))
-      cell.closed = Closed::converged;
-    else if (rounds_done >= options.max_rounds)
-      cell.closed = Closed::rounds;
+  if (!is_look(rounds_done, result.options)) return;
+  auto const close = [&](std::size_t index) {
+    if (has_converged(result, index))
+      result.cells[index].closed = Closed::converged;
+    else if (rounds_done >= result.options.max_rounds)
+      result.cells[index].closed = Closed::rounds;
   };
   for (std::size_t const i : open_cells(result))
-    if (!is_base(result.cells[i])) close(result.cells[i]);
+    if (!is_base(result.cells[i])) close(i);
   for (std::size_t const i : open_cells(result))
-    if (!is_rested_on(result, i)) close(result.cells[i]);
+    if (!is_rested_on(result, i)) close(i);
 }
 
 void close_all(CampaignResult& result, Closed reason) {
   for (std::size_t const i : open_cells(result))
-    result.cells[i].closed =
-        result.cells[i].converged(result.options.ci) &&
-                static_cast<int>(result.cells[i].samples.size()) >= result.options.min_rounds
-            ? Closed::converged
-            : reason;
+    result.cells[i].closed = has_converged(result, i) ? Closed::converged : reason;
 }
 
 void note_limits(CampaignResult& result) {

@@ -38,7 +38,7 @@ double Interval::relative_half_width() const {
   return half_width / std::abs(median);
 }
 
-Ranks median_ranks(int n) {
+Ranks median_ranks(int n, double confidence) {
   if (n < 1) throw std::invalid_argument("median_ranks: no values");
   double coverage = 0;
   for (int k = 1; k < n; ++k) coverage += binomial_half(n, k);
@@ -46,19 +46,23 @@ Ranks median_ranks(int n) {
   // Each step inwards gives up the two outermost of the probabilities that are still in the sum.
   while (ranks.high - ranks.low > 2) {
     double const narrower = coverage - 2 * binomial_half(n, ranks.low);
-    if (narrower < kConfidence) break;
+    if (narrower < confidence) break;
     coverage = narrower;
     ranks = {ranks.low + 1, ranks.high - 1, coverage};
   }
   return ranks;
 }
 
-Interval median_interval(std::span<double const> values) {
+Interval median_interval(std::span<double const> values, double confidence) {
   auto const ordered = sorted(values);
   int const n = static_cast<int>(ordered.size());
-  Ranks const ranks = median_ranks(n);
-  return {quantile(ordered, 0.5), ordered[static_cast<std::size_t>(ranks.low - 1)],
-          ordered[static_cast<std::size_t>(ranks.high - 1)], ranks.coverage, n};
+  Ranks const ranks = median_ranks(n, confidence);
+  return {.median = quantile(ordered, 0.5),
+          .low = ordered[static_cast<std::size_t>(ranks.low - 1)],
+          .high = ordered[static_cast<std::size_t>(ranks.high - 1)],
+          .coverage = ranks.coverage,
+          .n = n,
+          .confidence = confidence};
 }
 
 int count_outliers(std::span<double const> values) {

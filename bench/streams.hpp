@@ -30,6 +30,8 @@ class Streams {
 
   void set_service(ServiceAddress address) noexcept { service_ = address; }
   double links_per_ns() const noexcept { return links_per_ns_; }
+  /// A calibration made elsewhere, in place of one made here. Before the first workload().
+  void set_links_per_ns(double links_per_ns) noexcept { links_per_ns_ = links_per_ns; }
   InputFile const* input() const noexcept { return input_ ? &*input_ : nullptr; }
 
   /// The workload of a cell, with the cell's number of events (a file's lines are as many as they are). The

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <vector>
@@ -154,12 +155,12 @@ Base base_of(CampaignResult const& result, Group const& group) {
 
 /// Whether the interval excludes 1, with the confidence claimed: too few rounds separate nothing.
 bool excludes_one(Interval const& ratio) {
-  return ratio.coverage >= kConfidence && (ratio.low > 1 || ratio.high < 1);
+  return ratio.holds() && (ratio.low > 1 || ratio.high < 1);
 }
 
 /// The interval's half-width; with too few values for one of 95%, how many there are.
 std::string interval_text(Interval const& rate) {
-  if (rate.coverage < kConfidence) return "n=" + std::to_string(rate.n);
+  if (!rate.holds()) return "n=" + std::to_string(rate.n);
   return "\u00b1" + format_percent(rate.relative_half_width(), 1);
 }
 
@@ -253,6 +254,45 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
          (base.line.empty() ? "" : "  " + wrap(base.line, width - 2, 2) + "\n") + table.str(width) + "\n";
 }
 
+/// What the other build is, as its manifest says: `0.1.0 (5b9cf8cdeadb), /opt/tally`.
+std::string name_other(CampaignResult const& result) {
+  auto const other = nlohmann::json::parse(result.against);
+  std::string const commit = other.value("tally_commit", "unknown"), tree = other.value("tally_tree", "unknown");
+  return other.value("tally_version", "?") + " (" + commit.substr(0, 12) + (tree == "clean" ? "" : ", " + tree) + "), " +
+         other.value("path", "?");
+}
+
+/// This build against the other, a row a cell.
+std::string render_pairs(CampaignResult const& result, std::size_t width) {
+  using enum TextTable::Align;
+  TextTable table({{"cell", left}, {"this", right}, {"other", right}, {"ratio", right}, {"interval", right},
+                   {"rounds", right}, {"verdict", left}});
+  double confidence = kConfidence;
+  for (Pair const& pair : result.plan.pairs) {
+    auto const here = result.cells[pair.here].throughput(), there = result.cells[pair.there].throughput();
+    auto const ratio = result.ratio_of(pair);
+    std::string const cell = result.cells[pair.here].cell.name();
+    if (!ratio || !here || !there) {
+      std::string why = result.cells[pair.here].failure;
+      if (why.empty()) why = result.cells[pair.there].failure;
+      table.spanning_row({cell}, why.empty() ? "not measured" : "FAILED: " + why);
+      continue;
+    }
+    confidence = ratio->confidence;
+    std::array<char, 64> text{};
+    std::snprintf(text.data(), text.size(), "%.3f", ratio->median);
+    std::array<char, 64> interval{};
+    std::snprintf(interval.data(), interval.size(), "[%.3f, %.3f]", ratio->low, ratio->high);
+    table.row({cell, format_scaled(here->median), format_scaled(there->median), text.data(), interval.data(),
+               std::to_string(ratio->n), std::string(name(verdict(*ratio)))});
+  }
+  return wrap("this build against " + name_other(result), width, 2) + "\n" +
+         wrap("  ratios are this build's throughput over the other's, round by round, each with an interval of " +
+                  format_percent(confidence, 2) + ", so that all of them hold with " + format_percent(kConfidence, 0),
+              width, 2) +
+         "\n" + table.str(width) + "\n";
+}
+
 std::string legend(CampaignResult const& result, Marks const& used) {
   std::string text;
   auto const add = [&](std::string const& mark, std::string const& meaning) {
@@ -301,7 +341,9 @@ std::string render_table(CampaignResult const& result, std::size_t width) {
   for (auto const& note : result.notes) out += wrap("note: " + note, width, 6) + "\n";
   if (!result.notes.empty()) out += "\n";
   Marks used;
-  for (Group const& group : result.plan.groups) out += render_group(result, group, width, used);
+  for (Group const& group : result.plan.groups)
+    if (!group.against) out += render_group(result, group, width, used);
+  if (!result.plan.pairs.empty()) out += render_pairs(result, width);
   return out + legend(result, used) + summary(result);
 }
 

@@ -38,6 +38,7 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
   if (command == "count") return count_command(arguments, models);
   if (command == "doctor") return doctor_command(arguments);
   if (command == "lookup-service") return service_command(arguments);
+  if (command == "sampler") return sampler_command(arguments, models);
   if (command == "--help" || command == "-h" || command == "help") {
     write_output(kHelp);
     return 0;

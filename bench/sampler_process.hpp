@@ -1,0 +1,65 @@
+// A build of Tally in a process of its own, which takes samples for this one's campaign.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bench/cell_runner.hpp"
+#include "bench/stop_signals.hpp"
+
+namespace tally {
+
+/// A sampler ended, or said what cannot be understood. what() is one line that names its program.
+struct SamplerFailed : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// `PROGRAM sampler ARGUMENTS`, talked to as bench/sampler_protocol.hpp says. Started by the constructor, gone
+/// after destruction, and gone with this process however it ends. Between samples it sleeps.
+class SamplerProcess {
+ public:
+  /// `arguments` are those of `tally run`, without --against. Waits until the sampler is ready. Throws SamplerFailed,
+  /// also where the program is no Tally or too old a one, Interrupted, std::system_error. Call single-threaded.
+  SamplerProcess(std::filesystem::path program, std::vector<std::string> const& arguments, StopSignals const& stop);
+  ~SamplerProcess();
+  SamplerProcess(SamplerProcess const&) = delete;
+  SamplerProcess& operator=(SamplerProcess const&) = delete;
+
+  /// Names of the cells that it can measure.
+  std::vector<std::string> const& cells() const noexcept { return cells_; }
+  /// As the context of a result file of its own would have it.
+  nlohmann::ordered_json const& manifest() const noexcept { return manifest_; }
+
+  /// Makes the streams of the cells named, with these numbers of events, and returns the digest of each one's
+  /// reference. Throws as the constructor does.
+  std::map<std::string, std::string> prepare(double links_per_ns, std::map<std::string, std::uint64_t> const& events);
+  /// One sample of a prepared cell. A sampler that ends over it is the sample's failure. Throws Interrupted.
+  CellSample sample(std::string const& cell);
+
+ private:
+  void start(std::vector<std::string> const& arguments);
+  void end() noexcept;
+  void tell(nlohmann::json const& line);
+  nlohmann::ordered_json answer(char const* key);
+  std::string last_words();
+  [[noreturn]] void fail(std::string const& what) const;
+
+  std::filesystem::path program_;
+  StopSignals const& stop_;
+  pid_t pid_ = -1;
+  int requests_ = -1;  ///< the sampler's standard input
+  int answers_ = -1;   ///< its standard output
+  int errors_ = -1;    ///< a file that is its standard error
+  std::string buffer_;
+  std::vector<std::string> cells_;
+  nlohmann::ordered_json manifest_;
+};
+
+}  // namespace tally

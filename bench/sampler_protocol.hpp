@@ -1,0 +1,33 @@
+// What a campaign and the other build of Tally that takes samples for it (`tally sampler`) say to each other.
+//
+// A line of JSON each way, over the sampler's standard input and output. The two may be different versions:
+// nothing but these lines is shared.
+//
+//   sampler   {"sampler": 1, "cells": [NAME, …], "manifest": {…}}     ready; what it can measure; what it is
+//   campaign  {"prepare": {NAME: EVENTS, …}, "links_per_ns": X}       what it will be asked for
+//   sampler   {"prepared": {NAME: DIGEST, …}}                         digest() of each cell's reference
+//   campaign  {"sample": NAME}
+//   sampler   {"taken": {…}}                                          as sample_to_json() has it
+//
+// Instead of any of its lines the sampler may say {"error": TEXT}, and end. It ends with its input.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "bench/cell_runner.hpp"
+
+namespace tally {
+
+/// Of the lines above; another number where one of the two would misunderstand the other.
+inline constexpr int kSamplerProtocol = 1;
+
+/// A hash over what these counts say: events, windows, distinct keys, the most frequent keys, the work's checksum. Two
+/// builds whose references differ in it do not count the same.
+std::string digest(Counts const& counts);
+
+/// All of a sample but its place in the campaign. Times in ns, as integers.
+nlohmann::json sample_to_json(CellSample const& taken);
+/// The reverse. Throws nlohmann::json::exception where something is missing.
+CellSample sample_from_json(nlohmann::json const& json);
+
+}  // namespace tally
