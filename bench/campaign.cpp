@@ -34,12 +34,18 @@ class Campaign {
         plan_(against_ ? against_->pair_up(plan) : plan),
         engine_(options.benchmark, plan_),
         runner_(options, plan, stop_, progress_),
-        streams_(options, needs_grain(plan), stop_, progress_),
+        streams_(options, stop_, progress_),
         took_(plan_.cells.size(), Clock::duration::zero()) {
     result_.plan = plan_;
     result_.options = options;
     if (against_) result_.against = against_->describe_other();
+    if (needs_grain(plan)) {
+      progress_.say("calibrating the grain");
+      streams_.set_links_per_ns(calibrate_links_per_ns(runner_.worker_cpus(), stop_));
+    }
     result_.links_per_ns = streams_.links_per_ns();
+    result_.reference_cpus = static_cast<int>(runner_.worker_cpus().size());
+    if (streams_.input()) result_.input_bytes = streams_.input()->text().size();
     streams_.set_service(runner_.service_address());
     {
       StopSignals::ExitAtOnce const at_once(stop_);
@@ -50,6 +56,7 @@ class Campaign {
 
   CampaignResult run() {
     auto const machine_before = MachineTime::now();
+    ProcessTimes const processes_before;
     try {
       settle_numbers();
       warm_up();
@@ -61,6 +68,8 @@ class Campaign {
     if (auto const after = MachineTime::now();
         after && machine_before && after->total > machine_before->total)
       result_.steal_share = (after->stolen - machine_before->stolen) / (after->total - machine_before->total);
+    result_.others = busy_processes(processes_before, ProcessTimes());
+    result_.load_after = load_averages();
     write_results();
     write_second_file();
     return std::move(result_);

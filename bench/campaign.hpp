@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bench/cell.hpp"
+#include "bench/machine.hpp"
 #include "bench/options.hpp"
 #include "bench/reference_work.hpp"
 #include "bench/sample.hpp"
@@ -51,6 +52,8 @@ struct CampaignResult {
   Plan plan;
   std::vector<CellResult> cells;  ///< parallel to plan.cells
   RunOptions options;
+  int reference_cpus = 0;   ///< on which the reference computation runs
+  std::uint64_t input_bytes = 0;  ///< of the input file, if there is one
   double links_per_ns = 0;  ///< of the grain's chain, as calibrated
   int rounds = 0;           ///< begun
   bool interrupted = false;
@@ -62,6 +65,8 @@ struct CampaignResult {
       notes;  ///< what a reader must know: service shares a CPU with workers, more workers than CPUs
   std::chrono::nanoseconds took{0};
   std::vector<ReferenceSample> reference;  ///< one in each round
+  std::vector<BusyProcess> others;  ///< that used the CPU meanwhile, the busiest first
+  std::vector<double> load_after;   ///< load averages at the end
   std::optional<double>
       steal_share;  ///< of the machine's CPU time meanwhile, what its hypervisor gave to others
 
@@ -77,10 +82,21 @@ struct CampaignResult {
   std::optional<Interval> efficiency(std::size_t cell) const;
   /// Ratio of throughput to `base`, round by round, with interval. None without common rounds.
   std::optional<Interval> ratio(std::size_t cell, std::size_t base) const;
+  /// What the cell reads of its stream's bytes in a second, over what its CPUs can read of memory in a second, as the
+  /// reference computation found. None where it cannot be told: where the stream is not in memory (lookup), or fewer
+  /// CPUs run the cell than ran the reference computation.
+  std::optional<double> memory_share(CellResult const& cell) const;
+  /// What kept the cell from being faster, from what was measured: "service", "wait", "memory", "CPU", or "" where none of
+  /// them was full, which leaves the hand-off between threads.
+  std::string_view limited_by(CellResult const& cell) const;
   /// With --against: this build's throughput over the other's, round by round. The interval is corrected for the number
   /// of pairs (Bonferroni), so that 95% is the confidence that none of all verdicts is mistaken.
   std::optional<Interval> ratio_of(Pair const& pair) const;
 };
+
+/// The median over the cell's verified samples of what `figure` gives, which may be none.
+std::optional<double> median_over(CellResult const& cell,
+                                  std::function<std::optional<double>(Sample const&)> const& figure);
 
 /// What may be said of a pair whose ratio is `ratio`.
 Verdict verdict(Interval const& ratio);

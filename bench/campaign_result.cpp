@@ -4,9 +4,16 @@
 
 #include "bench/campaign.hpp"
 #include "bench/units.hpp"
+#include "workloads/synthetic.hpp"
 
 namespace tally {
 namespace {
+
+/// A service busier than this is what was measured, not the model; the same share of a CPU, a wait or the memory's
+/// bandwidth counts as all of it.
+constexpr double kFull = 0.9;
+
+double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
 bool has_figures(CellResult const& cell) { return cell.failure.empty() && !cell.samples.empty(); }
 
@@ -118,6 +125,47 @@ std::optional<Interval> CampaignResult::efficiency(std::size_t cell) const {
 
 std::optional<Interval> CampaignResult::ratio(std::size_t cell, std::size_t base) const {
   return interval_of(ratios_by_round(cells.at(cell), cells.at(base)));
+}
+
+std::optional<double> CampaignResult::memory_share(CellResult const& cell) const {
+  auto const most = reference_read_bytes_per_s(reference);
+  auto const rate = cell.throughput();
+  if (cell.cell.stream != StreamKind::cpu || !most || !rate || cell.cell.workers != reference_cpus) return std::nullopt;
+  double const events = static_cast<double>(std::max<std::uint64_t>(1, cell.cell.events));
+  double const bytes_per_event =
+      options.input ? static_cast<double>(input_bytes) * static_cast<double>(options.text.repeat) / events
+                    : static_cast<double>(SyntheticEvents::key_bytes(options.keys.keys));
+  return rate->median * bytes_per_event / *most;
+}
+
+std::optional<double> median_over(CellResult const& cell,
+                                  std::function<std::optional<double>(Sample const&)> const& figure) {
+  std::vector<double> values;
+  for (Sample const& sample : cell.samples) {
+    if (!sample.failure.empty()) continue;
+    if (std::optional<double> const value = figure(sample); value && std::isfinite(*value)) values.push_back(*value);
+  }
+  if (values.empty()) return std::nullopt;
+  return median_interval(values).median;
+}
+
+std::string_view CampaignResult::limited_by(CellResult const& cell) const {
+  auto const service = median_over(cell, [](Sample const& s) -> std::optional<double> {
+    if (!s.service_busy_s) return std::nullopt;
+    return *s.service_busy_s / seconds(s.elapsed);
+  });
+  if (service && *service > kFull) return "service";
+  auto const rate = median_over(cell, [](Sample const& s) { return s.items_per_second(); });
+  if (cell.cell.stream == StreamKind::lookup && cell.cell.wait.count() > 0 && rate) {
+    double const most = cell.cell.in_flight / seconds(cell.cell.wait + cell.cell.grain);
+    if (*rate > kFull * most) return "wait";
+  }
+  if (auto const share = memory_share(cell); share && *share > kFull) return "memory";
+  // Start-up is in the CPU time, so it is in the time that it is a share of.
+  auto const busy = median_over(cell, [&](Sample const& s) {
+    return (s.user_s + s.sys_s) / (seconds(s.startup + s.elapsed + s.teardown) * cell.cell.workers);
+  });
+  return busy && *busy > kFull ? "CPU" : "";
 }
 
 std::optional<Interval> CampaignResult::ratio_of(Pair const& pair) const {

@@ -1,13 +1,7 @@
 #include "bench/doctor.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <map>
-#include <sstream>
 #include <thread>
 
 #include "bench/cell_runner.hpp"
@@ -17,56 +11,12 @@
 namespace tally {
 namespace {
 
-/// Less than this of a CPU is what any system does in the background.
-constexpr double kBusyProcess = 0.02;
 constexpr double kBusyMachine = 0.05;
 constexpr double kSteal = 0.005;
-
-struct ProcessTime {
-  std::string name;
-  double ticks = 0;
-};
-
-/// CPU time of every process by its number, in ticks. What ends meanwhile is left out.
-std::map<int, ProcessTime> process_times() {
-  std::map<int, ProcessTime> times;
-  std::error_code error;
-  for (auto const& entry : std::filesystem::directory_iterator("/proc", error)) {
-    std::string const number = entry.path().filename();
-    if (number.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream file(entry.path() / "stat");
-    std::string line;
-    if (!std::getline(file, line)) continue;
-    auto const open = line.find('('), close = line.rfind(')');
-    if (open == std::string::npos || close == std::string::npos) continue;
-    // After the name: state, then ten fields before user and system time (proc(5)).
-    std::istringstream rest(line.substr(close + 2));
-    std::string skipped;
-    for (int i = 0; i < 11; ++i) rest >> skipped;
-    double user = 0, system = 0;
-    if (rest >> user >> system)
-      times[std::stoi(number)] = {line.substr(open + 1, close - open - 1), user + system};
-  }
-  return times;
-}
-
-std::vector<BusyProcess> busiest(std::map<int, ProcessTime> const& before,
-                                 std::map<int, ProcessTime> const& after, double seconds) {
-  std::vector<BusyProcess> busy;
-  double const ticks = seconds * static_cast<double>(::sysconf(_SC_CLK_TCK));
-  for (auto const& [pid, time] : after) {
-    auto const old = before.find(pid);
-    double const used = time.ticks - (old == before.end() ? 0 : old->second.ticks);
-    if (pid != ::getpid() && used / ticks >= kBusyProcess) busy.push_back({pid, time.name, used / ticks});
-  }
-  std::sort(busy.begin(), busy.end(), [](auto const& a, auto const& b) { return a.cpus > b.cpus; });
-  return busy;
-}
 
 }  // namespace
 
 Examination examine(int rounds, StopSignals const& stop) {
-  using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds kLook{1000}, kPause{30};
   Examination found;
   auto const cpus = usable_cpus();
@@ -77,11 +27,9 @@ Examination examine(int rounds, StopSignals const& stop) {
   found.huge_pages = machine.value("transparent_huge_pages", "unknown");
 
   auto const before = MachineTime::now();
-  auto const processes = process_times();
-  auto const began = Clock::now();
+  ProcessTimes const processes;
   std::this_thread::sleep_for(kLook);
-  found.others =
-      busiest(processes, process_times(), std::chrono::duration<double>(Clock::now() - began).count());
+  found.others = busy_processes(processes, ProcessTimes());
   auto const looked = MachineTime::now();
   if (before && looked && looked->total > before->total)
     found.busy_share = 1 - (looked->idle - before->idle) / (looked->total - before->total);

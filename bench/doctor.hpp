@@ -22,13 +22,6 @@ struct Finding {
   std::string remedy;  ///< what to do; empty if nothing is to be done
 };
 
-/// A process that used the CPU while the machine was looked at.
-struct BusyProcess {
-  int pid = 0;
-  std::string name;
-  double cpus = 0;  ///< CPU time over time
-};
-
 /// What was looked at, as the judging needs it.
 struct Examination {
   std::vector<ReferenceSample> reference;

@@ -4,10 +4,15 @@
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 #include <string>
 
 #include "bench/options.hpp"
@@ -96,10 +101,7 @@ Json describe_machine() {
   else
     machine["cpu_scaling_enabled_absent"] = "the kernel shows no governor";
   machine["caches"] = caches();
-  double load[3];
-  int const loads = ::getloadavg(load, 3);
-  machine["load_avg"] = Json::array();
-  for (int i = 0; i < loads; ++i) machine["load_avg"].push_back(load[i]);
+  machine["load_avg"] = load_averages();
   machine["kernel"] = std::string(system.sysname) + " " + system.release + " " + system.version;
   machine["architecture"] = system.machine;
   machine["cpu_model"] = value_of("/proc/cpuinfo", "model name");
@@ -114,6 +116,58 @@ Json describe_machine() {
                        {"threads_max", first_line("/proc/sys/kernel/threads-max")},
                        {"cgroup_pids_max", first_line("/sys/fs/cgroup/pids.max")}};
   return machine;
+}
+
+std::vector<double> load_averages() {
+  std::vector<double> load(3);
+  int const known = ::getloadavg(load.data(), static_cast<int>(load.size()));
+  load.resize(static_cast<std::size_t>(std::max(known, 0)));
+  return load;
+}
+
+ProcessTimes::ProcessTimes() : taken_(std::chrono::steady_clock::now()) {
+  double const ticks_per_s = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  std::error_code error;
+  for (auto const& entry : std::filesystem::directory_iterator("/proc", error)) {
+    std::string const number = entry.path().filename();
+    if (number.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream file(entry.path() / "stat");
+    std::string line;
+    if (!std::getline(file, line)) continue;
+    auto const open = line.find('('), close = line.rfind(')');
+    if (open == std::string::npos || close == std::string::npos) continue;
+    // After the name: state, parent, then nine fields before user and system time (proc(5)).
+    std::istringstream rest(line.substr(close + 2));
+    std::string skipped;
+    Process process;
+    process.name = line.substr(open + 1, close - open - 1);
+    rest >> skipped >> process.parent;
+    for (int i = 0; i < 9; ++i) rest >> skipped;
+    double user = 0, system = 0;
+    if (!(rest >> user >> system)) continue;
+    process.cpu_s = (user + system) / ticks_per_s;
+    processes_[std::stoi(number)] = process;
+  }
+}
+
+std::vector<BusyProcess> busy_processes(ProcessTimes const& before, ProcessTimes const& after) {
+  constexpr double kBackground = 0.02;
+  double const seconds = std::chrono::duration<double>(after.taken_ - before.taken_).count();
+  auto const is_ours = [&](int pid) {
+    for (auto found = after.processes_.find(pid); found != after.processes_.end();
+         found = after.processes_.find(found->second.parent))
+      if (found->first == ::getpid()) return true;
+    return false;
+  };
+  std::vector<BusyProcess> busy;
+  for (auto const& [pid, process] : after.processes_) {
+    auto const old = before.processes_.find(pid);
+    double const used_s = process.cpu_s - (old == before.processes_.end() ? 0 : old->second.cpu_s);
+    if (seconds > 0 && used_s / seconds >= kBackground && !is_ours(pid))
+      busy.push_back({pid, process.name, used_s / seconds});
+  }
+  std::sort(busy.begin(), busy.end(), [](auto const& a, auto const& b) { return a.cpus > b.cpus; });
+  return busy;
 }
 
 std::optional<MachineTime> MachineTime::now() {

@@ -151,6 +151,11 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
       "neither grain nor wait");
   put(entry, "limit_items_per_second", cell.limit_items_per_second,
       "`limit` was not measured in this cell's group");
+  std::string_view const limit = result.limited_by(cell);
+  entry["limited_by"] = limit.empty() ? "none of what was measured" : limit;
+  if (limit == "service") entry["saturated"] = true;
+  put(entry, "memory_share", result.memory_share(cell),
+      "the stream is not in memory, or ran on fewer CPUs than the reference computation");
   auto const base = base_of(result, index);
   put(entry, "ratio_to_sequential", base ? result.ratio(index, *base) : std::nullopt,
       "sequential was not measured in this cell's rounds");
@@ -210,12 +215,14 @@ Json noise_floor_of(CampaignResult const& result) {
                        {"started_s", s.started_s},
                        {"real_time_s", in_s(s.elapsed)},
                        {"ctx_involuntary", s.ctx_involuntary},
-                       {"links_per_ns", s.links_per_ns}});
+                       {"links_per_ns", s.links_per_ns},
+                       {"read_bytes_per_s", s.read_bytes_per_s}});
   auto const interval = noise_floor(result.reference);
   put(floor, "median_s", interval, "no round");
   put(floor, "relative_half_width", interval ? std::optional(interval->relative_half_width()) : std::nullopt,
       "no round");
   floor["spread"] = spread(result.reference);
+  put(floor, "read_bytes_per_s", reference_read_bytes_per_s(result.reference), "not measured: too little memory");
   floor["samples"] = std::move(samples);
   return floor;
 }
@@ -227,6 +234,10 @@ Json context(CampaignResult const& result) {
   c["took_s"] = in_s(result.took);
   c["interrupted"] = result.interrupted;
   put(c, "steal_share", result.steal_share, "/proc/stat does not tell");
+  c["load_avg_after"] = result.load_after;
+  c["other_processes"] = Json::array();
+  for (BusyProcess const& other : result.others)
+    c["other_processes"].push_back({{"pid", other.pid}, {"name", other.name}, {"cpus", other.cpus}});
   c["noise_floor"] = noise_floor_of(result);
   c["unfit"] = result.unfit();
   c["notes"] = result.notes;

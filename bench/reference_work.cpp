@@ -1,15 +1,18 @@
 #include "bench/reference_work.hpp"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <cstring>
+#include <barrier>
 #include <latch>
 #include <stdexcept>
 #include <string>
 #include <thread>
 
 #include "bench/child_watch.hpp"
+#include "bench/limits.hpp"
 #include "workloads/grain.hpp"
 
 namespace tally {
@@ -22,10 +25,45 @@ struct Report {
   std::int64_t elapsed_ns;
   std::uint64_t ctx_involuntary;
   double links_per_ns;
+  double read_bytes_per_s;
 };
 
-std::string compute(std::vector<int> const& cpus) {
+/// Memory of a thread's own, all of it there; or none.
+class Buffer {
+ public:
+  Buffer() : at_(::mmap(nullptr, kReferenceReadBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    if (at_ == MAP_FAILED) return;
+    ::madvise(at_, kReferenceReadBytes, MADV_HUGEPAGE);
+    std::memset(at_, 1, kReferenceReadBytes);
+  }
+  ~Buffer() {
+    if (at_ != MAP_FAILED) ::munmap(at_, kReferenceReadBytes);
+  }
+  Buffer(Buffer const&) = delete;
+  Buffer& operator=(Buffer const&) = delete;
+
+  bool is_there() const { return at_ != MAP_FAILED; }
+  /// Reads it all; the sum is there for the compiler, which must not skip it.
+  std::uint64_t sum() const {
+    auto const* const words = static_cast<std::uint64_t const*>(at_);
+    std::uint64_t sums[4]{};
+    for (std::size_t i = 0; i < kReferenceReadBytes / sizeof *words; i += 4)
+      for (std::size_t k = 0; k < 4; ++k) sums[k] += words[i + k];
+    return sums[0] + sums[1] + sums[2] + sums[3];
+  }
+
+ private:
+  void* at_;
+};
+
+constexpr int kReads = 2;
+/// No more of the memory there is than this share is taken for it.
+constexpr std::uint64_t kMemoryShare = 4;
+
+std::string compute(std::vector<int> const& cpus, bool read_too) {
   std::size_t const threads = std::max<std::size_t>(1, cpus.size());
+  std::barrier together(static_cast<std::ptrdiff_t>(threads));
+  std::vector<double> read_rates(threads);  // bytes per second
   std::latch ready(static_cast<std::ptrdiff_t>(threads) + 1), done(static_cast<std::ptrdiff_t>(threads));
   std::vector<double> rates(threads);  // links per ns
   std::vector<std::jthread> running;
@@ -43,14 +81,24 @@ std::string compute(std::vector<int> const& cpus) {
       std::chrono::duration<double, std::nano> const took = Clock::now() - began;
       rates[t] = static_cast<double>(kReferenceLinks) / took.count();
       done.count_down();
+      if (!read_too) return;
+      Buffer const buffer;
+      together.arrive_and_wait();
+      if (!buffer.is_there()) return;
+      auto const reads = Clock::now();
+      for (int i = 0; i < kReads; ++i) sink = buffer.sum();
+      std::chrono::duration<double> const read_s = Clock::now() - reads;
+      read_rates[t] = kReads * static_cast<double>(kReferenceReadBytes) / read_s.count();
     });
   }
   ready.arrive_and_wait();
   auto const began = Clock::now();
   done.wait();
-  Report report{(Clock::now() - began).count(), 0, 0};
+  Report report{(Clock::now() - began).count(), 0, 0, 0};
   running.clear();
   report.links_per_ns = mean(rates);
+  if (*std::min_element(read_rates.begin(), read_rates.end()) > 0)
+    report.read_bytes_per_s = static_cast<double>(threads) * mean(read_rates);
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   report.ctx_involuntary = static_cast<std::uint64_t>(usage.ru_nivcsw);
@@ -62,9 +110,11 @@ std::string compute(std::vector<int> const& cpus) {
 std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopSignals const& stop) {
   if (stop.requested()) return std::nullopt;
   constexpr std::chrono::seconds kTimeout{30};
+  std::uint64_t const memory = kReferenceReadBytes * std::max<std::size_t>(1, cpus.size());
+  bool const read_too = memory <= read_system_limits().memory.value / kMemoryShare;
   ChildWatch child([&]() -> std::string {
     try {
-      return compute(cpus);
+      return compute(cpus, read_too);
     } catch (std::exception const&) {
       return {};  // no thread to be had
     }
@@ -80,6 +130,7 @@ std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopS
   sample.elapsed = std::chrono::nanoseconds(report.elapsed_ns);
   sample.ctx_involuntary = report.ctx_involuntary;
   sample.links_per_ns = report.links_per_ns;
+  sample.read_bytes_per_s = report.read_bytes_per_s;
   return sample;
 }
 
@@ -95,6 +146,25 @@ std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const&
   std::vector<double> rates;
   for (auto const& s : samples) rates.push_back(s.links_per_ns);
   return median_interval(rates).median;
+}
+
+std::optional<double> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples) {
+  std::vector<double> rates;
+  for (auto const& s : samples)
+    if (s.read_bytes_per_s > 0) rates.push_back(s.read_bytes_per_s);
+  if (rates.empty()) return std::nullopt;
+  return median_interval(rates).median;
+}
+
+double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop) {
+  constexpr int kRuns = 9;
+  std::vector<ReferenceSample> samples;
+  for (int i = 0; i < kRuns; ++i) {
+    auto const sample = run_reference(cpus, stop);
+    if (!sample) throw Interrupted("interrupted");
+    samples.push_back(*sample);
+  }
+  return *reference_links_per_ns(samples);
 }
 
 double spread(std::vector<ReferenceSample> const& samples) {

@@ -19,6 +19,10 @@ inline constexpr std::uint64_t kReferenceLinks = 50'000'000;
 inline constexpr std::string_view kReferenceText =
     "links of the grain's chain on each of the workers' CPUs at once; the slowest counts";
 
+/// After it, each of the CPUs reads this much memory of its own, twice, from end to end, all at once: more than their
+/// caches hold, but for a last one that many share.
+inline constexpr std::size_t kReferenceReadBytes = std::size_t{64} << 20;
+
 /// One time that the computation ran.
 struct ReferenceSample {
   int round = 0;
@@ -27,6 +31,7 @@ struct ReferenceSample {
   std::chrono::nanoseconds elapsed{0};
   std::uint64_t ctx_involuntary = 0;  ///< how often it was put off its CPU
   double links_per_ns = 0;            ///< of one CPU, on average over them
+  double read_bytes_per_s = 0;        ///< all CPUs together; 0 where memory was too short for it
 };
 
 /// Runs it once, in a process of its own with a thread pinned to each of `cpus` (one thread anywhere, if
@@ -39,6 +44,14 @@ std::optional<Interval> noise_floor(std::vector<ReferenceSample> const& samples)
 
 /// The median over the rounds of the links that a CPU did in a nanosecond; none without samples.
 std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const& samples);
+
+/// The median over the rounds of the bytes that all the CPUs together read in a second; none where it was not measured.
+std::optional<double> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples);
+
+/// Links of the chain per nanosecond and CPU, for grains: the median of some runs of the computation, on all of `cpus`
+/// at once as the workers are, since a CPU alone has a higher clock than it keeps beside others. Takes about a second.
+/// Throws Interrupted, and as run_reference() does.
+double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop);
 
 /// Between the least and the greatest of the times, relative to their median; 0 without samples.
 double spread(std::vector<ReferenceSample> const& samples);

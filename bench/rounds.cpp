@@ -26,15 +26,11 @@ bool has_converged(CampaignResult const& result, std::size_t index) {
 
 bool is_base(CellResult const& cell) { return cell.cell.model->sequential || !cell.cell.model->candidate; }
 
-/// Whether an open cell of one of its groups rests on the base `index`, or on the same cell of the other build.
+/// Whether an open cell of one of its groups rests on the base `index`. A pair rests on nothing else.
 bool is_rested_on(CampaignResult const& result, std::size_t index) {
-  Pair const* const pair = result.plan.pair_of(index);
-  std::size_t const twin = !pair ? index : pair->here == index ? pair->there : pair->here;
+  if (result.plan.pair_of(index)) return false;
   for (Group const& group : result.plan.groups) {
-    auto const has = [&](std::size_t cell) {
-      return std::find(group.cells.begin(), group.cells.end(), cell) != group.cells.end();
-    };
-    if (!has(index) && !has(twin)) continue;
+    if (std::find(group.cells.begin(), group.cells.end(), index) == group.cells.end()) continue;
     for (std::size_t const other : group.cells)
       if (result.cells[other].closed == Closed::open && !is_base(result.cells[other])) return true;
   }
@@ -70,7 +66,7 @@ std::vector<std::size_t> with_twins(std::vector<std::size_t> const& order, Plan 
 
 bool is_look(int rounds_done, RunOptions const& options) {
   if (rounds_done >= options.max_rounds) return true;
-  int look = options.min_rounds;
+  int look = std::max(options.min_rounds, kLeastValues);
   while (look < rounds_done) look = static_cast<int>(std::ceil(look * kLooksGrowBy));
   return look == rounds_done;
 }

@@ -15,8 +15,8 @@ std::vector<std::size_t> shuffled(std::vector<std::size_t> cells, std::uint64_t 
 std::vector<std::size_t> with_twins(std::vector<std::size_t> const& order, Plan const& plan, std::uint64_t seed,
                                     int round);
 
-/// Whether the cells are looked at after `rounds_done` rounds: after min_rounds, and then whenever there are two
-/// fifths more, and after max_rounds. Whoever looks after every round stops where chance has made an
+/// Whether the cells are looked at after `rounds_done` rounds: after min_rounds (or the least that an interval needs), then
+/// whenever there are two fifths more, and after max_rounds. Whoever looks after every round stops where chance has made an
 /// interval narrow: it then holds the median less often than it says (tests/bench_statistics_test.cpp measures it).
 bool is_look(int rounds_done, RunOptions const& options);
 

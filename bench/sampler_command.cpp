@@ -59,7 +59,7 @@ class Sampler {
         options_(options),
         plan_(std::move(plan)),
         runner_(options_, plan_, stop_, progress_),
-        streams_(options_, false, stop_, progress_) {
+        streams_(options_, stop_, progress_) {
     streams_.set_service(runner_.service_address());
   }
 

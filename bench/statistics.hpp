@@ -10,6 +10,9 @@ namespace tally {
 /// The confidence that an interval is built for, where nothing else is said.
 inline constexpr double kConfidence = 0.95;
 
+/// Fewer values have no interval of that confidence.
+inline constexpr int kLeastValues = 6;
+
 /// A median and its interval.
 struct Interval {
   double median = 0;

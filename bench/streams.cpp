@@ -21,14 +21,13 @@ bool takes_long(std::uint64_t events, std::chrono::nanoseconds grain) {
 
 }  // namespace
 
-Streams::Streams(RunOptions const& options, bool needs_grain, StopSignals const& stop, Progress& progress)
+Streams::Streams(RunOptions const& options, StopSignals const& stop, Progress& progress)
     : options_(options), stop_(stop), progress_(progress) {
   StopSignals::ExitAtOnce const at_once(stop_);
   if (options_.input) {
     progress_.say("reading " + options_.input->string());
     input_.emplace(*options_.input);
   }
-  if (needs_grain) links_per_ns_ = calibrate_links_per_ns();
 }
 
 void Streams::reserve(std::uint64_t events) {

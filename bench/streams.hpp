@@ -25,12 +25,12 @@ struct Workload {
 /// ends the process at once (StopSignals::ExitAtOnce).
 class Streams {
  public:
-  /// Reads the input file, if any, and calibrates the grain, if `needs_grain`. Throws InputFailed.
-  Streams(RunOptions const& options, bool needs_grain, StopSignals const& stop, Progress& progress);
+  /// Reads the input file, if any. Throws InputFailed.
+  Streams(RunOptions const& options, StopSignals const& stop, Progress& progress);
 
   void set_service(ServiceAddress address) noexcept { service_ = address; }
   double links_per_ns() const noexcept { return links_per_ns_; }
-  /// A calibration made elsewhere, in place of one made here. Before the first workload().
+  /// Links of the grain's chain per nanosecond, as calibrated. Before the first workload() that has a grain.
   void set_links_per_ns(double links_per_ns) noexcept { links_per_ns_ = links_per_ns; }
   InputFile const* input() const noexcept { return input_ ? &*input_ : nullptr; }
 

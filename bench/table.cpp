@@ -15,10 +15,6 @@
 namespace tally {
 namespace {
 
-// A service busier than this is what was measured, not the model; the same share of a CPU counts as "all of
-// it".
-constexpr double kSaturated = 0.9;
-
 /// The marks that occur, for the legend.
 using Marks = std::set<std::string>;
 
@@ -33,48 +29,13 @@ std::string number_of(std::size_t n, std::string const& thing) {
   return std::to_string(n) + " " + thing + (n == 1 ? "" : "s");
 }
 
-/// The median over the cell's verified samples of `figure(sample)`, which may be none.
-template <class Figure>
-std::optional<double> median_of(CellResult const& cell, Figure figure) {
-  std::vector<double> values;
-  for (Sample const& sample : cell.samples) {
-    if (!sample.failure.empty()) continue;
-    if (std::optional<double> const value = figure(sample); value && std::isfinite(*value))
-      values.push_back(*value);
-  }
-  if (values.empty()) return std::nullopt;
-  return median_interval(values).median;
-}
-
 double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
 std::optional<double> cpu_per_event(CellResult const& cell) {
-  return median_of(cell, [](Sample const& s) -> std::optional<double> {
+  return median_over(cell, [](Sample const& s) -> std::optional<double> {
     if (s.events == 0) return std::nullopt;
     return (s.user_s + s.sys_s) / static_cast<double>(s.events);
   });
-}
-
-/// What kept the cell from being faster, from what was measured: the service, the wait, the model's own CPU,
-/// or none of them, which leaves the hand-off between threads.
-std::string limited_by(CellResult const& cell) {
-  auto const service = median_of(cell, [](Sample const& s) -> std::optional<double> {
-    if (!s.service_busy_s) return std::nullopt;
-    return *s.service_busy_s / seconds(s.elapsed);
-  });
-  if (service && *service > kSaturated) return "service";
-  auto const rate = median_of(cell, [](Sample const& s) { return std::optional(s.items_per_second()); });
-  if (cell.cell.stream == StreamKind::lookup && cell.cell.wait.count() > 0 && rate) {
-    double const in_flight = cell.cell.in_flight;
-    double const most = in_flight / seconds(cell.cell.wait + cell.cell.grain);
-    if (*rate > kSaturated * most) return "wait";
-  }
-  // Start-up is in the CPU time, so it is in the time that it is a share of.
-  auto const busy = median_of(cell, [&](Sample const& s) {
-    return std::optional((s.user_s + s.sys_s) /
-                         (seconds(s.startup + s.elapsed + s.teardown) * cell.cell.workers));
-  });
-  return busy && *busy > kSaturated ? "CPU" : "";
 }
 
 std::string marks_of(CellResult const& cell, RunOptions const& options, Marks& used) {
@@ -195,8 +156,8 @@ void add_row(TextTable& table, CampaignResult const& result, std::size_t c, std:
   auto const efficiency = result.efficiency(c);
   auto const cpu = cpu_per_event(cell);
   auto const memory =
-      median_of(cell, [](Sample const& s) { return std::optional(static_cast<double>(s.peak_rss_bytes)); });
-  std::string limit = limited_by(cell);
+      median_over(cell, [](Sample const& s) { return std::optional(static_cast<double>(s.peak_rss_bytes)); });
+  std::string limit(result.limited_by(cell));
   if (limit == "service") used.insert("service");
   table.row({rank, name, format_scaled(rate->median), interval_text(*rate),
              ratio_cell(result, c, base.sequential, used),
@@ -325,6 +286,11 @@ std::string summary(CampaignResult const& result) {
     text += "noise floor " + interval_text(*floor) + ", from least to greatest " +
             format_percent(spread(result.reference), 1) + " (a fixed computation, once a round)";
     if (result.steal_share) text += "; steal " + format_percent(*result.steal_share, 1);
+    if (!result.others.empty()) {
+      double cpus = 0;
+      for (BusyProcess const& other : result.others) cpus += other.cpus;
+      text += "; other processes used " + format_percent(cpus, 0) + " of a CPU, most of them " + result.others.front().name;
+    }
     text += "\n";
   }
   if (!result.write_failure.empty()) return text + "RESULTS NOT WRITTEN: " + result.write_failure + "\n";

@@ -77,6 +77,25 @@ inline Counts misfiles_by_window(CpuStream const& stream, Setup const& setup, St
     ++tally.dense_row(1)[key];
   });
 }
+/// As two stores of half a word each would, of which only the first was seen: the lower half is new, the upper old.
+inline Counts tears_a_count(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
+  return count_with(stream, setup, watch, [&](Range range, Counts& tally) {
+    stream.count(range, tally);
+    if (range.end != stream.size()) return;
+    std::uint64_t* const row = tally.dense_row(0);
+    std::uint32_t key = 0;
+    while (row[key] == 0) ++key;
+    row[key] += std::uint64_t{1} << 32;
+  });
+}
+/// A worker is not waited for: its last event is counted when the result is there already.
+inline Counts counts_an_event_too_late(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
+  Counts late = stream.empty_tally();
+  return count_with(stream, setup, watch, [&](Range range, Counts& tally) {
+    if (range.end == stream.size()) stream.count({--range.end, stream.size()}, late);
+    stream.count(range, tally);
+  });
+}
 inline Counts drops_the_last_batch(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
   return count_with(stream, setup, watch, [&](Range range, Counts& tally) {
     if (range.end != stream.size()) stream.count(range, tally);

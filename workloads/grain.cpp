@@ -16,22 +16,6 @@ std::uint64_t grind(std::uint64_t event, std::uint64_t iterations) noexcept {
   return x;
 }
 
-double calibrate_links_per_ns() {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::uint64_t kLinks = 50'000;  // about 0.1 ms: between two timer interrupts
-  constexpr std::chrono::milliseconds kBudget{50};
-  double best = 0;
-  std::uint64_t volatile sink = 0;
-  auto const begin = Clock::now();
-  do {
-    auto const start = Clock::now();
-    sink = grind(sink, kLinks);
-    std::chrono::duration<double, std::nano> const took = Clock::now() - start;
-    best = std::max(best, static_cast<double>(kLinks) / took.count());
-  } while (Clock::now() - begin < kBudget);
-  return best;
-}
-
 Grain make_grain(std::chrono::nanoseconds duration, double links_per_ns) {
   if (duration.count() <= 0) return {};
   double const links = std::round(static_cast<double>(duration.count()) * links_per_ns);

@@ -17,11 +17,7 @@ struct Grain {
 /// 0 iterations cost nothing and give 0.
 std::uint64_t grind(std::uint64_t event, std::uint64_t iterations) noexcept;
 
-/// Links of the chain per nanosecond on this machine: the fastest of many short runs, since everything that disturbs a
-/// run makes it slower. Takes about 50 ms of one CPU.
-double calibrate_links_per_ns();
-
-/// The grain that takes `duration` at `links_per_ns`; at least one link for any duration above 0.
+/// The grain that takes `duration` at `links_per_ns`, as calibrated on this machine; at least one link for any duration above 0.
 Grain make_grain(std::chrono::nanoseconds duration, double links_per_ns);
 
 }  // namespace tally
