@@ -10,7 +10,6 @@ that failed or has too few samples is not cited. Exit status: 0 cited, 1 refused
 """
 
 import argparse
-import pathlib
 import re
 import shlex
 import sys
@@ -109,6 +108,7 @@ def cite(text, path, part, base_model):
         (cell.converged, f"its interval did not reach ±{context['factors']['ci']:.3g} of the median"),
         (context["tally_tree"] == "clean", f"built from a {context['tally_tree']} tree"),
         (not context["interrupted"], "the campaign was interrupted"),
+        (not cell.aggregates.get("median", {}).get("saturated"), "the lookup service was saturated, so it is what was measured"),
         (not context["notes"], "noted in the file: " + "; ".join(context["notes"]))) if not holds]
     figure = f"{rate(speed.median)}events/s (median of {speed.n} samples, 95% interval {rate(speed.low).strip()} to {rate(speed.high).strip()})"
     sentence = (f"Counting events with {cell.model} on the {cell.stream} stream ({settings(cell)}) reached {figure}"
@@ -133,11 +133,8 @@ def main():
     parser.add_argument("--base", default=results.SEQUENTIAL, metavar="MODEL", help="the model to compare with (default: %(default)s)")
     arguments = parser.parse_args()
     try:
-        text = pathlib.Path(arguments.file).read_text(encoding="utf-8")
+        text = results.read_text(arguments.file)
         print("\n".join(cite(text, arguments.file, arguments.cell, arguments.base)))
-    except OSError as problem:
-        print(f"cite.py: {arguments.file}: {problem.strerror}", file=sys.stderr)
-        return 2
     except results.NotTally as problem:
         print(f"cite.py: {arguments.file}: not cited: {problem}", file=sys.stderr)
         return 1

@@ -1,21 +1,18 @@
 #!/usr/bin/python3
-"""Compares two result files, cell by cell: is the difference real?
+"""Compares two result files, or two builds in one: cell by cell, is the difference real?
 
     scripts/compare.py OLD.json NEW.json
     scripts/compare.py OLD.json NEW.json --fail-on slower:5     # for CI: exit 1 if a cell is slower by more than 5%
     scripts/compare.py OLD.json NEW.json --json
+    scripts/compare.py AGAINST.json                             # the same of a file made with `tally run --against`
 
 First come all differences of machine and build; then, for every cell in both, the ratio of the median throughputs (new over
 old) with an interval, and a verdict: faster, slower, not separated, or not comparable and why.
 
-Two files are two visits to a machine that changes between them, so an interval from the samples of each alone claims far too
-much. The interval here holds, on a log scale: what each file's median is uncertain by, from its order statistics or from how
-much its time-ordered blocks differ, whichever is more; how much the cells of its group (all models, alike in grain, batch and
-wait) differ between the files beyond what they do in common, or between the halves of each file; and it is widened by as much as the reference
-computation, which involves no model, changed from file to file, and where there is a grain, by as much as its calibration did.
-Without a reference computation it is widened by what the cells of a group changed in common: then only a change that sets a cell
-apart from its group can be told. It is corrected for the number of cells compared (Bonferroni), so that in 19 comparisons of 20
-in which nothing has changed not a single cell is called. (After Kalibera & Jones, ISMM 2013, whose levels of variation these are.)
+Two files are two visits to a machine that changes between them, so an interval from the samples of each alone claims too much.
+docs/method.md, "Comparing two files", says what the interval is made of. It is corrected for the number of cells compared
+(Bonferroni), so that in 19 comparisons of 20 in which nothing has changed not a single cell is called. Where two builds were
+measured in one campaign, the interval is that of their ratios round by round, with the same correction; it is much narrower.
 
 Files of Google Benchmark that are not Tally's are compared by what they hold, and what is missing is named. Exit status: 0,
 1 if --fail-on says so, 2 if the command line or a file is wrong.
@@ -25,7 +22,6 @@ import argparse
 import dataclasses
 import json
 import math
-import pathlib
 import statistics
 import sys
 
@@ -33,7 +29,8 @@ import tally_results as results
 import validate
 
 BLOCKS = 4  # of a cell's samples in order of time, where there are two for each
-LEAST_CELLS = 5  # under which the cells' own spread says nothing of the machine
+LEAST_PEERS = 4  # of a cell, under which their spread says nothing of the machine
+LEAST_IN_ROUND = 3  # of them in a round, under which they say nothing of the round
 CONFIDENCE = 0.95
 # What the figures of a cell depend on, and its name does not say.
 FACTORS = ("keys", "skew", "seed", "window_ns", "wait_distribution", "service")
@@ -54,22 +51,27 @@ class File:
     path: str
     context: dict
     tally: bool
-    cells: dict  # name -> events/s (or runs/s) in order of time
+    cells: dict  # name -> {round: events/s (or runs/s)}, in order of time
     failures: dict  # name -> why it has no figure
     events: dict  # name -> events a sample
 
     def floor(self):
-        """The times of the reference computation in seconds; empty where the file has none."""
-        return [s["real_time_s"] for s in self.context.get("noise_floor", {}).get("samples", [])]
+        """The speeds of the reference computation, in runs/s; empty where the file has none."""
+        return [1 / s["real_time_s"] for s in self.context.get("noise_floor", {}).get("samples", [])]
+
+    def rates(self, name):
+        """The cell's throughputs in order of time."""
+        return list(self.cells[name].values())
+
+    def median(self, name):
+        return statistics.median(self.rates(name))
 
 
 def load(path):
     """The file at `path`. Raises Refused."""
+    text = results.read_text(path)
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
         data = json.loads(text)
-    except OSError as problem:
-        raise Refused(f"{path}: {problem.strerror}") from None
     except (ValueError, RecursionError) as problem:
         raise Refused(f"{path}: not JSON, perhaps cut off: {problem}") from None
     if not isinstance(data, dict) or not isinstance(data.get("context"), dict) or not isinstance(data.get("benchmarks"), list):
@@ -91,7 +93,8 @@ def load(path):
         if entry.get("error_occurred") or rate is None:
             file.failures[name] = entry.get("error_message") or "a sample without a figure"
             continue
-        file.cells.setdefault(name, []).append(rate)
+        rates = file.cells.setdefault(name, {})
+        rates[entry.get("round", len(rates))] = rate
         file.events[name] = entry.get("events_counted", 0)
     if not file.cells and not file.failures:
         raise Refused(f"{path}: holds no samples (aggregates alone cannot be compared)")
@@ -146,33 +149,14 @@ def missing(file):
     return lacks
 
 
-def standard_error(rates):
-    """Of the log of the median: from the interval of order statistics, or from blocks in order of time, whichever is greater."""
-    interval = results.median_interval(rates)
-    error = (math.log(interval.high) - math.log(interval.low)) / 2 / statistics.NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    if len(rates) >= 2 * BLOCKS:
-        cuts = [len(rates) * b // BLOCKS for b in range(BLOCKS + 1)]
-        medians = [math.log(statistics.median(rates[a:b])) for a, b in zip(cuts, cuts[1:])]
-        error = max(error, statistics.stdev(medians) / math.sqrt(BLOCKS))
+def standard_error(logs):
+    """Of the median of `logs`, which are in order of time: from the interval of order statistics, or from blocks, whichever is greater."""
+    interval = results.median_interval(logs)
+    error = (interval.high - interval.low) / 2 / statistics.NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    if len(logs) >= 2 * BLOCKS:
+        cuts = [len(logs) * b // BLOCKS for b in range(BLOCKS + 1)]
+        error = max(error, statistics.stdev(statistics.median(logs[a:b]) for a, b in zip(cuts, cuts[1:])) / math.sqrt(BLOCKS))
     return error
-
-
-def half_change(rates):
-    """The log of what the second half of the samples, in order of time, is of the first."""
-    middle = len(rates) // 2
-    return math.log(statistics.median(rates[middle:]) / statistics.median(rates[:middle]))
-
-
-def between_files(old, new, names):
-    """The standard deviation, on the log scale, by which a cell differs from file to file for no reason of its own."""
-    changes = [math.log(statistics.median(new.cells[n]) / statistics.median(old.cells[n])) for n in names]
-    halves = [half_change(f.cells[n]) for f in (old, new) for n in names]
-    drift = math.sqrt(sum(h * h for h in halves) / len(halves) / 2) if halves else 0.0
-    if len(changes) < LEAST_CELLS:
-        return drift
-    common = statistics.median(changes)
-    # 1.4826 makes the median absolute deviation that of a normal distribution; a few cells that did change do not move it.
-    return max(drift, 1.4826 * statistics.median(abs(c - common) for c in changes))
 
 
 def group_of(name):
@@ -184,23 +168,78 @@ def group_of(name):
     return (stream, *((k, v) for k, v in params.items() if k not in results.SEQUENTIAL_IGNORES))
 
 
-def peers(name, names):
-    """Those of `names` that are in the group of `name`, itself included."""
-    return [n for n in names if group_of(n) == group_of(name)]
+def own_error(file, name, peers):
+    """The standard error of the log of the cell's median, without what its peers went through in the same rounds."""
+    medians = {n: file.median(n) for n in peers}
+    logs = []
+    for round_, rate in file.cells[name].items():
+        others = [math.log(file.cells[n][round_] / medians[n]) for n in peers if n != name and round_ in file.cells[n]]
+        common = statistics.median(others) if len(others) >= LEAST_IN_ROUND else 0.0
+        logs.append(math.log(rate / medians[name]) - common)
+    return standard_error(logs)
 
 
-def machine_change(name, old, new, sound):
-    """By how much the machine may have changed what the cell measures, as the absolute log of a ratio."""
-    a, b = old.floor(), new.floor()
-    if min(len(a), len(b)) >= results.LEAST_SAMPLES:
-        change = abs(math.log(statistics.median(b) / statistics.median(a)))
-    else:
-        change = abs(statistics.median(math.log(statistics.median(new.cells[n]) / statistics.median(old.cells[n]))
-                                       for n in peers(name, sound)))
+def half_change(rates):
+    """The log of what the second half of the samples, in order of time, is of the first."""
+    middle = len(rates) // 2
+    return math.log(statistics.median(rates[middle:]) / statistics.median(rates[:middle]))
+
+
+def change_of(name, old, new):
+    """The log of new over old; of links of the grain's chain where the files have grains of different numbers of them."""
+    change = math.log(new.median(name) / old.median(name))
     links = [f.context.get("grain_links_per_ns") for f in (old, new)]
-    if "grain_ns:" in name and "grain_ns:0" not in name.split("/") and all(links):
-        change = max(change, abs(math.log(links[1] / links[0])))
+    if all(links) and name.startswith("cpu/") and "grain_ns:" in name and "grain_ns:0" not in name.split("/"):
+        change += math.log(links[1] / links[0])
     return change
+
+
+def reference_change(old, new):
+    """(log of the change of the reference computation's speed, its standard error); None if a file lacks it."""
+    a, b = old.floor(), new.floor()
+    if min(len(a), len(b)) < results.LEAST_SAMPLES:
+        return None
+    errors = [standard_error([math.log(x) for x in speeds]) for speeds in (a, b)]
+    return math.log(statistics.median(b) / statistics.median(a)), math.hypot(*errors)
+
+
+def put_down_to_machine(common, reference, z):
+    """(least, most) of the log of a change that may be the machine's, where the cell's peers changed by `common` and the reference
+    computation as reference_change() says.
+
+    As far as both went the same way, it was the machine. Beyond that, what the peers did in common may or may not have been; but
+    not more than the reference computation allows. Without one of the two, the other may be or not be it.
+    """
+    if reference is None:
+        return min(0.0, common), max(0.0, common)
+    change, error = reference
+    if common is None:
+        return -abs(change), abs(change)
+    allowed = abs(change) + z * error
+    common = max(-allowed, min(allowed, common))
+    explained = max(min(0.0, change), min(max(0.0, change), common))
+    return min(explained, common), max(explained, common)
+
+
+def interval(name, old, new, sound, z):
+    """(low, change, high) of the log of the ratio: what the machine may have done, and z standard errors on both sides."""
+    peers = [n for n in sound if group_of(n) == group_of(name)]
+    changes = {n: change_of(n, old, new) for n in peers}
+    others = [changes[n] for n in peers if n != name]
+    error = math.hypot(*(own_error(file, name, peers) for file in (old, new)))
+    reference = reference_change(old, new)
+    if len(others) >= LEAST_PEERS:
+        common = statistics.median(others)
+        # 1.4826 makes the median absolute deviation that of a normal distribution; a few cells that did change do not move it.
+        centre = statistics.median(changes.values())
+        error = max(error, 1.4826 * statistics.median(abs(c - centre) for c in changes.values()))
+    else:
+        # With neither peers nor a reference computation, the machine may have done all of it.
+        common = None if reference else changes[name]
+        halves = [half_change(f.rates(n)) for f in (old, new) for n in peers]
+        error = math.hypot(error, math.sqrt(sum(h * h for h in halves) / len(halves) / 2))
+    least, most = put_down_to_machine(common, reference, z)
+    return changes[name] - most - z * error, changes[name], changes[name] - least + z * error
 
 
 def why_not(name, old, new, factors):
@@ -219,12 +258,36 @@ def why_not(name, old, new, factors):
     return ""
 
 
+def verdict(low, high):
+    return "faster" if low > 1 else "slower" if high < 1 else "not separated"
+
+
+def compare_builds(file):
+    """compare() of the two builds that one campaign measured: this build's cells over those of the other. Raises Refused."""
+    pairs = [n for n in dict.fromkeys([*file.cells, *file.failures]) if n + results.AGAINST in file.cells | file.failures]
+    if not pairs:
+        raise Refused(f"{file.path}: no other build was measured in it: name two files, or one that `tally run --against` made")
+    confidence = 1 - (1 - CONFIDENCE) / len(pairs)
+    rows = []
+    for name in pairs:
+        other = name + results.AGAINST
+        failed = next((f"failed: {file.failures[n]}" for n in (name, other) if n in file.failures), None)
+        found = None if failed else results.ratio_by_round(file.cells[name], file.cells[other], confidence)
+        if found is None or not found.holds:
+            why = failed or f"{found.n if found else 0} rounds are too few for an interval of {confidence:.2%}"
+            rows.append({"cell": name, "ratio": None, "low": None, "high": None, "verdict": "not comparable", "why": why})
+            continue
+        rows.append({"cell": name, "old": file.median(other), "new": file.median(name), "ratio": found.median, "low": found.low,
+                     "high": found.high, "verdict": verdict(found.low, found.high)})
+    return rows
+
+
 def compare(old, new):
     """A row for every cell in both files: cell, old and new median, ratio, low, high, verdict, why."""
     if old.tally and new.tally and old.context["tally_result_schema"] != new.context["tally_result_schema"]:
         raise Refused(f"{new.path}: result schema {new.context['tally_result_schema']}, but {old.path} has {old.context['tally_result_schema']}")
     factors = factor_differences(old, new)
-    names = [n for n in dict.fromkeys([*old.cells, *old.failures]) if n in new.cells or n in new.failures]
+    names = [n for n in dict.fromkeys([*old.cells, *old.failures]) if (n in new.cells or n in new.failures) and not n.endswith(results.AGAINST)]
     if not names:
         raise Refused(f"{old.path} and {new.path} have no cell in common")
     sound = [n for n in names if not why_not(n, old, new, factors)]
@@ -236,14 +299,9 @@ def compare(old, new):
         if reason:
             rows.append({**row, "ratio": None, "low": None, "high": None, "verdict": "not comparable", "why": reason})
             continue
-        a, b = old.cells[name], new.cells[name]
-        change = math.log(statistics.median(b) / statistics.median(a))
-        spread = between_files(old, new, peers(name, sound))
-        reach = z * math.sqrt(standard_error(a) ** 2 + standard_error(b) ** 2 + spread**2) + machine_change(name, old, new, sound)
-        low, high = math.exp(change - reach), math.exp(change + reach)
-        verdict = "faster" if low > 1 else "slower" if high < 1 else "not separated"
-        rows.append({**row, "old": statistics.median(a), "new": statistics.median(b), "ratio": math.exp(change), "low": low, "high": high,
-                     "verdict": verdict})
+        low, change, high = map(math.exp, interval(name, old, new, sound, z))
+        rows.append({**row, "old": old.median(name), "new": new.median(name), "ratio": change, "low": low, "high": high,
+                     "verdict": verdict(low, high)})
     return rows
 
 
@@ -265,8 +323,23 @@ def shown(old, new, rows):
         alone = [n for n in [*file.cells, *file.failures] if n not in other.cells and n not in other.failures]
         if alone:
             lines.append(f"only in {file.path}: {', '.join(dict.fromkeys(alone))}")
+    return "\n".join([*lines, "", *table(rows), "", "ratios are new over old"])
+
+
+def shown_builds(file, rows):
+    """The comparison of two builds in one campaign for a person."""
+    other = file.context.get("against", {})
+    here, there = ({key: c.get(key, "unknown") for key in BUILD} for c in (file.context, other))
+    lines = [f"{file.path}: this build against {other.get('path', 'another')}"]
+    lines += [f"differs: {key}: {there[key]} -> {here[key]}" for key in BUILD if here[key] != there[key]]
+    lines += [f"{file.path}: {file.context['unfit']}"] if file.context.get("unfit") else []
+    return "\n".join([*lines, "", *table(rows), "", "ratios are this build's throughput over the other's, round by round"])
+
+
+def table(rows):
+    """The rows as lines, and how many there are of each verdict."""
     width = max(len(row["cell"]) for row in rows)
-    lines += ["", f"{'cell':{width}}  {'ratio':>6}  {'95% interval':>16}  verdict"]
+    lines = [f"{'cell':{width}}  {'ratio':>6}  {'95% interval':>16}  verdict"]
     for row in rows:
         if row["ratio"] is None:
             lines.append(f"{row['cell']:{width}}  {'':>6}  {'':>16}  not comparable: {row['why']}")
@@ -276,9 +349,7 @@ def shown(old, new, rows):
     counts = {}
     for row in rows:
         counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
-    lines.append("")
-    lines.append(f"{len(rows)} cells: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + "; ratios are new over old")
-    return "\n".join(lines)
+    return [*lines, "", f"{len(rows)} cells: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())]
 
 
 def fail_rule(text):
@@ -295,21 +366,23 @@ def fail_rule(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("old", metavar="OLD.json")
-    parser.add_argument("new", metavar="NEW.json")
+    parser.add_argument("new", metavar="NEW.json", nargs="?", help="left out where OLD.json was made with --against")
     parser.add_argument("--fail-on", type=fail_rule, metavar="slower[:PERCENT]", help="exit 1 if a cell is slower, by more than PERCENT")
     parser.add_argument("--json", action="store_true", help="the comparison as JSON")
     arguments = parser.parse_args()
     try:
-        old, new = load(arguments.old), load(arguments.new)
-        rows = compare(old, new)
+        old = load(arguments.old)
+        new = load(arguments.new) if arguments.new else None
+        rows = compare(old, new) if new else compare_builds(old)
     except results.NotTally as problem:
         print(f"compare.py: {problem}", file=sys.stderr)
         return 2
     if arguments.json:
-        print(json.dumps({"cells": rows, "differences": [{"what": w, "old": a, "new": b} for w, a, b in differences(old, new)],
-                          "missing": {f.path: missing(f) for f in (old, new)}}, indent=2))
+        more = {"differences": [{"what": w, "old": a, "new": b} for w, a, b in differences(old, new)],
+                "missing": {f.path: missing(f) for f in (old, new)}} if new else {}
+        print(json.dumps({"cells": rows, **more}, indent=2))
     else:
-        print(shown(old, new, rows))
+        print(shown(old, new, rows) if new else shown_builds(old, rows))
     return 1 if arguments.fail_on and fails(rows, arguments.fail_on) else 0
 
 

@@ -21,8 +21,9 @@ import sys
 import compare
 import tally_results as results
 
-# Options of the old run that say where its output went, with the number of values that follow one without `=`.
-OUTPUT = {"--out": 1, "--no-progress": 0, "--benchmark_out": 0, "--benchmark_out_format": 0, "--benchmark_format": 0}
+# Options of the old run that say where its output went and beside which other build, with the number of values that follow one
+# without `=`.
+OUTPUT = {"--against": 1, "--out": 1, "--no-progress": 0, "--benchmark_out": 0, "--benchmark_out_format": 0, "--benchmark_format": 0}
 
 
 def arguments_of(context):

@@ -6,14 +6,17 @@ never a figure: it is kept as the reason why its cell has none.
 
 import dataclasses
 import json
+import lzma
 import math
 
+XZ = b"\xfd7zXZ"
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 # Spellings in a cell's name, and the one parameter that they are.
 DURATIONS = {"grain_ns": ("grain", 1e-9), "wait_us": ("wait", 1e-6), "wait_ns": ("wait", 1e-9)}
 # A sequential cell has one worker and one event in flight, whatever its group has.
 SEQUENTIAL = "sequential"
 SEQUENTIAL_IGNORES = ("workers", "in_flight")
+AGAINST = "/against:1"  # ends the name of a cell of the other build, in a file made with --against
 LEAST_SAMPLES = 6  # under which no pair of order statistics covers the median with 95%
 
 
@@ -29,13 +32,14 @@ class Interval:
     low: float | None
     high: float | None
     n: int
+    holds: bool = True  # whether the values were enough for the confidence that was asked for
 
 
-def median_interval(values):
-    """The median of `values` and the narrowest symmetric pair of order statistics that covers it with at least 95%.
+def median_interval(values, confidence=0.95):
+    """The median of `values` and the narrowest symmetric pair of order statistics that covers it with at least `confidence`.
 
     The pair (k-th smallest, k-th greatest) covers the median with probability 1 - 2 P(B < k), B binomial(n, 1/2) (David
-    & Nagaraja, Order Statistics, 7.1). Under 6 values no pair reaches 95%: then the least and the greatest. Raises
+    & Nagaraja, Order Statistics, 7.1). With too few values (under 6 for 95%) no pair does: then the least and the greatest. Raises
     ValueError for no values. Keep equal to bench/statistics.cpp.
     """
     ordered = sorted(values)
@@ -45,18 +49,18 @@ def median_interval(values):
     middle = n // 2
     median = ordered[middle] if n % 2 else (ordered[middle - 1] + ordered[middle]) / 2
     k, below = 0, 0
-    while k < n // 2 and 40 * (below + math.comb(n, k)) <= 2**n:
+    outside = (1 - confidence) * 2**n + 1e-9  # on both sides, of 2^n orders
+    while k < n // 2 and 2 * (below + math.comb(n, k)) <= outside:
         below += math.comb(n, k)
         k += 1
-    k = max(k, 1)
-    return Interval(median, ordered[k - 1], ordered[n - k], n)
+    return Interval(median, ordered[max(k, 1) - 1], ordered[n - max(k, 1)], n, k > 0)
 
 
-def ratio_by_round(mine, other):
+def ratio_by_round(mine, other, confidence=0.95):
     """The interval of the ratios of two cells' values, round by round: each a dict of round to value. Machines drift, and both
     cells of a round alike. None without a common round."""
     ratios = [mine[round_] / other[round_] for round_ in mine if other.get(round_)]
-    return median_interval(ratios) if ratios else None
+    return median_interval(ratios, confidence) if ratios else None
 
 
 @dataclasses.dataclass
@@ -99,7 +103,8 @@ class Cell:
 @dataclasses.dataclass
 class Results:
     context: dict
-    cells: list
+    cells: list  # of the build that made the file
+    others: list = dataclasses.field(default_factory=list)  # of the build that it was measured against
 
     def streams(self):
         """Streams in the order of the file."""
@@ -189,13 +194,23 @@ def parse_name(name):
     return parts[0], parts[1], params
 
 
-def load(path):
-    """The results in the file at `path`. Raises NotTally for anything that is no Tally result or holds no cell."""
+def read_text(path):
+    """The text of the result file at `path`, also where it was compressed by xz. Raises NotTally."""
     try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
+        with open(path, "rb") as file:
+            data = file.read()
+        return (lzma.decompress(data) if data.startswith(XZ) else data).decode("utf-8")
     except OSError as problem:
         raise NotTally(f"{path}: {problem.strerror}") from None
+    except (lzma.LZMAError, UnicodeDecodeError) as problem:
+        raise NotTally(f"{path}: not JSON, perhaps cut off: {problem}") from None
+
+
+def load(path):
+    """The results in the file at `path`. Raises NotTally for anything that is no Tally result or holds no cell."""
+    text = read_text(path)
+    try:
+        data = json.loads(text)
     except (ValueError, RecursionError) as problem:
         raise NotTally(f"{path}: not JSON: {problem}") from None
     if not isinstance(data, dict) or not isinstance(data.get("context"), dict):
@@ -211,7 +226,8 @@ def load(path):
     for cell in cells.values():
         if not cell.failure and not cell.samples and not cell.aggregates:
             cell.failure = "no verified sample"
-    return Results(data["context"], list(cells.values()))
+    return Results(data["context"], [cell for cell in cells.values() if not cell.name.endswith(AGAINST)],
+                   [cell for cell in cells.values() if cell.name.endswith(AGAINST)])
 
 
 def add(cells, entry, path):

@@ -161,6 +161,29 @@ def ratio(file):
             yield f"{name}: {stated} is its ratio to no sequential cell of the file"
 
 
+def against(file):
+    """Sampling: a ratio to another build's cell is taken round by round, with the interval and the verdict of those rounds."""
+    pairs = [name for name in file.summaries if name + results.AGAINST in file.samples]
+    for name in pairs:
+        summary, found = file.summaries[name], None
+        if file.rates(name) and file.rates(name + results.AGAINST):
+            confidence = summary.get("ratio_to_against_confidence", 0)
+            found = results.ratio_by_round(file.rates(name), file.rates(name + results.AGAINST), confidence)
+        stated = [summary.get(f"ratio_to_against{end}") for end in ("", "_low", "_high")]
+        if found is None:
+            if stated != [None, None, None]:
+                yield f"{name}: {stated} is its ratio to no other build"
+            continue
+        if confidence < 1 - 0.05 / len(pairs) - SAME:
+            yield f"{name}: an interval of {confidence:.2%} is not corrected for {len(pairs)} comparisons"
+        if None in stated or not all(map(near, stated, (found.median, found.low, found.high))):
+            yield f"{name}: {stated} stands for {[found.median, found.low, found.high]}, its ratio to the other build"
+            continue
+        verdict = "too few rounds" if not found.holds else "faster" if found.low > 1 else "slower" if found.high < 1 else "not separated"
+        if summary.get("verdict_against") != verdict:
+            yield f"{name}: called {summary.get('verdict_against')}, and is {verdict}"
+
+
 def bound(file):
     """What a number means: efficiency is throughput over bound, sample by sample."""
     for name, samples in file.samples.items():
@@ -205,7 +228,7 @@ def disclosure(file):
         yield "the campaign was interrupted"
 
 
-RULES = [schema, result_id, verified, work, order, length, interval, ratio, bound, finite, floor, disclosure]
+RULES = [schema, result_id, verified, work, order, length, interval, ratio, against, bound, finite, floor, disclosure]
 
 
 def broken(text):
@@ -235,21 +258,18 @@ def main():
     status = 0
     for path in parser.parse_args().files:
         try:
-            text = pathlib.Path(path).read_text(encoding="utf-8")
+            text = results.read_text(path)
             found = collections.defaultdict(list)
             for rule, what in broken(text):
                 found[rule].append(what)
-        except OSError as problem:
-            print(f"{path}: {problem.strerror}", file=sys.stderr)
-            status = 2
-            continue
         except (ValueError, RecursionError) as problem:
             print(f"{path}: not JSON, perhaps cut off: {problem}", file=sys.stderr)
             status = 2
             continue
         except results.NotTally as problem:
-            print(f"validate.py: {problem}", file=sys.stderr)
-            return 2
+            print(problem, file=sys.stderr)
+            status = 2
+            continue
         for rule, whats in found.items():
             for what in whats[:AT_MOST]:
                 print(f"{path}: {rule}: {what}")

@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <thread>
 
 #include "bench/doctor.hpp"
 #include "bench/options.hpp"
@@ -94,12 +98,30 @@ TEST(Doctor, NotesWhatAReaderMustKnow) {
   }
 }
 
+TEST(BusyProcesses, AreNotThisOneAndThoseThatItStarted) {
+  ProcessTimes const before;
+  pid_t const child = ::fork();
+  if (child == 0)
+    for (;;) {
+    }
+  std::this_thread::sleep_for(300ms);
+  ProcessTimes const after;
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  for (BusyProcess const& busy : busy_processes(before, after)) {
+    EXPECT_NE(busy.pid, child);
+    EXPECT_NE(busy.pid, ::getpid());
+    EXPECT_GE(busy.cpus, 0.02);
+  }
+}
+
 TEST(ReferenceWork, TakesTimeOnEveryCpuAndStopsForASignal) {
   StopSignals const stop;
   auto const once = run_reference(usable_cpus(), stop);
   ASSERT_TRUE(once);
   EXPECT_GT(once->elapsed, 1ms);
   EXPECT_GT(once->links_per_ns, 0);
+  EXPECT_GT(once->read_bytes_per_s, 0);
   EXPECT_TRUE(run_reference({}, stop)) << "no CPUs named: anywhere";
   std::raise(SIGTERM);
   EXPECT_FALSE(run_reference({}, stop));

@@ -212,6 +212,29 @@ TEST(Table, SaysWhatLimitedALookup) {
   EXPECT_NE(table.find("saturated"), std::string::npos) << table;
 }
 
+TEST(Table, SaysWhereTheMemorysBandwidthWasTheLimit) {
+  auto result = cpu_campaign();
+  measure(result, "fibers", 500);  // 1,000 events of 2 bytes in 0.5 ms: 4 MB/s
+  result.reference_cpus = 2;
+  auto const limit_with = [&](double bytes_per_s) {
+    result.reference = {{.elapsed = 1ms, .read_bytes_per_s = bytes_per_s}};
+    return line_of(render_table(result), "fibers");
+  };
+  EXPECT_NE(limit_with(4.1e6).find("memory"), std::string::npos) << limit_with(4.1e6);
+  EXPECT_EQ(limit_with(8e6).find("memory"), std::string::npos) << limit_with(8e6);
+  EXPECT_EQ(limit_with(0).find("memory"), std::string::npos) << "not measured";
+  result.reference_cpus = 4;
+  EXPECT_EQ(limit_with(4.1e6).find("memory"), std::string::npos) << "two CPUs can do as much as four, or half: not known";
+}
+
+TEST(Table, NamesWhatElseUsedTheMachine) {
+  auto result = cpu_campaign();
+  measure(result, "fibers", 500);
+  result.reference = {{.elapsed = 1ms}};
+  result.others = {{.pid = 7, .name = "backup", .cpus = 0.5}, {.pid = 8, .name = "mail", .cpus = 0.25}};
+  EXPECT_NE(render_table(result).find("other processes used 75% of a CPU, most of them backup"), std::string::npos);
+}
+
 TEST(Table, NotesStandAtTheTopAndInterruptionsAtTheEnd) {
   auto result = cpu_campaign();
   result.notes = {"the noise floor is wider than the interval asked for"};

@@ -1,6 +1,7 @@
 """scripts/compare.py: verdicts on simulated campaigns with fixed seeds, and every refusal."""
 
 import json
+import lzma
 import math
 import random
 import subprocess
@@ -32,7 +33,7 @@ def campaign(seed, rounds=20, noise=0.02, between=0.01, machine=0.02, slower=Non
     for group in GROUPS:
         for model in MODELS:
             own = math.exp(draw.gauss(0, between)) * (slower[1] if slower and slower[0] == model else 1)
-            cells[f"cpu/{model}/{group}"] = [sample(1e6 * own, r) for r in range(rounds)]
+            cells[f"cpu/{model}/{group}"] = {r: sample(1e6 * own, r) for r in range(rounds)}
     floor = [{"real_time_s": 0.1 * 1e6 / sample(1e6, r)} for r in range(rounds)] if with_floor else []
     return compare.File(f"{seed}.json", {"tally_result_schema": 1, "noise_floor": {"samples": floor}}, True, cells, {}, {})
 
@@ -61,8 +62,8 @@ def test_a_model_that_is_a_sixth_slower_is_found_and_no_other(kind):
 
 def test_what_the_whole_machine_did_is_no_ones_merit():
     old, new = campaign(1, machine=0), campaign(2, machine=0)
-    for rates in new.cells.values():
-        rates[:] = [1.15 * rate for rate in rates]
+    for name, rates in new.cells.items():
+        new.cells[name] = {round_: 1.15 * rate for round_, rate in rates.items()}
     for sample in new.context["noise_floor"]["samples"]:
         sample["real_time_s"] /= 1.15
     assert called(old, new) == []
@@ -75,9 +76,24 @@ def test_another_calibration_of_the_grain_is_no_ones_merit():
     old, new = campaign(1, machine=0), campaign(2, machine=0)
     for name, rates in new.cells.items():
         if "grain_ns:1000" in name:
-            rates[:] = [1.15 * rate for rate in rates]
-    old.context["grain_links_per_ns"], new.context["grain_links_per_ns"] = 0.84, 0.73
-    assert called(old, new) == []
+            new.cells[name] = {round_: 1.15 * rate for round_, rate in rates.items()}
+    old.context["grain_links_per_ns"], new.context["grain_links_per_ns"] = 0.84, 0.84 / 1.15
+    rows = {row["cell"]: row for row in compare.compare(old, new)}
+    assert all(row["verdict"] == "not separated" for row in rows.values())
+    assert rows[CELL]["ratio"] == pytest.approx(1, abs=0.05), "of the same work"
+
+
+def test_what_all_of_a_group_did_is_put_down_to_the_machine_as_far_as_the_reference_computation_did_it_too():
+    for common, reference, expected in [
+            (0.05, (0.06, 0.0), (0.05, 0.05)),  # explained
+            (0.05, (0.02, 0.0), (0.02, 0.02)),  # and no more allowed
+            (0.05, (0.02, 0.01), (0.02, 0.05)),  # explained in part, the rest may be
+            (0.05, (-0.02, 0.01), (0.0, 0.05)),
+            (-0.05, (-0.06, 0.0), (-0.05, -0.05)),
+            (-0.20, (0.0, 0.01), (-0.03, 0.0)),
+            (0.05, None, (0.0, 0.05)),
+            (None, (-0.02, 0.01), (-0.02, 0.02))]:
+        assert compare.put_down_to_machine(common, reference, 3) == pytest.approx(expected), (common, reference)
 
 
 # Files
@@ -187,7 +203,61 @@ def test_files_of_google_benchmark_are_compared_by_what_they_hold(run):
 
 def test_a_failed_cell_is_not_compared():
     context = {"tally_result_schema": 1}
-    old = compare.File("old.json", context, True, {CELL: [1.0] * 10}, {}, {})
+    old = compare.File("old.json", context, True, {CELL: dict.fromkeys(range(10), 1.0)}, {}, {})
     new = compare.File("new.json", context, True, {}, {CELL: "wrong count"}, {})
     (row,) = compare.compare(old, new)
     assert row["verdict"] == "not comparable" and "wrong count" in row["why"] and row["ratio"] is None
+
+
+# Two builds in one campaign
+
+
+def builds(rounds, factor, seed=1, noise=0.02):
+    """A file made with --against: 12 pairs of which the last is `factor` times as fast in this build; the machine changes its speed
+    from round to round by half."""
+    draw = random.Random(seed)
+    speed = {r: math.exp(draw.gauss(0, 0.3)) for r in range(rounds)}
+    cells = {}
+    for i in range(12):
+        for suffix, rate in (("", factor if i == 11 else 1.0), ("/against:1", 1.0)):
+            cells[f"cpu/model_{i}/workers:1{suffix}"] = {r: 1e6 * rate * speed[r] * math.exp(draw.gauss(0, noise)) for r in range(rounds)}
+    return compare.File("r.json", {}, True, cells, {}, {})
+
+
+def test_of_two_builds_that_are_alike_few_cells_are_called():
+    calls = sum(row["verdict"] in ("faster", "slower") for seed in range(100) for row in compare.compare_builds(builds(20, 1.0, seed)))
+    assert calls <= 0.05 * 100, "of a hundred campaigns one in twenty may call a cell"
+
+
+def test_a_build_that_is_slower_is_found_however_the_machine_behaves():
+    rows = [compare.compare_builds(builds(20, 0.9, seed))[-1] for seed in range(40)]
+    assert sum(row["verdict"] == "slower" for row in rows) >= 38
+    assert sum(row["low"] <= 0.9 <= row["high"] for row in rows) >= 38
+
+
+def test_too_few_rounds_for_so_many_pairs_are_no_comparison():
+    (*_, row) = compare.compare_builds(builds(8, 0.5))
+    assert row["verdict"] == "not comparable" and "8 rounds are too few for an interval of 99.58%" in row["why"]
+
+
+def test_a_pair_of_which_one_failed_is_no_comparison():
+    file = builds(20, 0.5)
+    del file.cells["cpu/model_11/workers:1/against:1"]
+    file.failures["cpu/model_11/workers:1/against:1"] = "lost an event"
+    (*_, row) = compare.compare_builds(file)
+    assert row["verdict"] == "not comparable" and "lost an event" in row["why"]
+
+
+def test_a_file_of_one_build_alone_needs_another(run, reference, root, tmp_path):
+    (tmp_path / "old.json").write_text(reference, encoding="utf-8")
+    done = subprocess.run([sys.executable, root / "scripts/compare.py", tmp_path / "old.json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "no other build was measured in it" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_files_compressed_by_xz_are_read(reference, root, tmp_path):
+    (tmp_path / "old.json.xz").write_bytes(lzma.compress(reference.encode()))
+    (tmp_path / "cut.json.xz").write_bytes(lzma.compress(reference.encode())[:-100])
+    command = [sys.executable, root / "scripts/compare.py", tmp_path / "old.json.xz"]
+    assert subprocess.run([*command, tmp_path / "old.json.xz"], capture_output=True, check=False).returncode == 0
+    cut = subprocess.run([*command, tmp_path / "cut.json.xz"], capture_output=True, text=True, check=False)
+    assert cut.returncode == 2 and "cut.json.xz: not JSON, perhaps cut off" in cut.stderr

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import validate
 from result_files import keep, signed
 
 CELL = "cpu/coroutines/workers:2/grain_ns:1000/batch:256"
@@ -136,6 +137,29 @@ def test_a_broken_rule_is_named(run, reference, change, rule):
     assert done.returncode == 1
     assert f"result.json: {rule}: " in done.stdout, done.stdout
     assert ": result_id: " not in done.stdout
+
+
+def beside_another_build(reference, factor):
+    """The result, with another build's samples of CELL that are `factor` times as fast, and what there is to say of the two."""
+    data = json.loads(reference)
+    twins = copy.deepcopy(samples(data))
+    for twin in twins:
+        twin["run_name"] += "/against:1"
+        twin["items_per_second"] *= factor
+    data["benchmarks"] += twins
+    median(data).update(ratio_to_against=1 / factor, ratio_to_against_low=1 / factor, ratio_to_against_high=1 / factor,
+                        ratio_to_against_confidence=0.95, verdict_against="slower" if factor > 1 else "faster")
+    return data
+
+
+@pytest.mark.parametrize("change, said", [
+    ({}, None), ({"verdict_against": "not separated"}, "called not separated, and is slower"),
+    ({"ratio_to_against_low": 0.4}, "its ratio to the other build"), ({"ratio_to_against_confidence": 0.9}, "is not corrected for 1 comparisons")])
+def test_what_is_said_of_another_build_is_computed_again(reference, change, said):
+    data = beside_another_build(reference, 2)
+    median(data).update(change)
+    found = [what for rule, what in validate.broken(signed(data)) if rule == "against"]
+    assert (found == []) if said is None else (len(found) == 1 and said in found[0])
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"context": {}, "benchmarks": ['])
