@@ -17,6 +17,16 @@ std::vector<std::string> without_against(std::vector<std::string> const& argumen
   return rest;
 }
 
+/// What a result file says of the other build, beside how it was built.
+constexpr char const* kTold[] = {"tally_version", "tally_commit", "tally_tree", "binary_sha256"};
+
+/// Throws SamplerFailed if something is missing of it.
+void check_manifest(nlohmann::ordered_json const& manifest) {
+  for (char const* const key : kTold)
+    if (!manifest.contains(key) || !manifest.at(key).is_string()) throw SamplerFailed(std::string("its manifest has no ") + key);
+  if (!manifest.contains("build") || !manifest.at("build").is_object()) throw SamplerFailed("its manifest has no build");
+}
+
 /// As both builds know the cell.
 std::string common_name(Cell cell) {
   cell.against = false;
@@ -28,11 +38,12 @@ std::string common_name(Cell cell) {
 Against::Against(RunOptions const& options, StopSignals const& stop)
     : path_(options.against), arguments_(without_against(options.command_line)) {
   try {
-    there_ = std::make_unique<SamplerProcess>(path_, arguments_, stop);
+    there_ = std::make_unique<SamplerProcess>(path_, arguments_, options.sample_timeout, stop);
+    check_manifest(there_->manifest());
   } catch (SamplerFailed const& e) {
     throw UsageError(std::string("--against ") + e.what() + " (write the path of a tally that has --against)");
   }
-  here_ = std::make_unique<SamplerProcess>("/proc/self/exe", arguments_, stop);
+  here_ = std::make_unique<SamplerProcess>("/proc/self/exe", arguments_, options.sample_timeout, stop);
 }
 
 Plan Against::pair_up(Plan own) {
@@ -50,8 +61,18 @@ void Against::prepare(double links_per_ns, std::vector<CellResult> const& cells)
   for (CellResult const& result : cells) (result.cell.against ? paired : all)[common_name(result.cell)] = result.cell.events;
   auto const here = here_->prepare(links_per_ns, all);
   auto const there = there_->prepare(links_per_ns, paired);
-  for (auto const& [name, digest] : there)
-    if (here.at(name) != digest) not_alike_[name] = "the two builds count different events: their references differ";
+  for (auto const& [name, events] : paired) {
+    auto const one = here.find(name), other = there.find(name);
+    if (one == here.end() || other == there.end() || one->second != other->second)
+      not_alike_[name] = "the two builds count different events: their references differ";
+  }
+}
+
+std::vector<std::string> Against::notes() const {
+  auto all = notes_;
+  for (auto const* const sampler : {here_.get(), there_.get()})
+    all.insert(all.end(), sampler->notes().begin(), sampler->notes().end());
+  return all;
 }
 
 CellSample Against::sample(Cell const& cell) {
@@ -66,8 +87,8 @@ CellSample Against::sample(Cell const& cell) {
 
 std::string Against::describe_other() const {
   nlohmann::ordered_json other{{"path", path_.string()}};
-  for (char const* key : {"tally_version", "tally_commit", "tally_tree", "binary_sha256", "build"})
-    if (there_->manifest().contains(key)) other[key] = there_->manifest().at(key);
+  for (char const* const key : kTold) other[key] = there_->manifest().at(key);
+  other["build"] = there_->manifest().at("build");
   return other.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

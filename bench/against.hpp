@@ -29,7 +29,7 @@ class Against {
   /// What the result file says of the other build, as JSON: its path, version, commit, hash and libraries.
   std::string describe_other() const;
   /// What a reader must know of the cells that were left out.
-  std::vector<std::string> const& notes() const noexcept { return notes_; }
+  std::vector<std::string> notes() const;
 
  private:
   std::filesystem::path path_;

@@ -259,7 +259,8 @@ class Campaign {
     result_.took = spent();
     result_.notes = result_.options.notes;
     result_.notes.insert(result_.notes.end(), runner_.notes().begin(), runner_.notes().end());
-    if (against_) result_.notes.insert(result_.notes.end(), against_->notes().begin(), against_->notes().end());
+    if (against_)
+      for (std::string const& note : against_->notes()) result_.notes.push_back(note);
     // An old result is worth more than one without a sample.
     bool const anything = std::any_of(result_.cells.begin(), result_.cells.end(),
                                       [](CellResult const& cell) { return !cell.samples.empty(); });

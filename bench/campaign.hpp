@@ -72,6 +72,11 @@ struct CampaignResult {
 
   /// That the noise floor does not allow the interval asked for, as a sentence; empty if it does.
   std::string unfit() const;
+  /// The half-width, relative to the median, that the noise floor has; none without an interval of it.
+  std::optional<double> floor_half_width() const;
+  /// What may be claimed of a throughput with interval `rate`: that interval, or where it is narrower, what the noise floor
+  /// leaves of it. A machine whose speed is not known better than by so much lets no figure be.
+  Interval claimed(Interval rate) const;
   /// A cell failed, or the results could not be written.
   bool any_failed() const;
   /// The measured ceiling of a cell in one round: min(analytic bound, `limit` in that round or else its
@@ -82,6 +87,9 @@ struct CampaignResult {
   std::optional<Interval> efficiency(std::size_t cell) const;
   /// Ratio of throughput to `base`, round by round, with interval. None without common rounds.
   std::optional<Interval> ratio(std::size_t cell, std::size_t base) const;
+  /// Whether what the cell is measured for is known within `ci`: its throughput, or with another build beside it, the ratio
+  /// of the two.
+  bool converged(std::size_t cell) const;
   /// What the cell reads of its stream's bytes in a second, over what its CPUs can read of memory in a second, as the
   /// reference computation found. None where it cannot be told: where the stream is not in memory (lookup), or fewer
   /// CPUs run the cell than ran the reference computation.

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "bench/campaign.hpp"
+#include "bench/defaults.hpp"
 #include "bench/units.hpp"
 #include "workloads/synthetic.hpp"
 
@@ -45,7 +46,7 @@ std::vector<double> ratios_by_round(CellResult const& cell, CellResult const& ba
   std::vector<double> values;
   if (!has_figures(cell) || !has_figures(base)) return values;
   for (Sample const& sample : cell.samples)
-    if (Sample const* const other = in_round(base, sample.round))
+    if (Sample const* const other = in_round(base, sample.round); other && other->events > 0)
       values.push_back(sample.items_per_second() / other->items_per_second());
   return values;
 }
@@ -82,12 +83,28 @@ bool CellResult::converged(double ci) const {
   return interval && interval->holds() && interval->relative_half_width() <= ci;
 }
 
-std::string CampaignResult::unfit() const {
+std::optional<double> CampaignResult::floor_half_width() const {
   auto const floor = noise_floor(reference);
   // Below 6 rounds there is no interval of 95%, of the floor or of any cell: nothing is claimed.
-  if (!floor || !floor->holds() || floor->relative_half_width() <= options.ci) return "";
-  return "this machine's noise floor is \u00b1" + format_percent(floor->relative_half_width(), 1) +
-         ", wider than the \u00b1" + format_percent(options.ci, 1) +
+  if (!floor || !floor->holds()) return std::nullopt;
+  return floor->relative_half_width();
+}
+
+Interval CampaignResult::claimed(Interval rate) const {
+  if (auto const floor = floor_half_width()) {
+    rate.low = std::min(rate.low, rate.median * (1 - *floor));
+    rate.high = std::max(rate.high, rate.median * (1 + *floor));
+  }
+  return rate;
+}
+
+std::string CampaignResult::unfit() const {
+  auto const floor = floor_half_width();
+  // With another build, `ci` is of ratios, and the machine's speed is not in them.
+  double const wanted = options.against.empty() ? options.ci : std::max(options.ci, defaults::kCi);
+  if (!floor || *floor <= wanted) return "";
+  return "this machine's noise floor is \u00b1" + format_percent(*floor, 1) +
+         ", wider than the \u00b1" + format_percent(wanted, 1) +
          " asked for: a fixed computation that involves no model differed by as much. 'tally doctor' says "
          "what to do.";
 }
@@ -125,6 +142,13 @@ std::optional<Interval> CampaignResult::efficiency(std::size_t cell) const {
 
 std::optional<Interval> CampaignResult::ratio(std::size_t cell, std::size_t base) const {
   return interval_of(ratios_by_round(cells.at(cell), cells.at(base)));
+}
+
+bool CampaignResult::converged(std::size_t index) const {
+  Pair const* const pair = plan.pair_of(index);
+  auto const ratio = pair ? ratio_of(*pair) : std::nullopt;
+  if (!ratio) return cells.at(index).converged(options.ci);
+  return ratio->holds() && ratio->relative_half_width() <= options.ci;
 }
 
 std::optional<double> CampaignResult::memory_share(CellResult const& cell) const {

@@ -73,8 +73,7 @@ int doctor_command(Arguments const& arguments) {
   bool const& json = parser.flag("--json", "as JSON");
   parser.parse(arguments);
   double const ci = ci_text ? parse_half_width("--ci", *ci_text) : defaults::kCi;
-  constexpr int kLeastRounds = 6;  // under which there is no interval
-  int const rounds = rounds_text ? static_cast<int>(parse_count("--rounds", *rounds_text, kLeastRounds, 1000))
+  int const rounds = rounds_text ? static_cast<int>(parse_count("--rounds", *rounds_text, kLeastValues, 1000))
                                  : defaults::kMinRounds;
 
   StopSignals const stop;

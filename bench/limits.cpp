@@ -64,8 +64,9 @@ Needs needs_of(Cell const& cell, RunOptions const& options) {
     auto const key_bytes = static_cast<double>(SyntheticEvents::key_bytes(options.keys.keys));
     double const windows = static_cast<double>(synthetic_windows(cell.events, options.window));
     double const rows = 8.0 * options.keys.keys * std::max(windows, 1.0) * (tasks + 2);
+    double const builds = options.against.empty() ? 1 : 2;  // each has its own events and references
     needs.memory =
-        rows + (cell.stream == StreamKind::cpu ? key_bytes * static_cast<double>(cell.events) : 0.0);
+        builds * (rows + (cell.stream == StreamKind::cpu ? key_bytes * static_cast<double>(cell.events) : 0.0));
   }
   needs.memory += tasks * (needs.processes ? kProcessBytes : kThreadBytes);
   needs.tasks += kSpareTasks;

@@ -139,9 +139,12 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
   put(entry, "items_per_second_low", rate.low, "");
   put(entry, "items_per_second_high", rate.high, "");
   entry["interval_coverage"] = rate.coverage;
+  Interval const claim = result.claimed(rate);
+  put(entry, "claimed_low", claim.low, "");
+  put(entry, "claimed_high", claim.high, "");
   put(entry, "relative_half_width", rate.relative_half_width(), "");
   entry["closed"] = name(cell.closed);
-  entry["converged"] = cell.converged(result.options.ci);
+  entry["converged"] = result.converged(index);
   std::vector<double> rates;
   for (Sample const& s : cell.samples) rates.push_back(s.items_per_second());
   entry["outliers"] = count_outliers(rates);

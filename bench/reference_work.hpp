@@ -49,7 +49,7 @@ std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const&
 std::optional<double> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples);
 
 /// Links of the chain per nanosecond and CPU, for grains: the median of some runs of the computation, on all of `cpus`
-/// at once as the workers are, since a CPU alone has a higher clock than it keeps beside others. Takes about a second.
+/// at once as the workers are, since a CPU alone has a higher clock than it keeps beside others. Takes about two seconds.
 /// Throws Interrupted, and as run_reference() does.
 double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop);
 

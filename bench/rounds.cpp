@@ -11,28 +11,20 @@ namespace {
 
 constexpr double kLooksGrowBy = 1.4;
 
-/// What a cell is closed for: its own interval, or with another build beside it, that of their ratio.
 bool has_converged(CampaignResult const& result, std::size_t index) {
-  RunOptions const& options = result.options;
-  CellResult const& cell = result.cells[index];
-  if (static_cast<int>(cell.samples.size()) < options.min_rounds) return false;
-  Pair const* const pair = result.plan.pair_of(index);
-  bool const alone = !pair || result.cells[pair->here].closed == Closed::failed ||
-                     result.cells[pair->there].closed == Closed::failed;
-  if (alone) return cell.converged(options.ci);
-  auto const ratio = result.ratio_of(*pair);
-  return ratio && ratio->holds() && ratio->relative_half_width() <= options.ci;
+  return static_cast<int>(result.cells[index].samples.size()) >= result.options.min_rounds && result.converged(index);
 }
 
 bool is_base(CellResult const& cell) { return cell.cell.model->sequential || !cell.cell.model->candidate; }
 
-/// Whether an open cell of one of its groups rests on the base `index`. A pair rests on nothing else.
+/// Whether an open cell of one of its groups rests on the base `index`. What is measured for its ratio to another build's
+/// cell does not.
 bool is_rested_on(CampaignResult const& result, std::size_t index) {
-  if (result.plan.pair_of(index)) return false;
   for (Group const& group : result.plan.groups) {
     if (std::find(group.cells.begin(), group.cells.end(), index) == group.cells.end()) continue;
     for (std::size_t const other : group.cells)
-      if (result.cells[other].closed == Closed::open && !is_base(result.cells[other])) return true;
+      if (result.cells[other].closed == Closed::open && !is_base(result.cells[other]) && !result.plan.pair_of(other))
+        return true;
   }
   return false;
 }

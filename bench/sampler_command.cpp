@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -21,10 +22,30 @@ using Json = nlohmann::json;
 
 constexpr int kInterrupted = 130;
 
+/// What the protocol goes over, taken away from standard input and output: a model that reads or prints would break it.
+struct Channel {
+  int in = -1, out = -1;
+
+  Channel() : in(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)), out(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)) {
+    int const nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (in < 0 || out < 0 || nothing < 0 || ::dup2(nothing, STDIN_FILENO) < 0 || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+      throw std::system_error(errno, std::generic_category(), "cannot set up the sampler's input and output");
+    ::close(nothing);
+  }
+  void say(Json const& line) const {
+    std::string const text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    for (std::size_t sent = 0; sent < text.size();) {
+      ssize_t const n = ::write(out, text.data() + sent, text.size() - sent);
+      if (n < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "answer to the campaign");
+      if (n > 0) sent += static_cast<std::size_t>(n);
+    }
+  }
+};
+
 /// The campaign's lines, one by one.
 class Requests {
  public:
-  explicit Requests(StopSignals const& stop) : stop_(stop) {}
+  Requests(int in, StopSignals const& stop) : in_(in), stop_(stop) {}
 
   /// None at the end of the input. Throws Interrupted.
   std::optional<std::string> next() {
@@ -34,56 +55,55 @@ class Requests {
         buffer_.erase(0, end + 1);
         return line;
       }
-      pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {stop_.fd(), POLLIN, 0}};
+      pollfd fds[] = {{in_, POLLIN, 0}, {stop_.fd(), POLLIN, 0}};
       if (::poll(fds, std::size(fds), -1) < 0 && errno != EINTR)
-        throw std::system_error(errno, std::generic_category(), "poll on standard input");
+        throw std::system_error(errno, std::generic_category(), "poll on the campaign");
       if (stop_.requested()) throw Interrupted("interrupted");
       if (!fds[0].revents) continue;
       char bytes[4096];
-      ssize_t const n = ::read(STDIN_FILENO, bytes, sizeof bytes);
+      ssize_t const n = ::read(in_, bytes, sizeof bytes);
       if (n == 0) return std::nullopt;
-      if (n < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "standard input");
+      if (n < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "requests of the campaign");
       if (n > 0) buffer_.append(bytes, static_cast<std::size_t>(n));
     }
   }
 
  private:
+  int in_;
   StopSignals const& stop_;
   std::string buffer_;
 };
 
 class Sampler {
  public:
-  Sampler(RunOptions const& options, Plan plan)
-      : progress_(Progress::Style::off),
+  Sampler(Channel const& channel, RunOptions const& options, Plan plan)
+      : channel_(channel),
+        progress_(Progress::Style::off),
         options_(options),
         plan_(std::move(plan)),
         runner_(options_, plan_, stop_, progress_),
         streams_(options_, stop_, progress_) {
     streams_.set_service(runner_.service_address());
+    told_ = runner_.notes().size();  // the campaign has found the same
   }
 
   void serve() {
     Json names = Json::array();
     for (Cell const& cell : plan_.cells) names.push_back(cell.name());
-    say({{"sampler", kSamplerProtocol},
+    channel_.say({{"sampler", kSamplerProtocol},
          {"cells", names},
          {"manifest", Json::parse(make_manifest(options_, streams_.input(), 0))}});
-    Requests requests(stop_);
+    Requests requests(channel_.in, stop_);
     while (auto const line = requests.next()) {
       Json const request = Json::parse(*line);
       if (request.contains("prepare"))
         prepare(request);
       else
-        say({{"taken", sample_to_json(take(request.at("sample").get<std::string>()))}});
+        answer_sample(request.at("sample").get<std::string>());
     }
   }
 
  private:
-  static void say(Json const& line) {
-    write_output(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-  }
-
   Cell& cell_called(std::string const& name) {
     auto const found = std::find_if(plan_.cells.begin(), plan_.cells.end(),
                                     [&](Cell const& cell) { return cell.name() == name; });
@@ -103,35 +123,42 @@ class Sampler {
     Json digests = Json::object();
     for (auto const& [name, events] : request.at("prepare").items())
       digests[name] = digest(streams_.workload(cell_called(name)).expected);
-    say({{"prepared", digests}});
+    channel_.say({{"prepared", digests}});
   }
 
-  CellSample take(std::string const& name) {
+  void answer_sample(std::string const& name) {
     Cell const& cell = cell_called(name);
-    return runner_.run(cell, streams_.workload(cell), streams_);
+    Json line{{"taken", sample_to_json(runner_.run(cell, streams_.workload(cell), streams_))}};
+    auto const& notes = runner_.notes();
+    if (notes.size() > told_) line["notes"] = std::vector(notes.begin() + static_cast<std::ptrdiff_t>(told_), notes.end());
+    told_ = notes.size();
+    channel_.say(line);
   }
 
+  Channel const& channel_;
   StopSignals stop_;
   Progress progress_;
   RunOptions const& options_;
   Plan plan_;
   CellRunner runner_;
   Streams streams_;
+  std::size_t told_ = 0;  // of the runner's notes
 };
 
 }  // namespace
 
 int sampler_command(Arguments const& arguments, std::span<Model const> models) {
+  Channel const channel;
   try {
     RunOptions const options = parse_run_options(arguments, models);
     Plan plan = make_plan(options);
     check_limits(plan, options);
-    Sampler(options, std::move(plan)).serve();
+    Sampler(channel, options, std::move(plan)).serve();
     return 0;
   } catch (Interrupted const&) {
     return kInterrupted;
   } catch (std::exception const& e) {
-    write_output(Json{{"error", e.what()}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    channel.say({{"error", e.what()}});
     return 1;
   }
 }

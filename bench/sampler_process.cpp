@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -17,11 +18,16 @@
 
 #include "bench/child_watch.hpp"
 #include "bench/sampler_protocol.hpp"
+#include "bench/units.hpp"
 
 namespace tally {
 namespace {
 
 constexpr int kCannotRun = 127;
+/// A sampler reads a file, draws events and counts their references first.
+constexpr std::chrono::minutes kPatience{10};
+/// Beyond a sample's time-out: what starting and checking it takes.
+constexpr std::chrono::seconds kSlack{60};
 
 [[noreturn]] void fail_with_errno(char const* what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -33,31 +39,41 @@ void close_if_open(int& file) noexcept {
 
 }  // namespace
 
-SamplerProcess::SamplerProcess(std::filesystem::path program, std::vector<std::string> const& arguments,
-                               StopSignals const& stop)
-    : program_(std::move(program)), stop_(stop) {
+SamplerProcess::SamplerProcess(std::filesystem::path program, std::vector<std::string> arguments,
+                               std::chrono::nanoseconds sample_timeout, StopSignals const& stop)
+    : program_(std::move(program)), arguments_(std::move(arguments)), sample_timeout_(sample_timeout), stop_(stop) {
   try {
-    start(arguments);
-    auto const hello = answer("sampler");
-    if (hello.at("sampler") != kSamplerProtocol)
-      fail("it takes samples by protocol " + hello.at("sampler").dump() + ", and this build by " +
-           std::to_string(kSamplerProtocol));
-    hello.at("cells").get_to(cells_);
-    manifest_ = hello.at("manifest");
-  } catch (nlohmann::json::exception const& e) {
-    end();
-    throw SamplerFailed(program_.string() + ": " + e.what());
+    greet();
   } catch (...) {
     end();
     throw;
   }
 }
 
-SamplerProcess::~SamplerProcess() { end(); }
+/// Starts it and reads what it says of itself.
+void SamplerProcess::greet() {
+  start();
+  auto const hello = answer("sampler", kPatience);
+  try {
+    if (hello.at("sampler") != kSamplerProtocol)
+      fail("it takes samples by protocol " + hello.at("sampler").dump() + ", and this build by " +
+           std::to_string(kSamplerProtocol));
+    hello.at("cells").get_to(cells_);
+    manifest_ = hello.at("manifest");
+  } catch (nlohmann::json::exception const& e) {
+    fail(e.what());
+  }
+}
 
-void SamplerProcess::start(std::vector<std::string> const& arguments) {
-  std::vector<std::string> texts{program_.string(), "sampler"};
-  texts.insert(texts.end(), arguments.begin(), arguments.end());
+SamplerProcess::~SamplerProcess() {
+  end();
+  close_if_open(errors_);
+}
+
+void SamplerProcess::start() {
+  // The same name for every build: a longer one would move the stack, and with it figures (Mytkowicz et al., ASPLOS 2009).
+  std::vector<std::string> texts{"tally", "sampler"};
+  texts.insert(texts.end(), arguments_.begin(), arguments_.end());
   std::vector<char*> argv;
   for (std::string& text : texts) argv.push_back(text.data());
   argv.push_back(nullptr);
@@ -70,7 +86,7 @@ void SamplerProcess::start(std::vector<std::string> const& arguments) {
     fail_with_errno("pipe from a sampler");
   }
   answers_ = out[0];
-  errors_ = ::memfd_create("errors of a sampler", MFD_CLOEXEC);
+  if (errors_ < 0) errors_ = ::memfd_create("errors of a sampler", MFD_CLOEXEC);
   std::cout.flush();
   std::fflush(nullptr);
   pid_t const parent = ::getpid();
@@ -82,7 +98,7 @@ void SamplerProcess::start(std::vector<std::string> const& arguments) {
       ::dup2(in[0], STDIN_FILENO);
       ::dup2(out[1], STDOUT_FILENO);
       if (errors_ >= 0) ::dup2(errors_, STDERR_FILENO);
-      ::execv(argv[0], argv.data());
+      ::execv(program_.c_str(), argv.data());
       ::_exit(kCannotRun);
     }
   }
@@ -94,27 +110,29 @@ void SamplerProcess::start(std::vector<std::string> const& arguments) {
   ::setpgid(pid_, pid_);
 }
 
-/// An orderly end leaves the sampler time to end its service; then it is killed.
-void SamplerProcess::end() noexcept {
+/// An orderly end leaves the sampler time to end its service; then it is killed. Its status, as waitpid(2) gives it.
+int SamplerProcess::end() noexcept {
   close_if_open(requests_);
   close_if_open(answers_);
+  buffer_.clear();
+  int status = 0;
   if (pid_ > 0) {
-    ::kill(pid_, SIGTERM);
     constexpr int kLooks = 200;
     constexpr timespec kBetween{0, 10'000'000};
-    int look = 0;
-    while (look < kLooks && ::waitpid(pid_, nullptr, WNOHANG) == 0) {
-      ::nanosleep(&kBetween, nullptr);
-      ++look;
+    bool ended = false;
+    for (int look = 0; look < kLooks && !ended; ++look) {
+      ended = ::waitpid(pid_, &status, WNOHANG) != 0;
+      if (look == 1) ::kill(pid_, SIGTERM);  // it did not end by itself, with its input
+      if (!ended) ::nanosleep(&kBetween, nullptr);
     }
-    if (look == kLooks) {
+    if (!ended) {
       ::kill(-pid_, SIGKILL);
-      while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+      while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
       }
     }
     pid_ = -1;
   }
-  close_if_open(errors_);
+  return status;
 }
 
 void SamplerProcess::tell(nlohmann::json const& line) {
@@ -127,12 +145,18 @@ void SamplerProcess::tell(nlohmann::json const& line) {
 }
 
 /// Its next line, which must have `key`.
-nlohmann::ordered_json SamplerProcess::answer(char const* key) {
+nlohmann::ordered_json SamplerProcess::answer(char const* key, std::chrono::nanoseconds within) {
+  using Clock = std::chrono::steady_clock;
+  auto const deadline = Clock::now() + within;
   std::size_t end;
   while ((end = buffer_.find('\n')) == std::string::npos) {
     pollfd fds[] = {{answers_, POLLIN, 0}, {stop_.fd(), POLLIN, 0}};
-    if (::poll(fds, std::size(fds), -1) < 0 && errno != EINTR) fail_with_errno("poll on a sampler");
+    auto const left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    int const ready = ::poll(fds, std::size(fds), static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000'000)));
+    if (ready < 0 && errno != EINTR) fail_with_errno("poll on a sampler");
     if (stop_.requested()) throw Interrupted("interrupted");
+    if (ready == 0 && left <= 0)
+      fail("no answer within " + format_seconds(std::chrono::duration<double>(within).count()));
     if (!fds[0].revents) continue;
     char bytes[4096];
     ssize_t const n = ::read(answers_, bytes, sizeof bytes);
@@ -142,23 +166,23 @@ nlohmann::ordered_json SamplerProcess::answer(char const* key) {
   }
   auto line = nlohmann::ordered_json::parse(buffer_.substr(0, end), nullptr, false);
   buffer_.erase(0, end + 1);
-  if (line.is_object() && line.contains("error")) fail(line.at("error").get<std::string>());
+  if (line.is_object() && line.contains("error") && line.at("error").is_string())
+    fail(line.at("error").get<std::string>());
   if (!line.is_object() || !line.contains(key)) fail("it does not say what 'tally sampler' says");
   return line;
 }
 
-/// Why it ended: what it complained of last, or its status.
+/// Why it ended: what it complained of last, and its status.
 std::string SamplerProcess::last_words() {
-  int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-  }
-  pid_ = -1;
+  int const status = end();
   if (WIFEXITED(status) && WEXITSTATUS(status) == kCannotRun) return "it cannot be run";
   std::string said(4096, '\0');
-  ssize_t const n = errors_ >= 0 ? ::pread(errors_, said.data(), said.size(), 0) : 0;
+  off_t const size = errors_ >= 0 ? ::lseek(errors_, 0, SEEK_END) : 0;
+  off_t const from = std::max<off_t>(0, size - static_cast<off_t>(said.size()));
+  ssize_t const n = errors_ >= 0 ? ::pread(errors_, said.data(), said.size(), from) : 0;
   said.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
   while (!said.empty() && said.back() == '\n') said.pop_back();
-  said.erase(0, said.rfind('\n') == std::string::npos ? 0 : said.rfind('\n') + 1);
+  if (auto const line = said.rfind('\n'); line != std::string::npos) said.erase(0, line + 1);
   return describe_wait_status(status) + (said.empty() ? "" : ", and said '" + said + "'");
 }
 
@@ -166,24 +190,52 @@ void SamplerProcess::fail(std::string const& what) const { throw SamplerFailed(p
 
 std::map<std::string, std::string> SamplerProcess::prepare(double links_per_ns,
                                                            std::map<std::string, std::uint64_t> const& events) {
-  tell({{"prepare", events}, {"links_per_ns", links_per_ns}});
-  return answer("prepared").at("prepared").get<std::map<std::string, std::string>>();
+  prepared_for_ = {{"prepare", events}, {"links_per_ns", links_per_ns}};
+  tell(prepared_for_);
+  try {
+    return answer("prepared", kPatience).at("prepared").get<std::map<std::string, std::string>>();
+  } catch (nlohmann::json::exception const& e) {
+    fail(e.what());
+  }
 }
 
 CellSample SamplerProcess::sample(std::string const& cell) {
   CellSample taken;
-  try {
-    if (pid_ <= 0) fail("it has ended");
-    tell({{"sample", cell}});
-    return sample_from_json(answer("taken").at("taken"));
-  } catch (SamplerFailed const& e) {
-    taken.sample.failure = e.what();
-    end();
-  } catch (nlohmann::json::exception const& e) {
-    taken.sample.failure = program_.string() + ": " + e.what();
-    end();
+  std::string failure = lost_;
+  if (failure.empty()) {
+    try {
+      tell({{"sample", cell}});
+      auto const line = answer("taken", sample_timeout_ + kSlack);
+      if (line.contains("notes"))
+        for (auto const& note : line.at("notes")) notes_.push_back(program_.string() + ": " + note.get<std::string>());
+      return sample_from_json(line.at("taken"));
+    } catch (SamplerFailed const& e) {
+      failure = e.what();
+    } catch (nlohmann::json::exception const& e) {
+      failure = program_.string() + ": " + e.what();
+    }
+    restart_after(failure);
   }
+  taken.sample.failure = failure;
   return taken;
+}
+
+void SamplerProcess::restart_after(std::string const& failure) {
+  end();
+  if (restarted_) {
+    lost_ = failure + ", and had been started again before";
+    return;
+  }
+  restarted_ = true;
+  notes_.push_back(failure + "; it was started again");
+  try {
+    greet();
+    tell(prepared_for_);
+    answer("prepared", kPatience);
+  } catch (SamplerFailed const& e) {
+    end();
+    lost_ = e.what();
+  }
 }
 
 }  // namespace tally

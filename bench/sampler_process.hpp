@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -25,9 +26,11 @@ struct SamplerFailed : std::runtime_error {
 /// after destruction, and gone with this process however it ends. Between samples it sleeps.
 class SamplerProcess {
  public:
-  /// `arguments` are those of `tally run`, without --against. Waits until the sampler is ready. Throws SamplerFailed,
-  /// also where the program is no Tally or too old a one, Interrupted, std::system_error. Call single-threaded.
-  SamplerProcess(std::filesystem::path program, std::vector<std::string> const& arguments, StopSignals const& stop);
+  /// `arguments` are those of `tally run`, without --against; no sample may take longer than `sample_timeout`, which the
+  /// sampler sees to itself. Waits until the sampler is ready. Throws SamplerFailed, also where the program is no Tally or
+  /// too old a one, Interrupted, std::system_error. Call single-threaded.
+  SamplerProcess(std::filesystem::path program, std::vector<std::string> arguments,
+                 std::chrono::nanoseconds sample_timeout, StopSignals const& stop);
   ~SamplerProcess();
   SamplerProcess(SamplerProcess const&) = delete;
   SamplerProcess& operator=(SamplerProcess const&) = delete;
@@ -40,19 +43,30 @@ class SamplerProcess {
   /// Makes the streams of the cells named, with these numbers of events, and returns the digest of each one's
   /// reference. Throws as the constructor does.
   std::map<std::string, std::string> prepare(double links_per_ns, std::map<std::string, std::uint64_t> const& events);
-  /// One sample of a prepared cell. A sampler that ends over it is the sample's failure. Throws Interrupted.
+  /// One sample of a prepared cell. A sampler that ends over it, or does not answer, is the sample's failure; it is started
+  /// again, once. Throws Interrupted.
   CellSample sample(std::string const& cell);
+  /// What its reader must know, as the sampler said it.
+  std::vector<std::string> const& notes() const noexcept { return notes_; }
 
  private:
-  void start(std::vector<std::string> const& arguments);
-  void end() noexcept;
+  void start();
+  void greet();
+  int end() noexcept;
   void tell(nlohmann::json const& line);
-  nlohmann::ordered_json answer(char const* key);
+  nlohmann::ordered_json answer(char const* key, std::chrono::nanoseconds within);
   std::string last_words();
   [[noreturn]] void fail(std::string const& what) const;
+  void restart_after(std::string const& failure);
 
   std::filesystem::path program_;
+  std::vector<std::string> arguments_;
+  std::chrono::nanoseconds sample_timeout_;
   StopSignals const& stop_;
+  nlohmann::json prepared_for_;  ///< the line that prepare() said, for a restart
+  bool restarted_ = false;
+  std::string lost_;  ///< why there is no sampler any more
+  std::vector<std::string> notes_;
   pid_t pid_ = -1;
   int requests_ = -1;  ///< the sampler's standard input
   int answers_ = -1;   ///< its standard output

@@ -7,7 +7,7 @@
 //   campaign  {"prepare": {NAME: EVENTS, …}, "links_per_ns": X}       what it will be asked for
 //   sampler   {"prepared": {NAME: DIGEST, …}}                         digest() of each cell's reference
 //   campaign  {"sample": NAME}
-//   sampler   {"taken": {…}}                                          as sample_to_json() has it
+//   sampler   {"taken": {…}, "notes": [TEXT, …]}                      as sample_to_json() has it; notes that are new, if any
 //
 // Instead of any of its lines the sampler may say {"error": TEXT}, and end. It ends with its input.
 #pragma once

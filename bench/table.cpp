@@ -38,13 +38,14 @@ std::optional<double> cpu_per_event(CellResult const& cell) {
   });
 }
 
-std::string marks_of(CellResult const& cell, RunOptions const& options, Marks& used) {
+std::string marks_of(CampaignResult const& result, std::size_t index, Marks& used) {
+  CellResult const& cell = result.cells[index];
   std::string marks;
   auto const add = [&](std::string const& mark, std::string const& kind) {
     marks += (marks.empty() ? "" : " ") + mark;
     used.insert(kind);
   };
-  if (!cell.converged(options.ci)) add("~", "~");
+  if (!result.converged(index)) add("~", "~");
   std::vector<double> rates;
   for (Sample const& sample : cell.samples) {
     if (sample.failure.empty()) rates.push_back(sample.items_per_second());
@@ -159,10 +160,10 @@ void add_row(TextTable& table, CampaignResult const& result, std::size_t c, std:
       median_over(cell, [](Sample const& s) { return std::optional(static_cast<double>(s.peak_rss_bytes)); });
   std::string limit(result.limited_by(cell));
   if (limit == "service") used.insert("service");
-  table.row({rank, name, format_scaled(rate->median), interval_text(*rate),
+  table.row({rank, name, format_scaled(rate->median), interval_text(result.claimed(*rate)),
              ratio_cell(result, c, base.sequential, used),
              efficiency ? format_percent(efficiency->median, 0) : "", cpu ? format_seconds(*cpu) : "",
-             memory ? format_bytes(*memory) : "", std::move(limit), marks_of(cell, result.options, used)});
+             memory ? format_bytes(*memory) : "", std::move(limit), marks_of(result, c, used)});
 }
 
 /// The group's cells as they are listed: measured candidates by throughput, then those without a figure, then
@@ -261,8 +262,8 @@ std::string legend(CampaignResult const& result, Marks const& used) {
   };
   add("=", "  shares the rank of the row above: the interval of their ratio includes 1 (not separated)");
   add("?", "  the interval of the ratio to the base includes 1 (not separated)");
-  add("~", "  did not converge: the 95% interval is wider than ±" + format_percent(result.options.ci, 1) +
-               " of the median, or has too few samples");
+  add("~", "  did not converge: the " + std::string(result.plan.pairs.empty() ? "95% interval" : "interval of the ratio to the other build") +
+               " is wider than ±" + format_percent(result.options.ci, 1) + ", or has too few samples");
   add("o", "N number of samples far from the others (Tukey); they are counted in");
   add("service", ": the lookup service was saturated; such rows do not compare models");
   return text.empty() ? "" : "marks\n" + text;
@@ -276,7 +277,7 @@ std::string summary(CampaignResult const& result) {
   }
   std::string text = number_of(result.cells.size(), "cell") + ", " + number_of(samples, "sample") + " in " +
                      number_of(static_cast<std::size_t>(result.rounds), "round") + ", " +
-                     format_seconds(seconds(result.took)) + "; medians with 95% intervals; " +
+                     format_seconds(seconds(result.took)) + "; medians with 95% intervals, none narrower than the noise floor; " +
                      (samples == 0  ? "nothing was measured"
                       : failed == 0 ? "every count verified"
                                     : number_of(failed, "cell") + " FAILED");

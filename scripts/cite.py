@@ -102,7 +102,8 @@ def cite(text, path, part, base_model):
     base = base_of(found, cell, base_model)
     if base_model != results.SEQUENTIAL and (base is None or base.failure):
         raise Refused(f"{cell.name} has no figure of {base_model} beside it")
-    context, speed = found.context, cell.interval(results.throughput)
+    context = found.context
+    speed = results.claimed(cell.interval(results.throughput), context)
     result, date = context["result_id"], context["date"][:10]
     reservations = [what for holds, what in (
         (cell.converged, f"its interval did not reach ±{context['factors']['ci']:.3g} of the median"),
@@ -142,4 +143,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    results.run(main)

@@ -7,7 +7,7 @@
     scripts/compare.py AGAINST.json                             # the same of a file made with `tally run --against`
 
 First come all differences of machine and build; then, for every cell in both, the ratio of the median throughputs (new over
-old) with an interval, and a verdict: faster, slower, not separated, or not comparable and why.
+old, less what is put down to the machine) with an interval, and a verdict: faster, slower, not separated, or not comparable and why.
 
 Two files are two visits to a machine that changes between them, so an interval from the samples of each alone claims too much.
 docs/method.md, "Comparing two files", says what the interval is made of. It is corrected for the number of cells compared
@@ -54,10 +54,17 @@ class File:
     cells: dict  # name -> {round: events/s (or runs/s)}, in order of time
     failures: dict  # name -> why it has no figure
     events: dict  # name -> events a sample
+    confidences: dict = dataclasses.field(default_factory=dict)  # name -> that of its ratio to another build
 
     def floor(self):
-        """The speeds of the reference computation, in runs/s; empty where the file has none."""
-        return [1 / s["real_time_s"] for s in self.context.get("noise_floor", {}).get("samples", [])]
+        """The speeds of the reference computation, in links/s; empty where the file has none."""
+        floor = self.context.get("noise_floor", {})
+        return [floor.get("links", 1) / s["real_time_s"] for s in floor.get("samples", [])]
+
+    def reads(self):
+        """The speeds at which the reference computation read memory, in bytes/s; empty where the file has none."""
+        samples = self.context.get("noise_floor", {}).get("samples", [])
+        return [s["read_bytes_per_s"] for s in samples if s.get("read_bytes_per_s")]
 
     def rates(self, name):
         """The cell's throughputs in order of time."""
@@ -88,6 +95,8 @@ def load(path):
         if not isinstance(name, str):
             raise Refused(f"{path}: an entry of benchmarks has no name")
         if entry.get("run_type", "iteration") != "iteration":
+            if "ratio_to_against_confidence" in entry:
+                file.confidences[name] = entry["ratio_to_against_confidence"]
             continue
         rate = speed(entry)
         if entry.get("error_occurred") or rate is None:
@@ -194,13 +203,21 @@ def change_of(name, old, new):
     return change
 
 
-def reference_change(old, new):
-    """(log of the change of the reference computation's speed, its standard error); None if a file lacks it."""
-    a, b = old.floor(), new.floor()
-    if min(len(a), len(b)) < results.LEAST_SAMPLES:
+def reference_change(name, old, new):
+    """(log of the change of the reference computation's speed, its standard error) for a cell; None if a file lacks it. Of a cell that
+    does nothing but count, also of the speed at which memory was read, if that changed more."""
+    found = [change_of_speeds(old.floor(), new.floor())]
+    if name.startswith("cpu/") and "grain_ns:0" in name.split("/"):
+        found.append(change_of_speeds(old.reads(), new.reads()))
+    return max((change for change in found if change), key=lambda change: abs(change[0]), default=None)
+
+
+def change_of_speeds(old, new):
+    """(log of the change of the median, its standard error); None if one has too few."""
+    if min(len(old), len(new)) < results.LEAST_SAMPLES:
         return None
-    errors = [standard_error([math.log(x) for x in speeds]) for speeds in (a, b)]
-    return math.log(statistics.median(b) / statistics.median(a)), math.hypot(*errors)
+    errors = [standard_error([math.log(x) for x in speeds]) for speeds in (old, new)]
+    return math.log(statistics.median(new) / statistics.median(old)), math.hypot(*errors)
 
 
 def put_down_to_machine(common, reference, z):
@@ -221,25 +238,34 @@ def put_down_to_machine(common, reference, z):
     return min(explained, common), max(explained, common)
 
 
+def deviations(old, new, sound):
+    """By how much each cell changed beyond what its group did in common; of groups with cells enough to tell."""
+    found = []
+    for group in {group_of(n) for n in sound}:
+        changes = [change_of(n, old, new) for n in sound if group_of(n) == group]
+        if len(changes) > LEAST_PEERS:
+            found += [c - statistics.median(changes) for c in changes]
+    return found
+
+
 def interval(name, old, new, sound, z):
-    """(low, change, high) of the log of the ratio: what the machine may have done, and z standard errors on both sides."""
+    """(low, centre, high) of the log of the ratio, less what is put down to the machine, and z standard errors on both sides."""
     peers = [n for n in sound if group_of(n) == group_of(name)]
     changes = {n: change_of(n, old, new) for n in peers}
     others = [changes[n] for n in peers if n != name]
     error = math.hypot(*(own_error(file, name, peers) for file in (old, new)))
-    reference = reference_change(old, new)
+    reference = reference_change(name, old, new)
     if len(others) >= LEAST_PEERS:
         common = statistics.median(others)
         # 1.4826 makes the median absolute deviation that of a normal distribution; a few cells that did change do not move it.
-        centre = statistics.median(changes.values())
-        error = max(error, 1.4826 * statistics.median(abs(c - centre) for c in changes.values()))
+        error = max(error, 1.4826 * statistics.median(map(abs, deviations(old, new, sound))))
     else:
         # With neither peers nor a reference computation, the machine may have done all of it.
         common = None if reference else changes[name]
         halves = [half_change(f.rates(n)) for f in (old, new) for n in peers]
         error = math.hypot(error, math.sqrt(sum(h * h for h in halves) / len(halves) / 2))
     least, most = put_down_to_machine(common, reference, z)
-    return changes[name] - most - z * error, changes[name], changes[name] - least + z * error
+    return changes[name] - most - z * error, changes[name] - (least + most) / 2, changes[name] - least + z * error
 
 
 def why_not(name, old, new, factors):
@@ -258,8 +284,9 @@ def why_not(name, old, new, factors):
     return ""
 
 
-def verdict(low, high):
-    return "faster" if low > 1 else "slower" if high < 1 else "not separated"
+def as_other_build(file):
+    """The file as if the other build had made it, as far as its manifest goes."""
+    return dataclasses.replace(file, context={**file.context, **file.context.get("against", {})})
 
 
 def compare_builds(file):
@@ -267,7 +294,8 @@ def compare_builds(file):
     pairs = [n for n in dict.fromkeys([*file.cells, *file.failures]) if n + results.AGAINST in file.cells | file.failures]
     if not pairs:
         raise Refused(f"{file.path}: no other build was measured in it: name two files, or one that `tally run --against` made")
-    confidence = 1 - (1 - CONFIDENCE) / len(pairs)
+    # Of all pairs of the campaign, also those that it had no time for.
+    confidence = max([1 - (1 - CONFIDENCE) / len(pairs), *file.confidences.values()])
     rows = []
     for name in pairs:
         other = name + results.AGAINST
@@ -275,10 +303,11 @@ def compare_builds(file):
         found = None if failed else results.ratio_by_round(file.cells[name], file.cells[other], confidence)
         if found is None or not found.holds:
             why = failed or f"{found.n if found else 0} rounds are too few for an interval of {confidence:.2%}"
-            rows.append({"cell": name, "ratio": None, "low": None, "high": None, "verdict": "not comparable", "why": why})
+            rows.append({"cell": name, "ratio": None, "low": None, "high": None, "verdict": "not comparable", "why": why,
+                         "failed": name in file.failures})
             continue
         rows.append({"cell": name, "old": file.median(other), "new": file.median(name), "ratio": found.median, "low": found.low,
-                     "high": found.high, "verdict": verdict(found.low, found.high)})
+                     "high": found.high, "verdict": results.verdict(found.low, found.high), "why": ""})
     return rows
 
 
@@ -297,18 +326,26 @@ def compare(old, new):
         row = {"cell": name}
         reason = why_not(name, old, new, factors)
         if reason:
-            rows.append({**row, "ratio": None, "low": None, "high": None, "verdict": "not comparable", "why": reason})
+            rows.append({**row, "ratio": None, "low": None, "high": None, "verdict": "not comparable", "why": reason,
+                         "failed": name in new.failures})
             continue
         low, change, high = map(math.exp, interval(name, old, new, sound, z))
         rows.append({**row, "old": old.median(name), "new": new.median(name), "ratio": change, "low": low, "high": high,
-                     "verdict": verdict(low, high)})
+                     "verdict": results.verdict(low, high), "why": ""})
     return rows
 
 
 def fails(rows, rule):
-    """Whether a cell is `slower`, by more than the percentage after the colon if there is one."""
+    """Why the rule of --fail-on is broken: a cell is `slower`, by more than the percentage after the colon if there is one; a cell has
+    no figure any more; or nothing could be compared. Empty if it is not."""
     least = 1 - float(rule.partition(":")[2] or 0) / 100
-    return any(row["verdict"] == "slower" and row["ratio"] < least for row in rows)
+    slower = [row["cell"] for row in rows if row["verdict"] == "slower" and row["ratio"] < least]
+    if slower:
+        return f"{len(slower)} slower: {', '.join(slower)}"
+    failed = [row["cell"] for row in rows if row.get("failed")]
+    if failed:
+        return f"{len(failed)} failed: {', '.join(failed)}"
+    return "" if any(row["ratio"] is not None for row in rows) else "no cell could be compared"
 
 
 def shown(old, new, rows):
@@ -328,10 +365,8 @@ def shown(old, new, rows):
 
 def shown_builds(file, rows):
     """The comparison of two builds in one campaign for a person."""
-    other = file.context.get("against", {})
-    here, there = ({key: c.get(key, "unknown") for key in BUILD} for c in (file.context, other))
-    lines = [f"{file.path}: this build against {other.get('path', 'another')}"]
-    lines += [f"differs: {key}: {there[key]} -> {here[key]}" for key in BUILD if here[key] != there[key]]
+    lines = [f"{file.path}: this build against {file.context.get('against', {}).get('path', 'another')}"]
+    lines += [f"differs: {what}: {a} -> {b}" for what, a, b in differences(as_other_build(file), file)]
     lines += [f"{file.path}: {file.context['unfit']}"] if file.context.get("unfit") else []
     return "\n".join([*lines, "", *table(rows), "", "ratios are this build's throughput over the other's, round by round"])
 
@@ -339,7 +374,7 @@ def shown_builds(file, rows):
 def table(rows):
     """The rows as lines, and how many there are of each verdict."""
     width = max(len(row["cell"]) for row in rows)
-    lines = [f"{'cell':{width}}  {'ratio':>6}  {'95% interval':>16}  verdict"]
+    lines = [f"{'cell':{width}}  {'ratio':>6}  {'interval':>16}  verdict"]
     for row in rows:
         if row["ratio"] is None:
             lines.append(f"{row['cell']:{width}}  {'':>6}  {'':>16}  not comparable: {row['why']}")
@@ -367,7 +402,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("old", metavar="OLD.json")
     parser.add_argument("new", metavar="NEW.json", nargs="?", help="left out where OLD.json was made with --against")
-    parser.add_argument("--fail-on", type=fail_rule, metavar="slower[:PERCENT]", help="exit 1 if a cell is slower, by more than PERCENT")
+    parser.add_argument("--fail-on", type=fail_rule, metavar="slower[:PERCENT]", help="exit 1 if a cell is slower, by more than PERCENT, or has failed, or nothing could be compared")
     parser.add_argument("--json", action="store_true", help="the comparison as JSON")
     arguments = parser.parse_args()
     try:
@@ -378,13 +413,16 @@ def main():
         print(f"compare.py: {problem}", file=sys.stderr)
         return 2
     if arguments.json:
-        more = {"differences": [{"what": w, "old": a, "new": b} for w, a, b in differences(old, new)],
-                "missing": {f.path: missing(f) for f in (old, new)}} if new else {}
-        print(json.dumps({"cells": rows, **more}, indent=2))
+        found = differences(old, new) if new else differences(as_other_build(old), old)
+        print(json.dumps({"cells": rows, "differences": [{"what": w, "old": a, "new": b} for w, a, b in found],
+                          "missing": {f.path: missing(f) for f in (old, new) if f}}, indent=2))
     else:
         print(shown(old, new, rows) if new else shown_builds(old, rows))
-    return 1 if arguments.fail_on and fails(rows, arguments.fail_on) else 0
+    reason = fails(rows, arguments.fail_on) if arguments.fail_on else ""
+    if reason:
+        print(f"compare.py: {reason}", file=sys.stderr)
+    return 1 if reason else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    results.run(main)

@@ -39,6 +39,10 @@ def arguments_of(context):
         elif not equals:
             for _ in range(OUTPUT[name]):
                 next(rest, None)
+    if "against" in context:  # which has defaults of its own
+        factors = context["factors"]
+        kept += ["--ci", str(factors["ci"]), "--rounds", f"{factors['min_rounds']}:{factors['max_rounds']}", "--time-budget",
+                 f"{factors['time_budget_ns']}ns"]
     return kept
 
 
@@ -96,7 +100,7 @@ def main():
         return 2
     print(compare.shown(old, new, rows))
     agreeing = sum(row["verdict"] == "not separated" for row in rows)
-    absent = sorted(set(old.cells) - {row["cell"] for row in rows})
+    absent = sorted({name for name in old.cells if not name.endswith(results.AGAINST)} - {row["cell"] for row in rows})
     print(f"figures: {agreeing} of {len(rows)} cells agree" + (f"; not measured here: {', '.join(absent)}" if absent else ""))
     print(f"ranking: of {apart} pairs of models told apart in {arguments.file}, {kept} are told apart the same way here, "
           f"{len(reversed_pairs)} the other way round, {apart - kept - len(reversed_pairs)} not at all")
@@ -106,4 +110,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    results.run(main)

@@ -8,6 +8,8 @@ import dataclasses
 import json
 import lzma
 import math
+import os
+import sys
 
 XZ = b"\xfd7zXZ"
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -54,6 +56,32 @@ def median_interval(values, confidence=0.95):
         below += math.comb(n, k)
         k += 1
     return Interval(median, ordered[max(k, 1) - 1], ordered[n - max(k, 1)], n, k > 0)
+
+
+def claimed(interval, context):
+    """What may be claimed of a throughput with this interval: no less than the noise floor of the file, whose context it is, leaves
+    of it. Keep equal to bench/campaign_result.cpp."""
+    floor = context.get("noise_floor", {})
+    width = finite(floor, "relative_half_width")
+    if width is None or len(floor.get("samples", [])) < LEAST_SAMPLES:
+        return interval
+    return dataclasses.replace(interval, low=min(interval.low, interval.median * (1 - width)), high=max(interval.high, interval.median * (1 + width)))
+
+
+def verdict(low, high):
+    """What an interval of a ratio allows to be said."""
+    return "faster" if low > 1 else "slower" if high < 1 else "not separated"
+
+
+def run(main):
+    """Runs a script's `main()` and exits with its status. A reader of the output that went away (`| head`) ends it in silence."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush at the end
+        status = 1
+    sys.exit(status)
 
 
 def ratio_by_round(mine, other, confidence=0.95):

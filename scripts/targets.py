@@ -334,4 +334,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    results.run(main)

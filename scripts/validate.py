@@ -22,6 +22,7 @@ SCHEMA = pathlib.Path(__file__).with_name("result.schema.json")
 # Shown of each rule, since one cause often breaks it in every sample.
 AT_MOST = 3
 LEAST_SAMPLE_S = 0.010
+DEFAULT_CI = 0.03
 # Figures are written with as many digits as they have; what is computed again may round otherwise in the last.
 SAME = 1e-9
 
@@ -43,7 +44,12 @@ class File:
 
     def rates(self, name):
         """Events/s by round, of a cell's verified samples."""
-        return {s["round"]: s["items_per_second"] for s in self.samples[name] if "items_per_second" in s}
+        return {s["round"]: s["items_per_second"] for s in self.samples.get(name, []) if "items_per_second" in s}
+
+    def ratio(self, name):
+        """The ratio of this build's cell to the other build's, with the confidence that its median states; None if there is none."""
+        mine, other = self.rates(name), self.rates(name + results.AGAINST)
+        return results.ratio_by_round(mine, other, self.summaries[name].get("ratio_to_against_confidence", 0)) if mine and other else None
 
 
 def schema(file):
@@ -138,10 +144,18 @@ def interval(file):
         if None in stated or not all(map(near, stated, (found.median, found.low, found.high))):
             yield f"{name}: {stated} stands for {[found.median, found.low, found.high]}"
             continue
+        claim = results.claimed(found, file.context)
+        claims = [summary[key] for key in ("claimed_low", "claimed_high") if key in summary]  # which older files have not
+        if claims and not all(map(near, claims, (claim.low, claim.high))):
+            yield f"{name}: claims {claims}, where samples and noise floor allow {[claim.low, claim.high]}"
         half = max(found.high - found.median, found.median - found.low)
-        within = len(rates) >= results.LEAST_SAMPLES and half <= ci * found.median * (1 + SAME)
+        pair = name.removesuffix(results.AGAINST)
+        ratio_found = file.ratio(pair) if pair in file.summaries else None
+        if ratio_found:  # what such a cell is measured for
+            found, half = ratio_found, max(ratio_found.high - ratio_found.median, ratio_found.median - ratio_found.low)
+        within = found.holds and half <= ci * found.median * (1 + SAME)
         if summary.get("converged") and not within:
-            yield f"{name}: called converged, with an interval of ±{half / found.median:.1%} from {len(rates)} samples"
+            yield f"{name}: called converged, with an interval of ±{half / found.median:.1%} from {found.n} samples"
 
 
 def ratio(file):
@@ -165,10 +179,8 @@ def against(file):
     """Sampling: a ratio to another build's cell is taken round by round, with the interval and the verdict of those rounds."""
     pairs = [name for name in file.summaries if name + results.AGAINST in file.samples]
     for name in pairs:
-        summary, found = file.summaries[name], None
-        if file.rates(name) and file.rates(name + results.AGAINST):
-            confidence = summary.get("ratio_to_against_confidence", 0)
-            found = results.ratio_by_round(file.rates(name), file.rates(name + results.AGAINST), confidence)
+        summary, found = file.summaries[name], file.ratio(name)
+        confidence = summary.get("ratio_to_against_confidence", 0)
         stated = [summary.get(f"ratio_to_against{end}") for end in ("", "_low", "_high")]
         if found is None:
             if stated != [None, None, None]:
@@ -179,7 +191,7 @@ def against(file):
         if None in stated or not all(map(near, stated, (found.median, found.low, found.high))):
             yield f"{name}: {stated} stands for {[found.median, found.low, found.high]}, its ratio to the other build"
             continue
-        verdict = "too few rounds" if not found.holds else "faster" if found.low > 1 else "slower" if found.high < 1 else "not separated"
+        verdict = results.verdict(found.low, found.high) if found.holds else "too few rounds"
         if summary.get("verdict_against") != verdict:
             yield f"{name}: called {summary.get('verdict_against')}, and is {verdict}"
 
@@ -213,9 +225,10 @@ def floor(file):
     width = max(found.high - found.median, found.median - found.low) / found.median
     if not (near(stated["median_s"], found.median) and math.isclose(stated["relative_half_width"], width, rel_tol=1e-6, abs_tol=1e-12)):
         yield f"median {stated['median_s']} s ±{stated['relative_half_width']:.3%} stands for {found.median} s ±{width:.3%}"
-    exceeds = len(stated["samples"]) >= results.LEAST_SAMPLES and width > file.context["factors"]["ci"]
-    if exceeds and not file.context.get("unfit"):
-        yield f"±{width:.1%} is wider than the ±{file.context['factors']['ci']:.1%} asked for, and the file does not say so"
+    # With another build, what was asked for is of ratios: then the default of throughputs stands.
+    wanted = max(file.context["factors"]["ci"], DEFAULT_CI if "against" in file.context else 0)
+    if len(stated["samples"]) >= results.LEAST_SAMPLES and width > wanted and not file.context.get("unfit"):
+        yield f"±{width:.1%} is wider than the ±{wanted:.1%} asked for, and the file does not say so"
 
 
 def disclosure(file):
@@ -285,4 +298,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    results.run(main)

@@ -107,6 +107,27 @@ TEST(Coverage, SurvivesThatACampaignStopsWhenTheIntervalIsNarrow) {
   EXPECT_GT(least_with_looks, least_without) << "looking after every round is why there are looks";
 }
 
+/// The same for two builds: the interval of their ratio is wider, since it is corrected for the number of pairs, and it may take more
+/// rounds.
+TEST(Coverage, OfARatioThatAPairIsClosedForIsWhatItsCorrectionAsksFor) {
+  RunOptions options;
+  options.min_rounds = 10;
+  options.max_rounds = 80;
+  options.ci = 0.02;
+  for (int const pairs : {3, 14}) {
+    double const miss = 0.05 / pairs;
+    double const chance = 3 * std::sqrt(miss * (1 - miss) / kCampaigns);
+    for (double const width : {0.015, 0.03}) {
+      for (Distribution const& d : distributions(width)) {
+        double const held = coverage(
+            d, 1 - miss, options.max_rounds, [&](int n) { return is_look(n, options); },
+            [&](Interval const& i) { return i.holds() && i.relative_half_width() <= options.ci; });
+        EXPECT_LE(1 - held, miss + chance) << d.name << ", " << pairs << " pairs, width " << width;
+      }
+    }
+  }
+}
+
 TEST(Looks, AreAtTheLeastRoundsThenEverLessOftenAndAtTheMost) {
   RunOptions options;
   options.min_rounds = 10;

@@ -102,8 +102,7 @@ TEST(BusyProcesses, AreNotThisOneAndThoseThatItStarted) {
   ProcessTimes const before;
   pid_t const child = ::fork();
   if (child == 0)
-    for (;;) {
-    }
+    for (std::uint64_t volatile busy = 0;;) busy = busy + 1;
   std::this_thread::sleep_for(300ms);
   ProcessTimes const after;
   ::kill(child, SIGKILL);

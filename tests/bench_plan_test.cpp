@@ -194,6 +194,15 @@ TEST(Limits, MemoryCountsEventsAndEveryTallysRows) {
   EXPECT_NE(refusal(threads, limits).find("7."), std::string::npos) << "8 MB each";
 }
 
+TEST(Limits, AnotherBuildHasItsOwnEvents) {
+  SystemLimits limits;
+  limits.memory.value = 300u << 20;  // 100 M events of 2 bytes are 191 MiB
+  Arguments arguments{"--stream", "cpu", "--model", "fibers", "--workers", "1", "--events", "100M"};
+  EXPECT_EQ(refusal(arguments, limits), "");
+  arguments.insert(arguments.end(), {"--against", "/opt/tally"});
+  EXPECT_NE(refusal(arguments, limits).find("of memory"), std::string::npos);
+}
+
 TEST(Limits, ThisMachineHasAnyAndTheyAreRead) {
   auto const limits = read_system_limits();
   EXPECT_GT(limits.open_files.value, 0u);

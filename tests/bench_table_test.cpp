@@ -259,6 +259,8 @@ TEST(Table, ACampaignOnAnUnfitMachineSaysSoInItsFirstLine) {
       << floor(1200);
   EXPECT_EQ(floor(1010).find("NOISY"), std::string::npos);
   EXPECT_NE(floor(1010).find("noise floor ±0.5%"), std::string::npos) << floor(1010);
+  measure(result, "fibers", 500, 0.0001);
+  EXPECT_NE(line_of(floor(1010), "fibers").find("±0.5%"), std::string::npos) << "no claim is narrower than the floor: " << floor(1010);
   result.reference.resize(5);
   EXPECT_EQ(result.unfit(), "") << "of five rounds no interval, and no claim";
 }

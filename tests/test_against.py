@@ -66,6 +66,7 @@ def test_two_builds_are_measured_in_turn_and_compared(tally, program, scripts, t
     compared = json.loads(scripts("compare.py", "--json").stdout)
     assert [row["cell"] for row in compared["cells"]] == [FIBERS.replace("fibers", "sequential"), FIBERS]
     assert compared["cells"][1]["ratio"] == pytest.approx(median["ratio_to_against"])
+    assert compared["differences"] == [], "it is the same program"
 
 
 def test_lookups_are_measured_against_another_build_too(tally, program, tmp_path):
@@ -84,11 +85,15 @@ def test_events_of_a_file_are_counted_by_both(tally, program, tmp_path):
     assert len(samples) == 14 and all(b["events_counted"] == 20_000 for b in samples)
 
 
-def test_a_slowed_model_still_counts_right(tally, program, tmp_path):
+def test_a_slowed_model_counts_right_and_does_its_work_again(tally, program, tmp_path):
     slowed = program.parent.parent / "tests/slowed_tally"
-    done = tally("run", *CELLS, *ROUNDS, "--against", slowed, "--out", "r.json", env={**os.environ, "TALLY_SLOWED": "fibers:50"})
+    cells = ["--stream", "cpu", "--model", "fibers", "--grain", "10us", "--workers", "1", "--events", "2k"]
+    done = tally("run", *cells, *ROUNDS, "--against", slowed, "--out", "r.json", env={**os.environ, "TALLY_SLOWED": "fibers:900"})
     assert done.returncode == 0, done.stderr
-    assert median_of(tmp_path)[1]["verdict_against"] in ("faster", "slower", "not separated")
+    samples = [b for b in json.loads((tmp_path / "r.json").read_text())["benchmarks"] if b["run_type"] == "iteration"]
+    # CPU time, which does not depend on what else runs here: ten times as much work.
+    cpu = {against: sum(b["cpu_s"] for b in samples if b.get("against", 0) == against) for against in (0, 1)}
+    assert 5 < cpu[1] / cpu[0] < 20
 
 
 @pytest.mark.parametrize("path, said", [("none", "cannot be run"), ("/", "cannot be run"), ("", "write the path"), ("/bin/true", "exited with status 0"),
@@ -114,9 +119,18 @@ def test_a_build_of_another_protocol_is_refused(tally, pretender):
 
 HELLO = f"""
 cells = ["{FIBERS}"]
-say(sampler=1, cells=cells, manifest={{}})
+build = dict(type="Release", compiler="c", flags="f", libraries={{}})
+say(sampler=1, cells=cells, manifest=dict(tally_version="9", tally_commit="{"0" * 40}", tally_tree="clean", binary_sha256="{"0" * 64}", build=build))
 prepare = json.loads(sys.stdin.readline())
 """
+
+
+def test_a_build_that_does_not_say_what_it_is_is_refused(tally, pretender):
+    refused(tally("run", *CELLS, *ROUNDS, "--against", pretender(HELLO.replace('tally_version="9", ', ""))), "no tally_version")
+
+
+def test_a_program_that_ends_its_output_and_lives_on_is_refused(tally, pretender):
+    refused(tally("run", *CELLS, *ROUNDS, "--against", pretender("import os, time\nos.close(1)\ntime.sleep(1000)\n")), "killed by signal 15")
 
 
 def test_a_cell_that_the_builds_count_differently_fails(tally, pretender, tmp_path):
@@ -127,7 +141,7 @@ def test_a_cell_that_the_builds_count_differently_fails(tally, pretender, tmp_pa
     assert b"measured in this build alone" in done.stdout, "sequential, which the other does not have"
 
 
-def test_a_build_that_dies_fails_its_cell_and_the_campaign_goes_on(tally, program, pretender, tmp_path):
+def test_a_build_that_dies_fails_the_cell_and_is_started_again_once(tally, program, pretender, tmp_path):
     # The digest is this build's own: the pretender asks it.
     other = pretender(HELLO + f"""
 import subprocess
@@ -145,7 +159,7 @@ sys.exit(3)
     done = tally("run", *CELLS, *ROUNDS, "--against", other, "--out", "r.json")
     assert done.returncode == 1
     text = done.stdout.decode()
-    assert "exited with status 3" in text and "out of luck" in text
+    assert "exited with status 3" in text and "out of luck" in text and "it was started again" in text
     entries = json.loads((tmp_path / "r.json").read_text())["benchmarks"]
     own = [b for b in entries if b["run_name"] == FIBERS and b["run_type"] == "iteration"]
     assert len(own) == 7 and all(b["verified"] for b in own), "this build's cell has its figures"
@@ -156,10 +170,16 @@ def test_an_interrupted_campaign_leaves_no_process(tally, program, tmp_path):
                "--out", "r.json", "--order-seed", "918273"]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not (tmp_path / "r.json").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "r.json").exists():
+        assert time.monotonic() < deadline and running.poll() is None
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
     assert running.wait(timeout=30) == 130
     running.stdout.close()
-    left = subprocess.run(["pgrep", "-f", "sampler.*918273"], capture_output=True, text=True, check=False).stdout
-    assert left == ""
+
+    def left():
+        return subprocess.run(["pgrep", "-f", "sampler.*918273"], capture_output=True, text=True, check=False).stdout
+
+    while left():  # what dies with its parent takes a moment
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -235,6 +235,23 @@ def test_a_build_that_is_slower_is_found_however_the_machine_behaves():
     assert sum(row["low"] <= 0.9 <= row["high"] for row in rows) >= 38
 
 
+def test_the_ratio_is_within_its_interval_whatever_the_machine_did():
+    for seed in range(10):
+        for row in compare.compare(campaign(2 * seed, machine=0.1), campaign(2 * seed + 1, machine=0.1)):
+            assert row["low"] <= row["ratio"] <= row["high"]
+
+
+def test_where_counting_alone_slowed_with_the_memory_it_is_the_memory():
+    old, new = campaign(1, machine=0), campaign(2, machine=0)
+    for file, speed in ((old, 40e9), (new, 34e9)):
+        for sample in file.context["noise_floor"]["samples"]:
+            sample["read_bytes_per_s"] = speed * sample["real_time_s"] / 0.1
+    for name, rates in new.cells.items():
+        if "grain_ns:0" in name:
+            new.cells[name] = {round_: 0.85 * rate for round_, rate in rates.items()}
+    assert called(old, new) == []
+
+
 def test_too_few_rounds_for_so_many_pairs_are_no_comparison():
     (*_, row) = compare.compare_builds(builds(8, 0.5))
     assert row["verdict"] == "not comparable" and "8 rounds are too few for an interval of 99.58%" in row["why"]
@@ -246,6 +263,15 @@ def test_a_pair_of_which_one_failed_is_no_comparison():
     file.failures["cpu/model_11/workers:1/against:1"] = "lost an event"
     (*_, row) = compare.compare_builds(file)
     assert row["verdict"] == "not comparable" and "lost an event" in row["why"]
+    assert not compare.fails([row | {"failed": False, "ratio": 1.0}], "slower")
+
+
+def test_a_gate_is_not_passed_by_what_failed_or_was_not_compared():
+    row = {"cell": CELL, "ratio": None, "low": None, "high": None, "verdict": "not comparable", "why": "failed", "failed": True}
+    good = {"cell": CELL, "ratio": 1.0, "low": 0.9, "high": 1.1, "verdict": "not separated", "why": ""}
+    assert "1 failed" in compare.fails([good, row], "slower")
+    assert compare.fails([row | {"failed": False}], "slower") == "no cell could be compared"
+    assert compare.fails([good, row | {"failed": False}], "slower") == ""
 
 
 def test_a_file_of_one_build_alone_needs_another(run, reference, root, tmp_path):

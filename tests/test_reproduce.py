@@ -55,6 +55,14 @@ def test_the_same_figures_agree_and_so_does_the_ranking(run, reference, tmp_path
     assert (tmp_path / "arguments").read_text().split() == ["run", "--out", "new.json"], "the old --out and --no-progress are left out"
 
 
+def test_what_was_measured_against_another_build_is_measured_alone(reference):
+    context = json.loads(reference)["context"]
+    context["against"] = {}
+    context["command_line"] = ["tally", "run", "--against", "/opt/tally", "--model", "fibers", "--against=/opt/tally"]
+    context["factors"].update(ci=0.02, min_rounds=10, max_rounds=80, time_budget_ns=180_000_000_000)
+    assert reproduce.arguments_of(context) == ["--model", "fibers", "--ci", "0.02", "--rounds", "10:80", "--time-budget", "180000000000ns"]
+
+
 def test_a_ranking_that_is_reversed_is_named(run, reference):
     done = run(reference, swapped(reference, "process_shard", "coroutines"))
     assert done.returncode == 1

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import tally_results as results
 import validate
 from result_files import keep, signed
 
@@ -238,3 +239,19 @@ def test_too_few_samples_are_not_cited(run, reference):
 def test_a_cell_must_be_one(run, reference, part, said):
     done = run("cite.py", reference, "--cell", part)
     assert done.returncode == 1 and said in done.stderr
+
+
+def test_what_is_claimed_is_never_narrower_than_the_noise_floor(reference):
+    data = json.loads(reference)
+    found = results.Interval(100.0, 99.5, 104.0, 10)
+    data["context"]["noise_floor"]["relative_half_width"] = 0.02
+    assert results.claimed(found, data["context"]) == results.Interval(100.0, 98.0, 104.0, 10)
+    data["context"]["noise_floor"]["samples"] = data["context"]["noise_floor"]["samples"][:5]
+    assert results.claimed(found, data["context"]) == found, "of five samples there is no floor"
+
+
+def test_a_claim_that_the_floor_does_not_allow_is_seen(reference):
+    data = json.loads(reference)
+    median(data).update(claimed_low=median(data)["items_per_second_low"], claimed_high=median(data)["items_per_second_high"])
+    data["context"]["noise_floor"]["relative_half_width"] = 0.5
+    assert any(rule == "interval" and "claims" in what for rule, what in validate.broken(signed(data)))
