@@ -23,8 +23,10 @@ constexpr char const* kTold[] = {"tally_version", "tally_commit", "tally_tree", 
 /// Throws SamplerFailed if something is missing of it.
 void check_manifest(nlohmann::ordered_json const& manifest) {
   for (char const* const key : kTold)
-    if (!manifest.contains(key) || !manifest.at(key).is_string()) throw SamplerFailed(std::string("its manifest has no ") + key);
-  if (!manifest.contains("build") || !manifest.at("build").is_object()) throw SamplerFailed("its manifest has no build");
+    if (!manifest.contains(key) || !manifest.at(key).is_string())
+      throw SamplerFailed(std::string("its manifest has no ") + key);
+  if (!manifest.contains("build") || !manifest.at("build").is_object())
+    throw SamplerFailed("its manifest has no build");
 }
 
 /// As both builds know the cell.
@@ -41,7 +43,8 @@ Against::Against(RunOptions const& options, StopSignals const& stop)
     there_ = std::make_unique<SamplerProcess>(path_, arguments_, options.sample_timeout, stop);
     check_manifest(there_->manifest());
   } catch (SamplerFailed const& e) {
-    throw UsageError(std::string("--against ") + e.what() + " (write the path of a tally that has --against)");
+    throw UsageError(std::string("--against ") + e.what() +
+                     " (write the path of a tally that has --against)");
   }
   here_ = std::make_unique<SamplerProcess>("/proc/self/exe", arguments_, options.sample_timeout, stop);
 }
@@ -50,15 +53,18 @@ Plan Against::pair_up(Plan own) {
   auto const& others = there_->cells();
   for (Cell const& cell : own.cells)
     if (std::find(others.begin(), others.end(), cell.name()) == others.end())
-      notes_.push_back(path_.string() + " has no cell " + cell.name() + ": it is measured in this build alone");
+      notes_.push_back(path_.string() + " has no cell " + cell.name() +
+                       ": it is measured in this build alone");
   Plan both = with_other_build(std::move(own), others);
-  if (both.pairs.empty()) throw UsageError("--against " + path_.string() + ": it has none of the cells of this campaign");
+  if (both.pairs.empty())
+    throw UsageError("--against " + path_.string() + ": it has none of the cells of this campaign");
   return both;
 }
 
 void Against::prepare(double links_per_ns, std::vector<CellResult> const& cells) {
   std::map<std::string, std::uint64_t> all, paired;
-  for (CellResult const& result : cells) (result.cell.against ? paired : all)[common_name(result.cell)] = result.cell.events;
+  for (CellResult const& result : cells)
+    (result.cell.against ? paired : all)[common_name(result.cell)] = result.cell.events;
   auto const here = here_->prepare(links_per_ns, all);
   auto const there = there_->prepare(links_per_ns, paired);
   for (auto const& [name, events] : paired) {

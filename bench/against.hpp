@@ -18,12 +18,14 @@ class Against {
   /// Starts both. Throws UsageError if the other is no Tally that can take samples, Interrupted.
   Against(RunOptions const& options, StopSignals const& stop);
 
-  /// `own` with the other build's cells beside those that both have. Throws UsageError if they have none in common.
+  /// `own` with the other build's cells beside those that both have. Throws UsageError if they have none in
+  /// common.
   Plan pair_up(Plan own);
-  /// Makes the streams of all cells on both sides, with the numbers of events that `cells` have. Throws SamplerFailed,
-  /// Interrupted.
+  /// Makes the streams of all cells on both sides, with the numbers of events that `cells` have. Throws
+  /// SamplerFailed, Interrupted.
   void prepare(double links_per_ns, std::vector<CellResult> const& cells);
-  /// One sample of a cell of either build. A cell that the two builds count differently has failed. Throws Interrupted.
+  /// One sample of a cell of either build. A cell that the two builds count differently has failed. Throws
+  /// Interrupted.
   CellSample sample(Cell const& cell);
 
   /// What the result file says of the other build, as JSON: its path, version, commit, hash and libraries.
@@ -35,7 +37,8 @@ class Against {
   std::filesystem::path path_;
   std::vector<std::string> arguments_;
   std::unique_ptr<SamplerProcess> here_, there_;
-  std::map<std::string, std::string> not_alike_;  ///< cells that the two count differently, and how this shows
+  std::map<std::string, std::string>
+      not_alike_;  ///< cells that the two count differently, and how this shows
   std::vector<std::string> notes_;
 };
 

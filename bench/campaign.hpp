@@ -52,21 +52,21 @@ struct CampaignResult {
   Plan plan;
   std::vector<CellResult> cells;  ///< parallel to plan.cells
   RunOptions options;
-  int reference_cpus = 0;   ///< on which the reference computation runs
+  int reference_cpus = 0;         ///< on which the reference computation runs
   std::uint64_t input_bytes = 0;  ///< of the input file, if there is one
-  double links_per_ns = 0;  ///< of the grain's chain, as calibrated
-  int rounds = 0;           ///< begun
+  double links_per_ns = 0;        ///< of the grain's chain, as calibrated
+  int rounds = 0;                 ///< begun
   bool interrupted = false;
   std::string
-      manifest;  ///< the result file's context as far as it does not change, as JSON (make_manifest())
+      manifest;         ///< the result file's context as far as it does not change, as JSON (make_manifest())
   std::string against;  ///< of the other build, as JSON (Against::describe_other()); empty if there is none
   std::string write_failure;  ///< why the results could not be written, if they could not
   std::vector<std::string>
       notes;  ///< what a reader must know: service shares a CPU with workers, more workers than CPUs
   std::chrono::nanoseconds took{0};
   std::vector<ReferenceSample> reference;  ///< one in each round
-  std::vector<BusyProcess> others;  ///< that used the CPU meanwhile, the busiest first
-  std::vector<double> load_after;   ///< load averages at the end
+  std::vector<BusyProcess> others;         ///< that used the CPU meanwhile, the busiest first
+  std::vector<double> load_after;          ///< load averages at the end
   std::optional<double>
       steal_share;  ///< of the machine's CPU time meanwhile, what its hypervisor gave to others
 
@@ -74,8 +74,9 @@ struct CampaignResult {
   std::string unfit() const;
   /// The half-width, relative to the median, that the noise floor has; none without an interval of it.
   std::optional<double> floor_half_width() const;
-  /// What may be claimed of a throughput with interval `rate`: that interval, or where it is narrower, what the noise floor
-  /// leaves of it. A machine whose speed is not known better than by so much lets no figure be.
+  /// What may be claimed of a throughput with interval `rate`: that interval, or where it is narrower, what
+  /// the noise floor leaves of it. A machine whose speed is not known better than by so much lets no figure
+  /// be.
   Interval claimed(Interval rate) const;
   /// A cell failed, or the results could not be written.
   bool any_failed() const;
@@ -87,18 +88,18 @@ struct CampaignResult {
   std::optional<Interval> efficiency(std::size_t cell) const;
   /// Ratio of throughput to `base`, round by round, with interval. None without common rounds.
   std::optional<Interval> ratio(std::size_t cell, std::size_t base) const;
-  /// Whether what the cell is measured for is known within `ci`: its throughput, or with another build beside it, the ratio
-  /// of the two.
+  /// Whether what the cell is measured for is known within `ci`: its throughput, or with another build beside
+  /// it, the ratio of the two.
   bool converged(std::size_t cell) const;
-  /// What the cell reads of its stream's bytes in a second, over what its CPUs can read of memory in a second, as the
-  /// reference computation found. None where it cannot be told: where the stream is not in memory (lookup), or fewer
-  /// CPUs run the cell than ran the reference computation.
+  /// What the cell reads of its stream's bytes in a second, over what its CPUs can read of memory in a
+  /// second, as the reference computation found. None where it cannot be told: where the stream is not in
+  /// memory (lookup), or fewer CPUs run the cell than ran the reference computation.
   std::optional<double> memory_share(CellResult const& cell) const;
-  /// What kept the cell from being faster, from what was measured: "service", "wait", "memory", "CPU", or "" where none of
-  /// them was full, which leaves the hand-off between threads.
+  /// What kept the cell from being faster, from what was measured: "service", "wait", "memory", "CPU", or ""
+  /// where none of them was full, which leaves the hand-off between threads.
   std::string_view limited_by(CellResult const& cell) const;
-  /// With --against: this build's throughput over the other's, round by round. The interval is corrected for the number
-  /// of pairs (Bonferroni), so that 95% is the confidence that none of all verdicts is mistaken.
+  /// With --against: this build's throughput over the other's, round by round. The interval is corrected for
+  /// the number of pairs (Bonferroni), so that 95% is the confidence that none of all verdicts is mistaken.
   std::optional<Interval> ratio_of(Pair const& pair) const;
 };
 

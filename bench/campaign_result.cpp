@@ -10,8 +10,8 @@
 namespace tally {
 namespace {
 
-/// A service busier than this is what was measured, not the model; the same share of a CPU, a wait or the memory's
-/// bandwidth counts as all of it.
+/// A service busier than this is what was measured, not the model; the same share of a CPU, a wait or the
+/// memory's bandwidth counts as all of it.
 constexpr double kFull = 0.9;
 
 double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
@@ -103,8 +103,8 @@ std::string CampaignResult::unfit() const {
   // With another build, `ci` is of ratios, and the machine's speed is not in them.
   double const wanted = options.against.empty() ? options.ci : std::max(options.ci, defaults::kCi);
   if (!floor || *floor <= wanted) return "";
-  return "this machine's noise floor is \u00b1" + format_percent(*floor, 1) +
-         ", wider than the \u00b1" + format_percent(wanted, 1) +
+  return "this machine's noise floor is \u00b1" + format_percent(*floor, 1) + ", wider than the \u00b1" +
+         format_percent(wanted, 1) +
          " asked for: a fixed computation that involves no model differed by as much. 'tally doctor' says "
          "what to do.";
 }
@@ -154,7 +154,8 @@ bool CampaignResult::converged(std::size_t index) const {
 std::optional<double> CampaignResult::memory_share(CellResult const& cell) const {
   auto const most = reference_read_bytes_per_s(reference);
   auto const rate = cell.throughput();
-  if (cell.cell.stream != StreamKind::cpu || !most || !rate || cell.cell.workers != reference_cpus) return std::nullopt;
+  if (cell.cell.stream != StreamKind::cpu || !most || !rate || cell.cell.workers != reference_cpus)
+    return std::nullopt;
   double const events = static_cast<double>(std::max<std::uint64_t>(1, cell.cell.events));
   double const bytes_per_event =
       options.input ? static_cast<double>(input_bytes) * static_cast<double>(options.text.repeat) / events
@@ -167,7 +168,8 @@ std::optional<double> median_over(CellResult const& cell,
   std::vector<double> values;
   for (Sample const& sample : cell.samples) {
     if (!sample.failure.empty()) continue;
-    if (std::optional<double> const value = figure(sample); value && std::isfinite(*value)) values.push_back(*value);
+    if (std::optional<double> const value = figure(sample); value && std::isfinite(*value))
+      values.push_back(*value);
   }
   if (values.empty()) return std::nullopt;
   return median_interval(values).median;
@@ -193,7 +195,8 @@ std::string_view CampaignResult::limited_by(CellResult const& cell) const {
 }
 
 std::optional<Interval> CampaignResult::ratio_of(Pair const& pair) const {
-  return interval_of(ratios_by_round(cells.at(pair.here), cells.at(pair.there)), corrected(plan.pairs.size()));
+  return interval_of(ratios_by_round(cells.at(pair.here), cells.at(pair.there)),
+                     corrected(plan.pairs.size()));
 }
 
 Verdict verdict(Interval const& ratio) {

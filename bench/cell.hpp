@@ -45,7 +45,7 @@ struct Group {
   std::uint64_t batch = 1;
   std::chrono::nanoseconds wait{0};
   int in_flight = 1;
-  bool against = false;  ///< its cells are those of the other build
+  bool against = false;            ///< its cells are those of the other build
   std::vector<std::size_t> cells;  ///< indices into the plan's cells, in the order of the registry
 
   /// The cell's name without the model: `cpu/workers:2/grain_ns:1000/batch:256`.

@@ -25,8 +25,8 @@ inline constexpr int kMinRounds = 10;
 inline constexpr int kMaxRounds = 40;
 inline constexpr double kCi = 0.03;
 inline constexpr std::chrono::nanoseconds kTimeBudget = 75s;
-// With --against: half-width of the ratio's interval; each round has two samples of every cell, and a difference of
-// some percent is looked for in noise as wide.
+// With --against: half-width of the ratio's interval; each round has two samples of every cell, and a
+// difference of some percent is looked for in noise as wide.
 inline constexpr double kAgainstCi = 0.02;
 inline constexpr int kAgainstMaxRounds = 80;
 inline constexpr std::chrono::nanoseconds kAgainstTimeBudget = 180s;

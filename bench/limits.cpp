@@ -66,7 +66,8 @@ Needs needs_of(Cell const& cell, RunOptions const& options) {
     double const rows = 8.0 * options.keys.keys * std::max(windows, 1.0) * (tasks + 2);
     double const builds = options.against.empty() ? 1 : 2;  // each has its own events and references
     needs.memory =
-        builds * (rows + (cell.stream == StreamKind::cpu ? key_bytes * static_cast<double>(cell.events) : 0.0));
+        builds *
+        (rows + (cell.stream == StreamKind::cpu ? key_bytes * static_cast<double>(cell.events) : 0.0));
   }
   needs.memory += tasks * (needs.processes ? kProcessBytes : kThreadBytes);
   needs.tasks += kSpareTasks;

@@ -36,9 +36,8 @@ struct SystemLimits {
 SystemLimits read_system_limits();
 
 /// Memory that the cell takes at its number of events, in bytes: the events, a row of counts per window for
-/// every worker, for the result and for the reference, and what its threads or processes cost the machine; with another
-/// build beside this one, the former twice.
-/// Text keys are not known before, and not in it.
+/// every worker, for the result and for the reference, and what its threads or processes cost the machine;
+/// with another build beside this one, the former twice. Text keys are not known before, and not in it.
 double memory_needed_bytes(Cell const& cell, RunOptions const& options);
 
 /// Throws UsageError for the first cell of `plan` that does not fit into `limits`, in one line that names the

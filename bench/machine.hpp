@@ -30,7 +30,8 @@ class ProcessTimes {
   };
   std::map<int, Process> processes_;
   std::chrono::steady_clock::time_point taken_;
-  friend std::vector<struct BusyProcess> busy_processes(ProcessTimes const& before, ProcessTimes const& after);
+  friend std::vector<struct BusyProcess> busy_processes(ProcessTimes const& before,
+                                                        ProcessTimes const& after);
 };
 
 /// A process that used the CPU between two looks.
@@ -40,8 +41,8 @@ struct BusyProcess {
   double cpus = 0;  ///< CPU time over time
 };
 
-/// Those that used more of a CPU than any system does in the background (2%), the busiest first; not this process and
-/// those that it started. What ended before `after` is not seen.
+/// Those that used more of a CPU than any system does in the background (2%), the busiest first; not this
+/// process and those that it started. What ended before `after` is not seen.
 std::vector<BusyProcess> busy_processes(ProcessTimes const& before, ProcessTimes const& after);
 
 /// CPU time of the whole machine since boot, in the kernel's ticks, from /proc/stat; none if it is not there.

@@ -84,13 +84,13 @@ struct RunArguments {
         sample_timeout(p.option("--sample-timeout", "D",
                                 "a sample that takes longer has failed (default " +
                                     format_duration(defaults::kSampleTimeout) + ")")),
-        against(p.option("--against", "TALLY",
-                         "another build of tally, measured beside this one, sample by sample in turn (default "
-                         "--ci " +
-                             format_percent(defaults::kAgainstCi, 0) + " of the ratio, --rounds " +
-                             std::to_string(defaults::kMinRounds) + ":" +
-                             std::to_string(defaults::kAgainstMaxRounds) + ", --time-budget " +
-                             format_duration(defaults::kAgainstTimeBudget) + ")")),
+        against(p.option(
+            "--against", "TALLY",
+            "another build of tally, measured beside this one, sample by sample in turn (default "
+            "--ci " +
+                format_percent(defaults::kAgainstCi, 0) + " of the ratio, --rounds " +
+                std::to_string(defaults::kMinRounds) + ":" + std::to_string(defaults::kAgainstMaxRounds) +
+                ", --time-budget " + format_duration(defaults::kAgainstTimeBudget) + ")")),
         order_seed(p.option("--order-seed", "N", "seed of the order within the rounds (default 1)")),
         out((p.heading("What is written"), p.option("--out", "FILE.json", "write the results here"))),
         no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {}

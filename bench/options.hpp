@@ -60,7 +60,7 @@ struct RunOptions {
   std::chrono::nanoseconds sample_length{std::chrono::milliseconds{200}};  ///< what `--events auto` aims at
   std::chrono::nanoseconds sample_timeout{0};
   std::filesystem::path against;  ///< another build of Tally; "": none
-  std::filesystem::path out;  ///< "": no file
+  std::filesystem::path out;      ///< "": no file
   bool progress = true;
   BenchmarkFlags benchmark;
   std::vector<std::string> notes;         ///< flags given that change no cell, a sentence each
@@ -76,8 +76,8 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
 /// default. Throws UsageError if nothing is left.
 Plan make_plan(RunOptions const& options);
 
-/// `plan` with a cell of the other build beside each of its cells that is among `others`, the names of the cells
-/// that the other build can measure; and their groups.
+/// `plan` with a cell of the other build beside each of its cells that is among `others`, the names of the
+/// cells that the other build can measure; and their groups.
 Plan with_other_build(Plan plan, std::vector<std::string> const& others);
 
 /// CPUs that this process may use (affinity), in order of number, cut to the CPU quota of its cgroup: to the

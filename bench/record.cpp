@@ -162,7 +162,8 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
   auto const base = base_of(result, index);
   put(entry, "ratio_to_sequential", base ? result.ratio(index, *base) : std::nullopt,
       "sequential was not measured in this cell's rounds");
-  if (Pair const* const pair = result.plan.pair_of(index); pair && pair->here == index) put_pair(entry, result, *pair);
+  if (Pair const* const pair = result.plan.pair_of(index); pair && pair->here == index)
+    put_pair(entry, result, *pair);
   if (!cell.lateness.empty()) {
     std::uint64_t replies = 0;
     for (std::uint64_t const n : cell.lateness) replies += n;
@@ -225,7 +226,8 @@ Json noise_floor_of(CampaignResult const& result) {
   put(floor, "relative_half_width", interval ? std::optional(interval->relative_half_width()) : std::nullopt,
       "no round");
   floor["spread"] = spread(result.reference);
-  put(floor, "read_bytes_per_s", reference_read_bytes_per_s(result.reference), "not measured: too little memory");
+  put(floor, "read_bytes_per_s", reference_read_bytes_per_s(result.reference),
+      "not measured: too little memory");
   floor["samples"] = std::move(samples);
   return floor;
 }

@@ -4,8 +4,8 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cstring>
 #include <barrier>
+#include <cstring>
 #include <latch>
 #include <stdexcept>
 #include <string>
@@ -32,7 +32,9 @@ struct Report {
 /// Memory of a thread's own, all of it there; or none.
 class Buffer {
  public:
-  Buffer() : at_(::mmap(nullptr, kReferenceReadBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+  Buffer()
+      : at_(::mmap(nullptr, kReferenceReadBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                   0)) {
     if (at_ == MAP_FAILED) return;
     ::madvise(at_, kReferenceReadBytes, MADV_HUGEPAGE);
     constexpr std::size_t kSmallestPage = 4096;  // else all would be the one page of zeros

@@ -19,8 +19,8 @@ inline constexpr std::uint64_t kReferenceLinks = 50'000'000;
 inline constexpr std::string_view kReferenceText =
     "links of the grain's chain on each of the workers' CPUs at once; the slowest counts";
 
-/// After it, each of the CPUs reads this much memory of its own, twice, from end to end, all at once: more than their
-/// caches hold, but for a last one that many share.
+/// After it, each of the CPUs reads this much memory of its own, twice, from end to end, all at once: more
+/// than their caches hold, but for a last one that many share.
 inline constexpr std::size_t kReferenceReadBytes = std::size_t{64} << 20;
 
 /// One time that the computation ran.
@@ -45,12 +45,13 @@ std::optional<Interval> noise_floor(std::vector<ReferenceSample> const& samples)
 /// The median over the rounds of the links that a CPU did in a nanosecond; none without samples.
 std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const& samples);
 
-/// The median over the rounds of the bytes that all the CPUs together read in a second; none where it was not measured.
+/// The median over the rounds of the bytes that all the CPUs together read in a second; none where it was not
+/// measured.
 std::optional<double> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples);
 
-/// Links of the chain per nanosecond and CPU, for grains: the median of some runs of the computation, on all of `cpus`
-/// at once as the workers are, since a CPU alone has a higher clock than it keeps beside others. Takes about two seconds.
-/// Throws Interrupted, and as run_reference() does.
+/// Links of the chain per nanosecond and CPU, for grains: the median of some runs of the computation, on all
+/// of `cpus` at once as the workers are, since a CPU alone has a higher clock than it keeps beside others.
+/// Takes about two seconds. Throws Interrupted, and as run_reference() does.
 double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop);
 
 /// Between the least and the greatest of the times, relative to their median; 0 without samples.

@@ -12,18 +12,20 @@ namespace {
 constexpr double kLooksGrowBy = 1.4;
 
 bool has_converged(CampaignResult const& result, std::size_t index) {
-  return static_cast<int>(result.cells[index].samples.size()) >= result.options.min_rounds && result.converged(index);
+  return static_cast<int>(result.cells[index].samples.size()) >= result.options.min_rounds &&
+         result.converged(index);
 }
 
 bool is_base(CellResult const& cell) { return cell.cell.model->sequential || !cell.cell.model->candidate; }
 
-/// Whether an open cell of one of its groups rests on the base `index`. What is measured for its ratio to another build's
-/// cell does not.
+/// Whether an open cell of one of its groups rests on the base `index`. What is measured for its ratio to
+/// another build's cell does not.
 bool is_rested_on(CampaignResult const& result, std::size_t index) {
   for (Group const& group : result.plan.groups) {
     if (std::find(group.cells.begin(), group.cells.end(), index) == group.cells.end()) continue;
     for (std::size_t const other : group.cells)
-      if (result.cells[other].closed == Closed::open && !is_base(result.cells[other]) && !result.plan.pair_of(other))
+      if (result.cells[other].closed == Closed::open && !is_base(result.cells[other]) &&
+          !result.plan.pair_of(other))
         return true;
   }
   return false;
@@ -37,12 +39,14 @@ std::vector<std::size_t> shuffled(std::vector<std::size_t> cells, std::uint64_t 
   return cells;
 }
 
-std::vector<std::size_t> with_twins(std::vector<std::size_t> const& order, Plan const& plan, std::uint64_t seed,
-                                    int round) {
+std::vector<std::size_t> with_twins(std::vector<std::size_t> const& order, Plan const& plan,
+                                    std::uint64_t seed, int round) {
   std::vector<std::size_t> all;
   for (std::size_t const i : order) {
     Pair const* const pair = plan.pair_of(i);
-    auto const is_there = [&](std::size_t cell) { return std::find(order.begin(), order.end(), cell) != order.end(); };
+    auto const is_there = [&](std::size_t cell) {
+      return std::find(order.begin(), order.end(), cell) != order.end();
+    };
     if (!pair || !is_there(pair->here) || !is_there(pair->there)) {
       all.push_back(i);
       continue;

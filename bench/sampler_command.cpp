@@ -22,13 +22,15 @@ using Json = nlohmann::json;
 
 constexpr int kInterrupted = 130;
 
-/// What the protocol goes over, taken away from standard input and output: a model that reads or prints would break it.
+/// What the protocol goes over, taken away from standard input and output: a model that reads or prints would
+/// break it.
 struct Channel {
   int in = -1, out = -1;
 
   Channel() : in(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)), out(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)) {
     int const nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (in < 0 || out < 0 || nothing < 0 || ::dup2(nothing, STDIN_FILENO) < 0 || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+    if (in < 0 || out < 0 || nothing < 0 || ::dup2(nothing, STDIN_FILENO) < 0 ||
+        ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
       throw std::system_error(errno, std::generic_category(), "cannot set up the sampler's input and output");
     ::close(nothing);
   }
@@ -36,7 +38,8 @@ struct Channel {
     std::string const text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     for (std::size_t sent = 0; sent < text.size();) {
       ssize_t const n = ::write(out, text.data() + sent, text.size() - sent);
-      if (n < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "answer to the campaign");
+      if (n < 0 && errno != EINTR)
+        throw std::system_error(errno, std::generic_category(), "answer to the campaign");
       if (n > 0) sent += static_cast<std::size_t>(n);
     }
   }
@@ -50,11 +53,7 @@ class Requests {
   /// None at the end of the input. Throws Interrupted.
   std::optional<std::string> next() {
     for (;;) {
-      if (auto const end = buffer_.find('\n'); end != std::string::npos) {
-        std::string line = buffer_.substr(0, end);
-        buffer_.erase(0, end + 1);
-        return line;
-      }
+      if (auto line = buffer_.next()) return line;
       pollfd fds[] = {{in_, POLLIN, 0}, {stop_.fd(), POLLIN, 0}};
       if (::poll(fds, std::size(fds), -1) < 0 && errno != EINTR)
         throw std::system_error(errno, std::generic_category(), "poll on the campaign");
@@ -63,15 +62,16 @@ class Requests {
       char bytes[4096];
       ssize_t const n = ::read(in_, bytes, sizeof bytes);
       if (n == 0) return std::nullopt;
-      if (n < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "requests of the campaign");
-      if (n > 0) buffer_.append(bytes, static_cast<std::size_t>(n));
+      if (n < 0 && errno != EINTR)
+        throw std::system_error(errno, std::generic_category(), "requests of the campaign");
+      if (n > 0) buffer_.add(bytes, static_cast<std::size_t>(n));
     }
   }
 
  private:
   int in_;
   StopSignals const& stop_;
-  std::string buffer_;
+  LineBuffer buffer_;
 };
 
 class Sampler {
@@ -91,8 +91,8 @@ class Sampler {
     Json names = Json::array();
     for (Cell const& cell : plan_.cells) names.push_back(cell.name());
     channel_.say({{"sampler", kSamplerProtocol},
-         {"cells", names},
-         {"manifest", Json::parse(make_manifest(options_, streams_.input(), 0))}});
+                  {"cells", names},
+                  {"manifest", Json::parse(make_manifest(options_, streams_.input(), 0))}});
     Requests requests(channel_.in, stop_);
     while (auto const line = requests.next()) {
       Json const request = Json::parse(*line);
@@ -117,7 +117,8 @@ class Sampler {
     for (auto const& [name, events] : request.at("prepare").items()) {
       Cell& cell = cell_called(name);
       cell.events = events.get<std::uint64_t>();
-      if (cell.stream == StreamKind::cpu && !streams_.input()) most_events = std::max(most_events, cell.events);
+      if (cell.stream == StreamKind::cpu && !streams_.input())
+        most_events = std::max(most_events, cell.events);
     }
     if (most_events > 0) streams_.reserve(most_events);
     Json digests = Json::object();
@@ -130,7 +131,8 @@ class Sampler {
     Cell const& cell = cell_called(name);
     Json line{{"taken", sample_to_json(runner_.run(cell, streams_.workload(cell), streams_))}};
     auto const& notes = runner_.notes();
-    if (notes.size() > told_) line["notes"] = std::vector(notes.begin() + static_cast<std::ptrdiff_t>(told_), notes.end());
+    if (notes.size() > told_)
+      line["notes"] = std::vector(notes.begin() + static_cast<std::ptrdiff_t>(told_), notes.end());
     told_ = notes.size();
     channel_.say(line);
   }

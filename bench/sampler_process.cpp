@@ -41,7 +41,10 @@ void close_if_open(int& file) noexcept {
 
 SamplerProcess::SamplerProcess(std::filesystem::path program, std::vector<std::string> arguments,
                                std::chrono::nanoseconds sample_timeout, StopSignals const& stop)
-    : program_(std::move(program)), arguments_(std::move(arguments)), sample_timeout_(sample_timeout), stop_(stop) {
+    : program_(std::move(program)),
+      arguments_(std::move(arguments)),
+      sample_timeout_(sample_timeout),
+      stop_(stop) {
   try {
     greet();
   } catch (...) {
@@ -71,7 +74,8 @@ SamplerProcess::~SamplerProcess() {
 }
 
 void SamplerProcess::start() {
-  // The same name for every build: a longer one would move the stack, and with it figures (Mytkowicz et al., ASPLOS 2009).
+  // The same name for every build: a longer one would move the stack, and with it figures (Mytkowicz et al.,
+  // ASPLOS 2009).
   std::vector<std::string> texts{"tally", "sampler"};
   texts.insert(texts.end(), arguments_.begin(), arguments_.end());
   std::vector<char*> argv;
@@ -110,7 +114,8 @@ void SamplerProcess::start() {
   ::setpgid(pid_, pid_);
 }
 
-/// An orderly end leaves the sampler time to end its service; then it is killed. Its status, as waitpid(2) gives it.
+/// An orderly end leaves the sampler time to end its service; then it is killed. Its status, as waitpid(2)
+/// gives it.
 int SamplerProcess::end() noexcept {
   close_if_open(requests_);
   close_if_open(answers_);
@@ -148,11 +153,12 @@ void SamplerProcess::tell(nlohmann::json const& line) {
 nlohmann::ordered_json SamplerProcess::answer(char const* key, std::chrono::nanoseconds within) {
   using Clock = std::chrono::steady_clock;
   auto const deadline = Clock::now() + within;
-  std::size_t end;
-  while ((end = buffer_.find('\n')) == std::string::npos) {
+  std::optional<std::string> text;
+  while (!(text = buffer_.next())) {
     pollfd fds[] = {{answers_, POLLIN, 0}, {stop_.fd(), POLLIN, 0}};
     auto const left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    int const ready = ::poll(fds, std::size(fds), static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000'000)));
+    int const ready =
+        ::poll(fds, std::size(fds), static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000'000)));
     if (ready < 0 && errno != EINTR) fail_with_errno("poll on a sampler");
     if (stop_.requested()) throw Interrupted("interrupted");
     if (ready == 0 && left <= 0)
@@ -162,10 +168,9 @@ nlohmann::ordered_json SamplerProcess::answer(char const* key, std::chrono::nano
     ssize_t const n = ::read(answers_, bytes, sizeof bytes);
     if (n == 0) fail(last_words());
     if (n < 0 && errno != EINTR) fail_with_errno("read from a sampler");
-    if (n > 0) buffer_.append(bytes, static_cast<std::size_t>(n));
+    if (n > 0) buffer_.add(bytes, static_cast<std::size_t>(n));
   }
-  auto line = nlohmann::ordered_json::parse(buffer_.substr(0, end), nullptr, false);
-  buffer_.erase(0, end + 1);
+  auto line = nlohmann::ordered_json::parse(*text, nullptr, false);
   if (line.is_object() && line.contains("error") && line.at("error").is_string())
     fail(line.at("error").get<std::string>());
   if (!line.is_object() || !line.contains(key)) fail("it does not say what 'tally sampler' says");
@@ -186,10 +191,12 @@ std::string SamplerProcess::last_words() {
   return describe_wait_status(status) + (said.empty() ? "" : ", and said '" + said + "'");
 }
 
-void SamplerProcess::fail(std::string const& what) const { throw SamplerFailed(program_.string() + ": " + what); }
+void SamplerProcess::fail(std::string const& what) const {
+  throw SamplerFailed(program_.string() + ": " + what);
+}
 
-std::map<std::string, std::string> SamplerProcess::prepare(double links_per_ns,
-                                                           std::map<std::string, std::uint64_t> const& events) {
+std::map<std::string, std::string> SamplerProcess::prepare(
+    double links_per_ns, std::map<std::string, std::uint64_t> const& events) {
   prepared_for_ = {{"prepare", events}, {"links_per_ns", links_per_ns}};
   tell(prepared_for_);
   try {
@@ -207,7 +214,8 @@ CellSample SamplerProcess::sample(std::string const& cell) {
       tell({{"sample", cell}});
       auto const line = answer("taken", sample_timeout_ + kSlack);
       if (line.contains("notes"))
-        for (auto const& note : line.at("notes")) notes_.push_back(program_.string() + ": " + note.get<std::string>());
+        for (auto const& note : line.at("notes"))
+          notes_.push_back(program_.string() + ": " + note.get<std::string>());
       return sample_from_json(line.at("taken"));
     } catch (SamplerFailed const& e) {
       failure = e.what();

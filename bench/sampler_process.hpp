@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bench/cell_runner.hpp"
+#include "bench/sampler_protocol.hpp"
 #include "bench/stop_signals.hpp"
 
 namespace tally {
@@ -22,13 +23,14 @@ struct SamplerFailed : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// `PROGRAM sampler ARGUMENTS`, talked to as bench/sampler_protocol.hpp says. Started by the constructor, gone
-/// after destruction, and gone with this process however it ends. Between samples it sleeps.
+/// `PROGRAM sampler ARGUMENTS`, talked to as bench/sampler_protocol.hpp says. Started by the constructor,
+/// gone after destruction, and gone with this process however it ends. Between samples it sleeps.
 class SamplerProcess {
  public:
-  /// `arguments` are those of `tally run`, without --against; no sample may take longer than `sample_timeout`, which the
-  /// sampler sees to itself. Waits until the sampler is ready. Throws SamplerFailed, also where the program is no Tally or
-  /// too old a one, Interrupted, std::system_error. Call single-threaded.
+  /// `arguments` are those of `tally run`, without --against; no sample may take longer than
+  /// `sample_timeout`, which the sampler sees to itself. Waits until the sampler is ready. Throws
+  /// SamplerFailed, also where the program is no Tally or too old a one, Interrupted, std::system_error. Call
+  /// single-threaded.
   SamplerProcess(std::filesystem::path program, std::vector<std::string> arguments,
                  std::chrono::nanoseconds sample_timeout, StopSignals const& stop);
   ~SamplerProcess();
@@ -42,9 +44,10 @@ class SamplerProcess {
 
   /// Makes the streams of the cells named, with these numbers of events, and returns the digest of each one's
   /// reference. Throws as the constructor does.
-  std::map<std::string, std::string> prepare(double links_per_ns, std::map<std::string, std::uint64_t> const& events);
-  /// One sample of a prepared cell. A sampler that ends over it, or does not answer, is the sample's failure; it is started
-  /// again, once. Throws Interrupted.
+  std::map<std::string, std::string> prepare(double links_per_ns,
+                                             std::map<std::string, std::uint64_t> const& events);
+  /// One sample of a prepared cell. A sampler that ends over it, or does not answer, is the sample's failure;
+  /// it is started again, once. Throws Interrupted.
   CellSample sample(std::string const& cell);
   /// What its reader must know, as the sampler said it.
   std::vector<std::string> const& notes() const noexcept { return notes_; }
@@ -71,7 +74,7 @@ class SamplerProcess {
   int requests_ = -1;  ///< the sampler's standard input
   int answers_ = -1;   ///< its standard output
   int errors_ = -1;    ///< a file that is its standard error
-  std::string buffer_;
+  LineBuffer buffer_;
   std::vector<std::string> cells_;
   nlohmann::ordered_json manifest_;
 };

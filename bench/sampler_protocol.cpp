@@ -40,12 +40,21 @@ void each_duration(SampleType& s, Visit visit) {
 
 }  // namespace
 
+std::optional<std::string> LineBuffer::next() {
+  auto const end = bytes_.find('\n');
+  if (end == std::string::npos) return std::nullopt;
+  std::string line = bytes_.substr(0, end);
+  bytes_.erase(0, end + 1);
+  return line;
+}
+
 std::string digest(Counts const& counts) {
   constexpr std::size_t kKeys = 1000;
   std::string text = std::to_string(counts.events) + " " + std::to_string(counts.malformed) + " " +
                      std::to_string(counts.checksum);
   for (Counts::WindowTotal const& w : counts.windows())
-    text += "\n" + std::to_string(w.window) + " " + std::to_string(w.events) + " " + std::to_string(w.distinct_keys);
+    text += "\n" + std::to_string(w.window) + " " + std::to_string(w.events) + " " +
+            std::to_string(w.distinct_keys);
   for (Counts::KeyCount const& k : counts.totals(kKeys)) text += "\n" + std::to_string(k.count) + " " + k.key;
   return sha256(text);
 }

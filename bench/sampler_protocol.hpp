@@ -7,12 +7,16 @@
 //   campaign  {"prepare": {NAME: EVENTS, …}, "links_per_ns": X}       what it will be asked for
 //   sampler   {"prepared": {NAME: DIGEST, …}}                         digest() of each cell's reference
 //   campaign  {"sample": NAME}
-//   sampler   {"taken": {…}, "notes": [TEXT, …]}                      as sample_to_json() has it; notes that are new, if any
+//   sampler   {"taken": {…}, "notes": [TEXT, …]}                      as sample_to_json() has it; notes that
+//   are new, if any
 //
 // Instead of any of its lines the sampler may say {"error": TEXT}, and end. It ends with its input.
 #pragma once
 
+#include <cstddef>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
 #include "bench/cell_runner.hpp"
 
@@ -21,8 +25,20 @@ namespace tally {
 /// Of the lines above; another number where one of the two would misunderstand the other.
 inline constexpr int kSamplerProtocol = 1;
 
-/// A hash over what these counts say: events, windows, distinct keys, the most frequent keys, the work's checksum. Two
-/// builds whose references differ in it do not count the same.
+/// Bytes as they come, and the lines among them.
+class LineBuffer {
+ public:
+  void add(char const* bytes, std::size_t size) { bytes_.append(bytes, size); }
+  void clear() noexcept { bytes_.clear(); }
+  /// The next whole line, without its end; none if none has come whole.
+  std::optional<std::string> next();
+
+ private:
+  std::string bytes_;
+};
+
+/// A hash over what these counts say: events, windows, distinct keys, the most frequent keys, the work's
+/// checksum. Two builds whose references differ in it do not count the same.
 std::string digest(Counts const& counts);
 
 /// All of a sample but its place in the campaign. Times in ns, as integers.

@@ -18,7 +18,8 @@ struct Interval {
   double median = 0;
   double low = 0;
   double high = 0;
-  double coverage = 0;  ///< what the order statistics really cover: >= confidence, or less with too few values
+  double coverage =
+      0;  ///< what the order statistics really cover: >= confidence, or less with too few values
   int n = 0;
   double confidence = kConfidence;  ///< that was asked for
   /// Whether there were values enough for the confidence that was asked for; else nothing may be claimed.
@@ -42,9 +43,9 @@ struct Ranks {
 Ranks median_ranks(int n, double confidence = kConfidence);
 
 /// The median of `values` with the narrowest symmetric pair of order statistics that covers it with at least
-/// `confidence` (binomial; Hoefler & Belli SC15, rule 5 and section 3.1.3; David & Nagaraja, Order Statistics,
-/// 7.1). With too few values (fewer than 6 for 95%) no pair does: then minimum and maximum, with the coverage
-/// they have. `values` must not be empty: throws std::invalid_argument.
+/// `confidence` (binomial; Hoefler & Belli SC15, rule 5 and section 3.1.3; David & Nagaraja, Order
+/// Statistics, 7.1). With too few values (fewer than 6 for 95%) no pair does: then minimum and maximum, with
+/// the coverage they have. `values` must not be empty: throws std::invalid_argument.
 Interval median_interval(std::span<double const> values, double confidence = kConfidence);
 
 /// The value at fraction `p` (0 to 1) of the values, which are sorted and at least one, between neighbours by

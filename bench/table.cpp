@@ -116,9 +116,7 @@ Base base_of(CampaignResult const& result, Group const& group) {
 }
 
 /// Whether the interval excludes 1, with the confidence claimed: too few rounds separate nothing.
-bool excludes_one(Interval const& ratio) {
-  return ratio.holds() && (ratio.low > 1 || ratio.high < 1);
-}
+bool excludes_one(Interval const& ratio) { return ratio.holds() && (ratio.low > 1 || ratio.high < 1); }
 
 /// The interval's half-width; with too few values for one of 95%, how many there are.
 std::string interval_text(Interval const& rate) {
@@ -219,16 +217,22 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
 /// What the other build is, as its manifest says: `0.1.0 (5b9cf8cdeadb), /opt/tally`.
 std::string name_other(CampaignResult const& result) {
   auto const other = nlohmann::json::parse(result.against);
-  std::string const commit = other.value("tally_commit", "unknown"), tree = other.value("tally_tree", "unknown");
-  return other.value("tally_version", "?") + " (" + commit.substr(0, 12) + (tree == "clean" ? "" : ", " + tree) + "), " +
-         other.value("path", "?");
+  std::string const commit = other.value("tally_commit", "unknown"),
+                    tree = other.value("tally_tree", "unknown");
+  return other.value("tally_version", "?") + " (" + commit.substr(0, 12) +
+         (tree == "clean" ? "" : ", " + tree) + "), " + other.value("path", "?");
 }
 
 /// This build against the other, a row a cell.
 std::string render_pairs(CampaignResult const& result, std::size_t width) {
   using enum TextTable::Align;
-  TextTable table({{"cell", left}, {"this", right}, {"other", right}, {"ratio", right}, {"interval", right},
-                   {"rounds", right}, {"verdict", left}});
+  TextTable table({{"cell", left},
+                   {"this", right},
+                   {"other", right},
+                   {"ratio", right},
+                   {"interval", right},
+                   {"rounds", right},
+                   {"verdict", left}});
   double confidence = kConfidence;
   for (Pair const& pair : result.plan.pairs) {
     auto const here = result.cells[pair.here].throughput(), there = result.cells[pair.there].throughput();
@@ -249,9 +253,12 @@ std::string render_pairs(CampaignResult const& result, std::size_t width) {
                std::to_string(ratio->n), std::string(name(verdict(*ratio)))});
   }
   return wrap("this build against " + name_other(result), width, 2) + "\n" +
-         wrap("  ratios are this build's throughput over the other's, round by round, each with an interval of " +
-                  format_percent(confidence, 2) + ", so that all of them hold with " + format_percent(kConfidence, 0),
-              width, 2) +
+         wrap(
+             "  ratios are this build's throughput over the other's, round by round, each with an interval "
+             "of " +
+                 format_percent(confidence, 2) + ", so that all of them hold with " +
+                 format_percent(kConfidence, 0),
+             width, 2) +
          "\n" + table.str(width) + "\n";
 }
 
@@ -262,14 +269,16 @@ std::string legend(CampaignResult const& result, Marks const& used) {
   };
   add("=", "  shares the rank of the row above: the interval of their ratio includes 1 (not separated)");
   add("?", "  the interval of the ratio to the base includes 1 (not separated)");
-  add("~", "  did not converge: the " + std::string(result.plan.pairs.empty() ? "95% interval" : "interval of the ratio to the other build") +
+  add("~", "  did not converge: the " +
+               std::string(result.plan.pairs.empty() ? "95% interval"
+                                                     : "interval of the ratio to the other build") +
                " is wider than ±" + format_percent(result.options.ci, 1) + ", or has too few samples");
   add("o", "N number of samples far from the others (Tukey); they are counted in");
   add("service", ": the lookup service was saturated; such rows do not compare models");
   return text.empty() ? "" : "marks\n" + text;
 }
 
-std::string summary(CampaignResult const& result) {
+std::string summary(CampaignResult const& result, std::size_t width) {
   std::size_t failed = 0, samples = 0;
   for (CellResult const& cell : result.cells) {
     failed += cell.failure.empty() ? 0 : 1;
@@ -277,22 +286,24 @@ std::string summary(CampaignResult const& result) {
   }
   std::string text = number_of(result.cells.size(), "cell") + ", " + number_of(samples, "sample") + " in " +
                      number_of(static_cast<std::size_t>(result.rounds), "round") + ", " +
-                     format_seconds(seconds(result.took)) + "; medians with 95% intervals, none narrower than the noise floor; " +
+                     format_seconds(seconds(result.took)) + "; medians with 95% intervals; " +
                      (samples == 0  ? "nothing was measured"
                       : failed == 0 ? "every count verified"
                                     : number_of(failed, "cell") + " FAILED");
   if (result.interrupted) text += "; INTERRUPTED: what was finished is here";
-  text += "\n";
+  text = wrap(text, width, 2) + "\n";
   if (auto const floor = noise_floor(result.reference)) {
-    text += "noise floor " + interval_text(*floor) + ", from least to greatest " +
-            format_percent(spread(result.reference), 1) + " (a fixed computation, once a round)";
-    if (result.steal_share) text += "; steal " + format_percent(*result.steal_share, 1);
+    std::string noise = "noise floor " + interval_text(*floor) + ", from least to greatest " +
+                        format_percent(spread(result.reference), 1) + " (a fixed computation, once a round)";
+    if (result.steal_share) noise += "; steal " + format_percent(*result.steal_share, 1);
     if (!result.others.empty()) {
       double cpus = 0;
       for (BusyProcess const& other : result.others) cpus += other.cpus;
-      text += "; other processes used " + format_percent(cpus, 0) + " of a CPU, most of them " + result.others.front().name;
+      noise += "; other processes used " + format_percent(cpus, 0) + " of a CPU, most of them " +
+               result.others.front().name;
     }
-    text += "\n";
+    if (floor->holds()) noise += "; no interval is claimed that is narrower";
+    text += wrap(noise, width, 2) + "\n";
   }
   if (!result.write_failure.empty()) return text + "RESULTS NOT WRITTEN: " + result.write_failure + "\n";
   if (!result.options.out.empty()) text += "results: " + result.options.out.string() + "\n";
@@ -311,7 +322,7 @@ std::string render_table(CampaignResult const& result, std::size_t width) {
   for (Group const& group : result.plan.groups)
     if (!group.against) out += render_group(result, group, width, used);
   if (!result.plan.pairs.empty()) out += render_pairs(result, width);
-  return out + legend(result, used) + summary(result);
+  return out + legend(result, used) + summary(result, width);
 }
 
 }  // namespace tally

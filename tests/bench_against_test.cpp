@@ -1,5 +1,5 @@
-// `tally run --against`, as far as it needs no second process: pairs, their order, their figures, and what the two
-// builds say to each other. The rest is in test_against.py.
+// `tally run --against`, as far as it needs no second process: pairs, their order, their figures, and what
+// the two builds say to each other. The rest is in test_against.py.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,8 +23,8 @@ Plan plan_of(std::vector<std::string> const& arguments) {
   return make_plan(parse_run_options(arguments, kTestModels));
 }
 
-std::vector<std::string> const kArguments{"--model",   "sequential,fibers,limit", "--stream", "cpu",
-                                          "--workers", "2",                       "--grain",  "1us"};
+std::vector<std::string> const kArguments{
+    "--model", "sequential,fibers,limit", "--stream", "cpu", "--workers", "2", "--grain", "1us"};
 
 /// A campaign of kArguments against a build that has every cell but `without`.
 CampaignResult campaign(std::string const& without = "") {
@@ -41,7 +41,8 @@ CampaignResult campaign(std::string const& without = "") {
     result.cells.emplace_back().cell = cell;
     result.cells.back().analytic_bound = INFINITY;
   }
-  result.against = R"({"path": "/opt/tally", "tally_version": "9.9", "tally_commit": "0123456789abcdef", "tally_tree": "clean"})";
+  result.against =
+      R"({"path": "/opt/tally", "tally_version": "9.9", "tally_commit": "0123456789abcdef", "tally_tree": "clean"})";
   return result;
 }
 
@@ -60,7 +61,8 @@ void measure(CampaignResult& result, std::size_t index, std::vector<double> cons
 /// Rates of a machine that changes its speed from round to round.
 std::vector<double> rates_of(int rounds, double factor, double noise = 0) {
   std::vector<double> rates;
-  for (int r = 0; r < rounds; ++r) rates.push_back(factor * 1e6 * (1 + 0.5 * (r % 3)) * (1 + noise * ((r * 7) % 11 - 5) / 5.0));
+  for (int r = 0; r < rounds; ++r)
+    rates.push_back(factor * 1e6 * (1 + 0.5 * (r % 3)) * (1 + noise * ((r * 7) % 11 - 5) / 5.0));
   return rates;
 }
 
@@ -81,7 +83,8 @@ TEST(Against, PutsTheOtherBuildsCellsBesideThoseThatBothHave) {
 }
 
 TEST(Against, ABuildWithoutAnyOfTheCellsMakesNoPair) {
-  EXPECT_TRUE(with_other_build(plan_of(kArguments), {"cpu/other/workers:2/grain_ns:1000/batch:256"}).pairs.empty());
+  EXPECT_TRUE(
+      with_other_build(plan_of(kArguments), {"cpu/other/workers:2/grain_ns:1000/batch:256"}).pairs.empty());
 }
 
 TEST(Against, OfAPairEachBuildComesFirstInOneOfTwoRounds) {
@@ -98,7 +101,8 @@ TEST(Against, OfAPairEachBuildComesFirstInOneOfTwoRounds) {
       std::sort(sorted.begin(), sorted.end());
       ASSERT_EQ(sorted, cells) << "each once, the reference computation too";
       for (Pair const& pair : plan.pairs) {
-        auto const here = std::find(order.begin(), order.end(), pair.here), there = std::find(order.begin(), order.end(), pair.there);
+        auto const here = std::find(order.begin(), order.end(), pair.here),
+                   there = std::find(order.begin(), order.end(), pair.there);
         ASSERT_EQ(std::abs(here - there), 1) << "one right after the other";
         here_first[static_cast<std::size_t>(round)][pair.here] = here < there;
       }
@@ -132,10 +136,14 @@ TEST(Against, TheRatioIsTakenRoundByRoundAndItsIntervalIsCorrectedForThePairs) {
 }
 
 TEST(Against, WhatTheIntervalDoesNotExcludeIsNotSaid) {
-  EXPECT_EQ(verdict({.median = 1.1, .low = 1.01, .high = 1.2, .coverage = 0.99, .confidence = 0.98}), Verdict::faster);
-  EXPECT_EQ(verdict({.median = 1.1, .low = 0.99, .high = 1.2, .coverage = 0.99, .confidence = 0.98}), Verdict::not_separated);
-  EXPECT_EQ(verdict({.median = 0.9, .low = 0.8, .high = 0.99, .coverage = 0.99, .confidence = 0.98}), Verdict::slower);
-  EXPECT_EQ(verdict({.median = 1.1, .low = 1.09, .high = 1.2, .coverage = 0.96, .confidence = 0.98}), Verdict::too_few_rounds);
+  EXPECT_EQ(verdict({.median = 1.1, .low = 1.01, .high = 1.2, .coverage = 0.99, .confidence = 0.98}),
+            Verdict::faster);
+  EXPECT_EQ(verdict({.median = 1.1, .low = 0.99, .high = 1.2, .coverage = 0.99, .confidence = 0.98}),
+            Verdict::not_separated);
+  EXPECT_EQ(verdict({.median = 0.9, .low = 0.8, .high = 0.99, .coverage = 0.99, .confidence = 0.98}),
+            Verdict::slower);
+  EXPECT_EQ(verdict({.median = 1.1, .low = 1.09, .high = 1.2, .coverage = 0.96, .confidence = 0.98}),
+            Verdict::too_few_rounds);
 }
 
 TEST(Against, APairIsClosedTogetherWhenItsRatioIsKnownWellEnough) {
@@ -153,6 +161,7 @@ TEST(Against, APairIsClosedTogetherWhenItsRatioIsKnownWellEnough) {
   EXPECT_EQ(open_cells(result), (std::vector<std::size_t>{noisy.here, noisy.there}))
       << "the speed of the machine changed by half, but only of this pair the ratio is uncertain";
   result.cells[noisy.here].closed = Closed::failed;
+  result.cells[noisy.here].failure = "lost an event";
   measure(result, noisy.there, std::vector<double>(10, 1e6));
   close_cells(result, 10);
   EXPECT_TRUE(open_cells(result).empty()) << "without its twin, a cell is closed for its own interval";
@@ -170,7 +179,8 @@ TEST(Against, TheTableNamesTheOtherBuildAndSaysOfEveryCellWhatIsKnown) {
   EXPECT_NE(table.find("0.900"), std::string::npos) << table;
   EXPECT_NE(table.find("[0.900, 0.900]      12  slower"), std::string::npos) << table;
   EXPECT_NE(table.find("FAILED: lost an event"), std::string::npos) << table;
-  EXPECT_EQ(table.find("against:1"), std::string::npos) << "the other build is no rank among these: " << table;
+  EXPECT_EQ(table.find("against:1"), std::string::npos)
+      << "the other build is no rank among these: " << table;
 }
 
 TEST(Against, TheFileHasBothBuildsSamplesAndTheRatioOnThisBuildsMedian) {
@@ -183,7 +193,8 @@ TEST(Against, TheFileHasBothBuildsSamplesAndTheRatioOnThisBuildsMedian) {
   std::string const name = result.plan.cells[pair.here].name();
   int samples = 0;
   for (auto const& entry : record["benchmarks"]) {
-    samples += entry["run_name"] == name + "/against:1" && entry["run_type"] == "iteration" && entry["against"] == 1;
+    samples +=
+        entry["run_name"] == name + "/against:1" && entry["run_type"] == "iteration" && entry["against"] == 1;
     if (entry["name"] != name + "_median") continue;
     EXPECT_NEAR(entry["ratio_to_against"].get<double>(), 0.9, 1e-6);
     EXPECT_EQ(entry["ratio_to_against_rounds"], 12);

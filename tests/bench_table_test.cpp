@@ -224,7 +224,8 @@ TEST(Table, SaysWhereTheMemorysBandwidthWasTheLimit) {
   EXPECT_EQ(limit_with(8e6).find("memory"), std::string::npos) << limit_with(8e6);
   EXPECT_EQ(limit_with(0).find("memory"), std::string::npos) << "not measured";
   result.reference_cpus = 4;
-  EXPECT_EQ(limit_with(4.1e6).find("memory"), std::string::npos) << "two CPUs can do as much as four, or half: not known";
+  EXPECT_EQ(limit_with(4.1e6).find("memory"), std::string::npos)
+      << "two CPUs can do as much as four, or half: not known";
 }
 
 TEST(Table, NamesWhatElseUsedTheMachine) {
@@ -232,7 +233,8 @@ TEST(Table, NamesWhatElseUsedTheMachine) {
   measure(result, "fibers", 500);
   result.reference = {{.elapsed = 1ms}};
   result.others = {{.pid = 7, .name = "backup", .cpus = 0.5}, {.pid = 8, .name = "mail", .cpus = 0.25}};
-  EXPECT_NE(render_table(result).find("other processes used 75% of a CPU, most of them backup"), std::string::npos);
+  std::string const table = render_table(result, 1000);
+  EXPECT_NE(table.find("other processes used 75% of a CPU, most of them backup"), std::string::npos) << table;
 }
 
 TEST(Table, NotesStandAtTheTopAndInterruptionsAtTheEnd) {
@@ -260,7 +262,8 @@ TEST(Table, ACampaignOnAnUnfitMachineSaysSoInItsFirstLine) {
   EXPECT_EQ(floor(1010).find("NOISY"), std::string::npos);
   EXPECT_NE(floor(1010).find("noise floor ±0.5%"), std::string::npos) << floor(1010);
   measure(result, "fibers", 500, 0.0001);
-  EXPECT_NE(line_of(floor(1010), "fibers").find("±0.5%"), std::string::npos) << "no claim is narrower than the floor: " << floor(1010);
+  EXPECT_NE(line_of(floor(1010), "fibers").find("±0.5%"), std::string::npos)
+      << "no claim is narrower than the floor: " << floor(1010);
   result.reference.resize(5);
   EXPECT_EQ(result.unfit(), "") << "of five rounds no interval, and no claim";
 }

@@ -77,7 +77,8 @@ inline Counts misfiles_by_window(CpuStream const& stream, Setup const& setup, St
     ++tally.dense_row(1)[key];
   });
 }
-/// As two stores of half a word each would, of which only the first was seen: the lower half is new, the upper old.
+/// As two stores of half a word each would, of which only the first was seen: the lower half is new, the
+/// upper old.
 inline Counts tears_a_count(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
   return count_with(stream, setup, watch, [&](Range range, Counts& tally) {
     stream.count(range, tally);

@@ -15,7 +15,9 @@ int main(int argc, char** argv) {
       {.name = "misfiled", .summary = "counts an event for another key", .cpu = broken::misfiles_by_key},
       {.name = "late", .summary = "counts an event in a later window", .cpu = broken::misfiles_by_window},
       {.name = "torn", .summary = "writes half of a count", .cpu = broken::tears_a_count},
-      {.name = "stale", .summary = "an event comes after the result", .cpu = broken::counts_an_event_too_late},
+      {.name = "stale",
+       .summary = "an event comes after the result",
+       .cpu = broken::counts_an_event_too_late},
   }};
   return tally_main(argc, argv, kModels);
 }

@@ -20,3 +20,15 @@ def keep(data, wanted):
     for sample in sorted(data["benchmarks"], key=lambda b: (b["round"], b["order"])):
         sample["order"] = rounds[sample["round"]] = rounds.get(sample["round"], -1) + 1
     return data
+
+
+def scaled(text, factor, model="coroutines"):
+    """The samples of the result, with one model so many times as fast."""
+    data = json.loads(text)
+    data["benchmarks"] = [b for b in data["benchmarks"] if b["run_type"] == "iteration"]
+    for entry in data["benchmarks"]:
+        if entry["model"] == model:
+            entry["items_per_second"] *= factor
+            if "efficiency" in entry:
+                entry["efficiency"] = entry["items_per_second"] / entry["bound_items_per_second"]
+    return signed(data)

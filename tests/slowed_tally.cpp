@@ -1,8 +1,8 @@
 // `tally`, with one of its models made slower on purpose: what --against and scripts/compare.py must find.
 //
-// The environment variable TALLY_SLOWED, `MODEL:PERCENT`, says which and by how much; without it, this is `tally` as it
-// is. The model schedules as ever; its stream does that share of every batch's work a second time, into counts that are
-// thrown away.
+// The environment variable TALLY_SLOWED, `MODEL:PERCENT`, says which and by how much; without it, this is
+// `tally` as it is. The model schedules as ever; its stream does that share of every batch's work a second
+// time, into counts that are thrown away.
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -19,8 +19,8 @@ namespace {
 double slower_by = 0;
 Model const* slowed = nullptr;
 
-/// Of the first `events` of a stream, how many are done twice.
-std::uint64_t done_twice(std::uint64_t events) {
+/// How much work is done again up to this event of a stream, in events.
+std::uint64_t done_again(std::uint64_t events) {
   return static_cast<std::uint64_t>(static_cast<double>(events) * slower_by);
 }
 
@@ -37,8 +37,11 @@ class SlowedCpuStream : public CpuStream {
     stream_.count(range, tally);
     thread_local std::unique_ptr<Counts> again;
     if (!again) again = std::make_unique<Counts>(stream_.empty_tally());
-    std::uint64_t const more = done_twice(range.end) - done_twice(range.begin);
-    if (more > 0) stream_.count({range.begin, range.begin + more}, *again);
+    std::uint64_t more = done_again(range.end) - done_again(range.begin);
+    for (std::uint64_t n; more > 0; more -= n) {
+      n = std::min(more, range.end - range.begin);
+      stream_.count({range.begin, range.begin + n}, *again);
+    }
   }
 
  private:
@@ -52,8 +55,10 @@ Counts run_slowed(CpuStream const& stream, Setup const& setup, Stopwatch& watch)
 /// The registry with `name` slowed.
 std::vector<Model> with_slowed(std::string const& name) {
   std::vector<Model> models(all_models().begin(), all_models().end());
-  auto const found = std::find_if(models.begin(), models.end(), [&](Model const& m) { return m.name == name; });
-  if (found == models.end() || !found->cpu) throw std::invalid_argument("TALLY_SLOWED: no model '" + name + "' on cpu");
+  auto const found =
+      std::find_if(models.begin(), models.end(), [&](Model const& m) { return m.name == name; });
+  if (found == models.end() || !found->cpu)
+    throw std::invalid_argument("TALLY_SLOWED: no model '" + name + "' on cpu");
   slowed = &all_models()[static_cast<std::size_t>(found - models.begin())];
   found->cpu = run_slowed;
   return models;

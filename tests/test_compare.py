@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import compare
-from result_files import keep, signed
+from result_files import keep, scaled, signed
 
 MODELS = ("sequential", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "limit")
 GROUPS = ("workers:2/grain_ns:0/batch:256", "workers:2/grain_ns:1000/batch:256")
@@ -112,18 +112,6 @@ def run(root, tmp_path):
                               capture_output=True, text=True, timeout=120)
 
     return call
-
-
-def scaled(text, factor, model="coroutines"):
-    """The result with one model so many times as fast."""
-    data = json.loads(text)
-    data["benchmarks"] = [b for b in data["benchmarks"] if b["run_type"] == "iteration"]
-    for entry in data["benchmarks"]:
-        if entry["model"] == model:
-            entry["items_per_second"] *= factor
-            if "efficiency" in entry:
-                entry["efficiency"] = entry["items_per_second"] / entry["bound_items_per_second"]
-    return signed(data)
 
 
 def test_a_file_and_itself_are_not_separated(run, reference):

@@ -8,24 +8,12 @@ import sys
 import pytest
 
 import self_check
-from result_files import signed
+from result_files import scaled, signed
 
 
 def keep_raw(folder, name, text):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(lzma.compress(text.encode()))
-
-
-def scaled(text, factor, model):
-    """The samples of the result, with one model so many times as fast."""
-    data = json.loads(text)
-    data["benchmarks"] = [b for b in data["benchmarks"] if b["run_type"] == "iteration"]
-    for entry in data["benchmarks"]:
-        if entry["model"] == model:
-            entry["items_per_second"] *= factor
-            if "efficiency" in entry:
-                entry["efficiency"] = entry["items_per_second"] / entry["bound_items_per_second"]
-    return signed(data)
 
 
 def judged(rows, part):
