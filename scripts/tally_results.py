@@ -5,6 +5,7 @@ never a figure: it is kept as the reason why its cell has none.
 """
 
 import dataclasses
+import fractions
 import json
 import lzma
 import math
@@ -51,7 +52,7 @@ def median_interval(values, confidence=0.95):
     middle = n // 2
     median = ordered[middle] if n % 2 else (ordered[middle - 1] + ordered[middle]) / 2
     k, below = 0, 0
-    outside = (1 - confidence) * 2**n + 1e-9  # on both sides, of 2^n orders
+    outside = int((1 - fractions.Fraction(confidence)) * 2**n)  # on both sides together, of 2^n orders
     while k < n // 2 and 2 * (below + math.comb(n, k)) <= outside:
         below += math.comb(n, k)
         k += 1
