@@ -12,6 +12,10 @@ namespace tally {
 namespace {
 
 constexpr double kBusyMachine = 0.05;
+/// Of the CPUs, what ran or waited to run on average in the last minute.
+constexpr double kBusyLoad = 0.5;
+/// In some 70 ms; the kernel's own work puts off a computation once or twice.
+constexpr double kSwitchesPerCpu = 3;
 constexpr double kSteal = 0.005;
 
 }  // namespace
@@ -21,6 +25,7 @@ Examination examine(int rounds, StopSignals const& stop) {
   Examination found;
   auto const cpus = usable_cpus();
   found.cpus = static_cast<int>(cpus.size());
+  found.load = load_averages();
   auto const machine = describe_machine();
   found.governor = machine.value("governor", "unknown");
   found.virtualisation = machine.value("virtualisation", "unknown");
@@ -81,6 +86,21 @@ std::vector<Finding> diagnose(Examination const& e, double ci, int rounds) {
       "other work",
       format_percent(e.busy_share, 1) + " of the CPUs were busy before anything was measured" + names,
       "stop it while you measure");
+  std::string load;
+  for (double const average : e.load) load += (load.empty() ? "" : ", ") + format_fixed(average, 2);
+  add(!e.load.empty() && e.load[0] > e.cpus * kBusyLoad ? note : good, "load",
+      load.empty() ? "unknown" : load + " (averages of 1, 5 and 15 minutes)",
+      "the machine was at work until now: if it was not you, look for jobs that begin by the clock");
+  std::vector<double> switches;
+  for (ReferenceSample const& s : e.reference) switches.push_back(static_cast<double>(s.ctx_involuntary));
+  double const put_off = median_interval(switches).median;
+  add(put_off > kSwitchesPerCpu * e.cpus ? note : good, "switches",
+      format_fixed(put_off, 0) + " times in the median was the computation put off its CPUs",
+      "others were let onto the CPUs while it ran: stop them, or keep these CPUs free of them (isolcpus, "
+      "cpusets)");
+  auto const read = reference_read_bytes_per_s(e.reference);
+  add(good, "memory",
+      read ? format_scaled(*read) + " bytes/s are read by all CPUs together" : "not measured");
   add(e.steal_share > kSteal ? unfit : good, "steal",
       format_percent(e.steal_share, 1) + " of the CPU time went to other guests",
       "the hypervisor is shared: measure at another time, or on dedicated CPUs");

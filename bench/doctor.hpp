@@ -27,6 +27,7 @@ struct Examination {
   std::vector<ReferenceSample> reference;
   double steal_share = 0;           ///< of the CPU time that there was, meanwhile
   double busy_share = 0;            ///< of all CPUs, before this program computed anything
+  std::vector<double> load;         ///< averages over 1, 5 and 15 minutes before
   std::vector<BusyProcess> others;  ///< meanwhile, the busiest first
   int cpus = 1;                     ///< that this process may use
   std::string governor, virtualisation, huge_pages;

@@ -13,6 +13,7 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr double kPilotSeconds = 0.01;
 constexpr int kPilotsAtMost = 12;
+constexpr int kLongPilots = 3;
 constexpr double kPilotGrowth = 16;
 constexpr double kFirstPilotEvents = 20'000;
 constexpr double kMostEvents = 200e6;
@@ -52,15 +53,20 @@ class Pilots {
     double events = std::isfinite(expected) ? expected * kPilotSeconds : kFirstPilotEvents;
     if (cell.stream == StreamKind::lookup) events = std::max(events, 2.0 * cell.in_flight);
     std::optional<double> rate;
-    for (int i = 0; i < kPilotsAtMost; ++i) {
+    int long_enough = 0;
+    for (int i = 0; i < kPilotsAtMost && long_enough < kLongPilots; ++i) {
       cell.events = static_cast<std::uint64_t>(std::clamp(events, 1.0, most));
       Sample const sample = runner_.run(cell, streams_.workload(cell), streams_).sample;
       streams_.forget();
       if (!sample.failure.empty()) return std::nullopt;
       double const took = Seconds(sample.elapsed).count();
-      if (took > 0) rate = sample.items_per_second();
-      if (took >= kPilotSeconds || events >= most) break;
-      events *= std::clamp(1.2 * kPilotSeconds / std::max(took, 1e-9), 2.0, kPilotGrowth);
+      bool const is_long = took >= kPilotSeconds || events >= most;
+      // A stall of the machine is longer than a pilot: the fastest of some says what the cell can do.
+      if (took > 0) rate = std::max(long_enough > 0 ? rate.value_or(0) : 0, sample.items_per_second());
+      if (is_long || long_enough > 0)
+        ++long_enough;
+      else
+        events *= std::clamp(1.2 * kPilotSeconds / std::max(took, 1e-9), 2.0, kPilotGrowth);
     }
     return rate;
   }

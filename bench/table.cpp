@@ -1,9 +1,7 @@
 #include "bench/table.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -19,9 +17,7 @@ namespace {
 using Marks = std::set<std::string>;
 
 std::string ratio_text(double ratio) {
-  std::array<char, 32> out{};
-  std::snprintf(out.data(), out.size(), ratio < 10 ? "%.2fx" : ratio < 100 ? "%.1fx" : "%.0fx", ratio);
-  return out.data();
+  return format_fixed(ratio, ratio < 10 ? 2 : ratio < 100 ? 1 : 0) + "x";
 }
 
 /// `1 cell`, `2 cells`.
@@ -245,11 +241,9 @@ std::string render_pairs(CampaignResult const& result, std::size_t width) {
       continue;
     }
     confidence = ratio->confidence;
-    std::array<char, 64> text{};
-    std::snprintf(text.data(), text.size(), "%.3f", ratio->median);
-    std::array<char, 64> interval{};
-    std::snprintf(interval.data(), interval.size(), "[%.3f, %.3f]", ratio->low, ratio->high);
-    table.row({cell, format_scaled(here->median), format_scaled(there->median), text.data(), interval.data(),
+    table.row({cell, format_scaled(here->median), format_scaled(there->median),
+               format_fixed(ratio->median, 3),
+               "[" + format_fixed(ratio->low, 3) + ", " + format_fixed(ratio->high, 3) + "]",
                std::to_string(ratio->n), std::string(name(verdict(*ratio)))});
   }
   return wrap("this build against " + name_other(result), width, 2) + "\n" +

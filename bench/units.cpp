@@ -72,10 +72,7 @@ std::optional<int> power_of(std::string_view name, std::array<Unit, 4> const& un
 }
 
 std::string three_digits(double value) {
-  std::array<char, 32> out{};
-  int const decimals = value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-  std::snprintf(out.data(), out.size(), "%.*f", decimals, value);
-  return out.data();
+  return format_fixed(value, value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2);
 }
 
 }  // namespace
@@ -168,11 +165,13 @@ std::string format_bytes(double bytes) {
   return three_digits(value) + std::string(kNames[i]);
 }
 
-std::string format_percent(double part, int decimals) {
-  std::array<char, 32> out{};
-  std::snprintf(out.data(), out.size(), "%.*f%%", decimals, part * 100);
+std::string format_fixed(double value, int decimals) {
+  std::array<char, 400> out{};  // the greatest double has 309 digits
+  std::snprintf(out.data(), out.size(), "%.*f", decimals, value);
   return out.data();
 }
+
+std::string format_percent(double part, int decimals) { return format_fixed(part * 100, decimals) + "%"; }
 
 double parse_half_width(std::string_view flag, std::string_view text) {
   bool const percent = text.ends_with('%');

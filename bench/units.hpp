@@ -34,6 +34,9 @@ std::string format_scaled(double value);
 /// `seconds` to three significant digits in the unit that suits: `4.70 us`.
 std::string format_seconds(double seconds);
 
+/// `value` with so many decimals: `0.951`.
+std::string format_fixed(double value, int decimals);
+
 /// `part` of a whole as `2.5%`, with so many decimals.
 std::string format_percent(double part, int decimals);
 

@@ -85,6 +85,27 @@ TEST(Doctor, CallsAMachineUnfitWhoseTimeIsStolen) {
   EXPECT_EQ(of(diagnose(e, 0.03, 10), "steal").verdict, Verdict::unfit);
 }
 
+TEST(Doctor, NotesThatTheMachineWasAtWorkAndThatOthersWereLetOntoTheCpus) {
+  auto e = quiet();
+  e.load = {1.5, 0.5, 0.1};
+  for (auto& sample : e.reference) sample.ctx_involuntary = 7;
+  auto const findings = diagnose(e, 0.03, 10);
+  EXPECT_EQ(of(findings, "load").verdict, Verdict::note);
+  EXPECT_NE(of(findings, "load").found.find("1.50, 0.50, 0.10"), std::string::npos);
+  EXPECT_EQ(of(findings, "switches").verdict, Verdict::note);
+  EXPECT_NE(of(findings, "switches").found.find("7 times"), std::string::npos);
+  e.cpus = 16;
+  EXPECT_EQ(of(diagnose(e, 0.03, 10), "load").verdict, Verdict::good) << "of 16 CPUs that is little";
+  EXPECT_EQ(of(diagnose(e, 0.03, 10), "switches").verdict, Verdict::good);
+}
+
+TEST(Doctor, SaysHowFastMemoryIsRead) {
+  auto e = quiet();
+  EXPECT_EQ(of(diagnose(e, 0.03, 10), "memory").found, "not measured");
+  for (auto& sample : e.reference) sample.read_bytes_per_s = 35e9;
+  EXPECT_NE(of(diagnose(e, 0.03, 10), "memory").found.find("35.0 G bytes/s"), std::string::npos);
+}
+
 TEST(Doctor, NotesWhatAReaderMustKnow) {
   auto e = quiet();
   e.cpus = 1;

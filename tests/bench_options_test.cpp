@@ -88,6 +88,9 @@ TEST(Units, ScaledNumbersHaveThreeDigits) {
   EXPECT_EQ(format_scaled(3.52e9), "3.52 G");
   EXPECT_EQ(format_seconds(4.7e-6), "4.70 us");
   EXPECT_EQ(format_bytes(1536.0 * 1024), "1.50 MiB");
+  EXPECT_EQ(format_fixed(0.9514, 3), "0.951");
+  EXPECT_EQ(format_fixed(7, 0), "7");
+  EXPECT_EQ(format_percent(0.0251, 1), "2.5%");
 }
 
 TEST(Options, DefaultsAreThoseOfTheTableOfDefaults) {
