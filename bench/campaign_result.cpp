@@ -92,7 +92,7 @@ std::optional<double> CampaignResult::floor_half_width() const {
 
 Interval CampaignResult::claimed(Interval rate) const {
   if (auto const floor = floor_half_width()) {
-    rate.low = std::min(rate.low, rate.median * (1 - *floor));
+    rate.low = std::min(rate.low, rate.median * std::max(0.0, 1 - *floor));
     rate.high = std::max(rate.high, rate.median * (1 + *floor));
   }
   return rate;

@@ -66,7 +66,7 @@ def claimed(interval, context):
     width = finite(floor, "relative_half_width")
     if width is None or len(floor.get("samples", [])) < LEAST_SAMPLES:
         return interval
-    return dataclasses.replace(interval, low=min(interval.low, interval.median * (1 - width)), high=max(interval.high, interval.median * (1 + width)))
+    return dataclasses.replace(interval, low=min(interval.low, interval.median * max(0.0, 1 - width)), high=max(interval.high, interval.median * (1 + width)))
 
 
 def verdict(low, high):

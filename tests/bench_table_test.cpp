@@ -264,6 +264,11 @@ TEST(Table, ACampaignOnAnUnfitMachineSaysSoInItsFirstLine) {
   measure(result, "fibers", 500, 0.0001);
   EXPECT_NE(line_of(floor(1010), "fibers").find("±0.5%"), std::string::npos)
       << "no claim is narrower than the floor: " << floor(1010);
+  result.reference.assign(10, {.elapsed = 1ms});
+  result.reference[0].elapsed = result.reference[1].elapsed = 10ms;
+  result.reference[2].elapsed = result.reference[3].elapsed = 10ms;
+  EXPECT_EQ(result.claimed({.median = 100, .low = 99, .high = 101, .coverage = 1, .n = 10}).low, 0)
+      << "no rate is below 0: " << *result.floor_half_width();
   result.reference.resize(5);
   EXPECT_EQ(result.unfit(), "") << "of five rounds no interval, and no claim";
 }

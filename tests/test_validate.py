@@ -246,6 +246,8 @@ def test_what_is_claimed_is_never_narrower_than_the_noise_floor(reference):
     found = results.Interval(100.0, 99.5, 104.0, 10)
     data["context"]["noise_floor"]["relative_half_width"] = 0.02
     assert results.claimed(found, data["context"]) == results.Interval(100.0, 98.0, 104.0, 10)
+    data["context"]["noise_floor"]["relative_half_width"] = 1.5
+    assert results.claimed(found, data["context"]) == results.Interval(100.0, 0.0, 250.0, 10), "no rate is below 0"
     data["context"]["noise_floor"]["samples"] = data["context"]["noise_floor"]["samples"][:5]
     assert results.claimed(found, data["context"]) == found, "of five samples there is no floor"
 
