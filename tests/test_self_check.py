@@ -87,6 +87,9 @@ def test_what_was_not_compared_was_not_found_alike():
     calls.add([{"ratio": 1.0, "verdict": "not separated"}, {"ratio": None, "verdict": "not comparable"}])
     cells, _ = calls.rows("alike")
     assert not cells.met and "1 not compared" in cells.measured
+    for _ in range(20):
+        calls.add([{"ratio": 1.0, "verdict": "not separated"}] * 2)
+    assert calls.rows("alike")[0].met, "1 of 42 is no more than 5%"
 
 
 def test_chance_is_that_of_the_binomial_distribution():
@@ -154,6 +157,16 @@ def test_a_machine_that_changed_its_speed_between_two_campaigns_is_no_miss_of_th
     assert self_check.at_equal_speed(name, first, other) == pytest.approx(0.8 / 0.77 * 0.7 / 0.8)
     assert self_check.at_equal_speed(name.replace("1000", "0"), first, other) == pytest.approx(0.8 / 0.77)
     assert self_check.at_equal_speed("lookup/fibers/workers:1/wait_us:1000/in_flight:10", first, other) == 1
+
+
+def test_a_default_campaign_on_a_machine_that_is_unsteadier_than_five_percent_is_reported_beside(tmp_path, reference):
+    data = json.loads(reference)
+    for i, sample in enumerate(data["context"]["noise_floor"]["samples"]):
+        sample["read_bytes_per_s"] = 1e10 * (1 + i % 2)
+    keep_raw(tmp_path, "000.json.xz", signed(data))
+    within, met = judged(self_check.judge_default(tmp_path), "within 5%")
+    assert within == "0 of 0" and not met, "no run can show it"
+    assert judged(self_check.judge_default(tmp_path), "and where it was not")[0] != "0 of 0"
 
 
 def test_the_harness_costs_what_a_round_takes_beside_the_models_and_the_reference_computation():
