@@ -12,6 +12,9 @@ double analytic_bound(Cell const& cell, int cpus, double wait_s) {
   if (grain_s > 0) bound = (cell.model->sequential ? 1 : cpus) / grain_s;
   if (cell.stream == StreamKind::lookup && wait_s > 0)
     bound = std::min(bound, (cell.model->sequential ? 1 : cell.in_flight) / (wait_s + grain_s));
+  if (cell.stream == StreamKind::ingest && cell.lookup && wait_s > 0)
+    bound = std::min(bound, (cell.model->sequential ? 1 : cell.connections) / (wait_s + grain_s));
+  if (cell.stream == StreamKind::ingest && cell.rate_per_s > 0) bound = std::min(bound, cell.rate_per_s);
   return bound;
 }
 

@@ -11,7 +11,7 @@ namespace tally {
 
 /// min(P / g, c / (w + g)) in events/s, for P = `cpus`, g the cell's grain, c its events in flight and w =
 /// `wait_s` in seconds (0: not known, and then no bound). Sequential has P = c = 1. Infinite where neither
-/// limit applies.
+/// limit applies. On ingest also the rate that is offered.
 double analytic_bound(Cell const& cell, int cpus, double wait_s);
 
 /// The mean of the waits that the embedded service draws for events 0 to `events` - 1, in seconds: exactly

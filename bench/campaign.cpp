@@ -8,8 +8,10 @@
 #include "bench/cell_runner.hpp"
 #include "bench/engine.hpp"
 #include "bench/event_numbers.hpp"
+#include "bench/latency_files.hpp"
 #include "bench/machine.hpp"
 #include "bench/manifest.hpp"
+#include "bench/rate_search.hpp"
 #include "bench/record.hpp"
 #include "bench/rounds.hpp"
 
@@ -71,7 +73,7 @@ class Campaign {
     result_.others = busy_processes(processes_before, ProcessTimes());
     result_.load_after = load_averages();
     write_results();
-    write_second_file();
+    write_other_files();
     return std::move(result_);
   }
 
@@ -84,6 +86,7 @@ class Campaign {
 
   /// Numbers of events, references and bounds: all that is known before the first round.
   void settle_numbers() {
+    if (result_.options.slo) search_rates();
     Plan own = result_.plan;
     std::erase_if(own.groups, [](Group const& group) { return group.against; });
     std::erase_if(own.cells, [](Cell const& cell) { return cell.against; });  // which stand last
@@ -95,7 +98,7 @@ class Campaign {
       Cell& cell = result_.cells[i].cell;
       cell.events = number.events;
       result_.cells[i].limit_items_per_second = number.limit_items_per_second;
-      if (cell.stream == StreamKind::cpu) most_events = std::max(most_events, cell.events);
+      if (cell.stream != StreamKind::lookup) most_events = std::max(most_events, cell.events);
     }
     // With another build, both have streams of their own.
     bool const streams_are_here = !against_ || streams_.input();
@@ -108,7 +111,7 @@ class Campaign {
         if (workload.cpu && streams_.input()) cell.events = workload.expected.events;
       }
       double wait_s = 0;
-      if (cell.stream == StreamKind::lookup && runner_.waits_are_ours()) {
+      if (looks_up(cell) && runner_.waits_are_ours()) {
         WaitSpec const wait{cell.wait, result_.options.wait_distribution};
         wait_s = mean_wait_s(wait, result_.options.keys.seed, cell.events);
       }
@@ -120,6 +123,19 @@ class Campaign {
     streams_.forget();
     progress_.say("making the streams of both builds");
     against_->prepare(streams_.links_per_ns(), result_.cells);
+  }
+
+  /// Finds the rate of every cell, at which its rounds then measure it.
+  void search_rates() {
+    for (std::size_t i = 0; i < result_.cells.size(); ++i) {
+      CellResult& result = result_.cells[i];
+      result.slo = search_rate(result.cell, result_.options, streams_, runner_, progress_);
+      if (result.slo->rate_per_s)
+        result_.plan.cells[i].rate_per_s = result.cell.rate_per_s = *result.slo->rate_per_s;
+      else
+        result.closed = Closed::no_rate;
+    }
+    budget_from_ = Clock::now();  // searching is what was asked for; the budget is for the rounds
   }
 
   CellSample take(std::size_t index) {
@@ -136,7 +152,8 @@ class Campaign {
   /// Samples that are not recorded, of each cell for as long as asked for.
   void warm_up() {
     auto const length = result_.options.benchmark.min_warmup;
-    for (std::size_t i = 0; i < result_.cells.size() && length.count() > 0; ++i) {
+    if (length.count() == 0) return;
+    for (std::size_t const i : open_cells(result_)) {
       progress_.say("warm-up of " + result_.cells[i].cell.name());
       auto const until = Clock::now() + length;
       while (Clock::now() < until && take(i).sample.failure.empty()) {
@@ -210,6 +227,8 @@ class Campaign {
   void keep(CellResult& result, CellSample taken) {
     result.lateness.resize(std::max(result.lateness.size(), taken.lateness.size()));
     for (std::size_t i = 0; i < taken.lateness.size(); ++i) result.lateness[i] += taken.lateness[i];
+    merge(result.corrected, taken.corrected);
+    merge(result.uncorrected, taken.uncorrected);
     if (!taken.sample.failure.empty()) {
       result.closed = Closed::failed;
       result.failure = taken.sample.failure;
@@ -218,7 +237,15 @@ class Campaign {
     result.samples.push_back(std::move(taken.sample));
   }
 
-  Clock::duration spent() const { return Clock::now() - began_; }
+  static void merge(std::shared_ptr<LatencyHistogram>& all,
+                    std::shared_ptr<LatencyHistogram const> const& one) {
+    if (!one) return;
+    if (!all) all = make_latencies();
+    all->merge(*one);
+  }
+
+  /// Of the time budget.
+  Clock::duration spent() const { return Clock::now() - budget_from_; }
   bool budget_spent() const {
     return result_.options.time_budget.count() > 0 && spent() >= result_.options.time_budget;
   }
@@ -256,7 +283,7 @@ class Campaign {
   }
 
   void write_results() {
-    result_.took = spent();
+    result_.took = Clock::now() - began_;
     result_.notes = result_.options.notes;
     result_.notes.insert(result_.notes.end(), runner_.notes().begin(), runner_.notes().end());
     if (against_)
@@ -274,10 +301,11 @@ class Campaign {
     }
   }
 
-  void write_second_file() {
+  void write_other_files() {
     if (result_.rounds == 0) return;
     try {
       write_library_file(result_);
+      if (!result_.options.hgrm.empty()) write_latency_files(result_, result_.options.hgrm);
     } catch (std::exception const& e) {
       progress_.warn(e.what());
       result_.write_failure = e.what();
@@ -285,6 +313,7 @@ class Campaign {
   }
 
   Clock::time_point began_;
+  Clock::time_point budget_from_ = began_;
   StopSignals stop_;
   Progress progress_;
   std::unique_ptr<Against> against_;

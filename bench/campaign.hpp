@@ -24,7 +24,7 @@ namespace tally {
 enum class Verdict { faster, slower, not_separated, too_few_rounds };
 std::string_view name(Verdict verdict);
 
-enum class Closed { open, converged, rounds, time_budget, interrupted, failed };
+enum class Closed { open, converged, rounds, time_budget, interrupted, failed, no_rate };
 
 /// All that is known of one cell.
 struct CellResult {
@@ -42,6 +42,10 @@ struct CellResult {
   double nominal_bound = 0;
   std::vector<std::uint64_t>
       lateness;  ///< of all samples together, by bucket as ServiceControl counts it; embedded service
+
+  std::optional<SloAnswer> slo;  ///< with --slo: how the cell's rate was found
+  /// Of all samples together, as CellSample has them; null where there are none.
+  std::shared_ptr<LatencyHistogram> corrected, uncorrected;
 
   /// Throughput in events/s over the verified samples; none if failed or no sample.
   std::optional<Interval> throughput() const;
@@ -70,7 +74,8 @@ struct CampaignResult {
   std::optional<double>
       steal_share;  ///< of the machine's CPU time meanwhile, what its hypervisor gave to others
 
-  /// That the noise floor does not allow the interval asked for, as a sentence; empty if it does.
+  /// That the noise floor, of computing or, where a cell's events lie in memory, of reading that, does not
+  /// allow the interval asked for, as a sentence; empty if it does.
   std::string unfit() const;
   /// The half-width, relative to the median, that the noise floor has; none without an interval of it.
   std::optional<double> floor_half_width() const;
@@ -95,13 +100,30 @@ struct CampaignResult {
   /// second, as the reference computation found. None where it cannot be told: where the stream is not in
   /// memory (lookup), or fewer CPUs run the cell than ran the reference computation.
   std::optional<double> memory_share(CellResult const& cell) const;
-  /// What kept the cell from being faster, from what was measured: "service", "wait", "memory", "CPU", or ""
-  /// where none of them was full, which leaves the hand-off between threads.
+  /// What kept the cell from being faster, from what was measured: "service", "wait", "memory", "CPU",
+  /// "arrivals" where all that was offered was counted, "generator" where more could not be sent, or "" where
+  /// none of them was full, which leaves the hand-off between threads.
   std::string_view limited_by(CellResult const& cell) const;
   /// With --against: this build's throughput over the other's, round by round. The interval is corrected for
   /// the number of pairs (Bonferroni), so that 95% is the confidence that none of all verdicts is mistaken.
   std::optional<Interval> ratio_of(Pair const& pair) const;
 };
+
+/// Whether a cell at a rate fell behind it: in the median of its samples, the last event was counted later
+/// than it was due by more than 0.5% of the schedule, and by more than 10 ms. Latencies then say how long it
+/// was measured, and nothing of the model.
+bool is_saturated(CellResult const& cell);
+
+/// A generator whose sends are later (p99) is no clock to measure by.
+inline constexpr double kGeneratorOnTime_s = 0.2e-3;
+
+/// Whether a cell with --slo kept the objective in its rounds, over all samples together. None where there
+/// are none.
+std::optional<bool> keeps_slo(CellResult const& cell, Slo const& slo);
+
+/// How many latencies must stand behind a percentile (50 to 99.9), so that with 99% confidence it is known
+/// within a twentieth of its distance to 100% (Reddi et al., MLPerf Inference Benchmark, ISCA 2020, 4.5).
+std::uint64_t latencies_needed(double percent);
 
 /// The median over the cell's verified samples of what `figure` gives, which may be none.
 std::optional<double> median_over(CellResult const& cell,

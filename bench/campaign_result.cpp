@@ -22,7 +22,7 @@ bool has_figures(CellResult const& cell) { return cell.failure.empty() && !cell.
 /// its group has.
 bool bounds(Group const& group, Cell const& cell) {
   return !cell.model->sequential ||
-         (group.workers == 1 && (group.stream == StreamKind::cpu || group.in_flight == 1));
+         (group.workers == 1 && (group.stream != StreamKind::lookup || group.in_flight == 1));
 }
 
 Sample const* in_round(CellResult const& cell, int round) {
@@ -67,6 +67,8 @@ std::string_view name(Closed closed) {
       return "interrupted";
     case Closed::failed:
       return "failed";
+    case Closed::no_rate:
+      return "no_rate";
   }
   return "unknown";
 }
@@ -102,7 +104,18 @@ std::string CampaignResult::unfit() const {
   auto const floor = floor_half_width();
   // With another build, `ci` is of ratios, and the machine's speed is not in them.
   double const wanted = options.against.empty() ? options.ci : std::max(options.ci, defaults::kCi);
-  if (!floor || *floor <= wanted) return "";
+  if (!floor) return "";
+  if (*floor <= wanted) {
+    auto const reads = reference_read_bytes_per_s(reference);
+    bool const matters = std::any_of(plan.cells.begin(), plan.cells.end(),
+                                     [](Cell const& cell) { return cell.stream == StreamKind::cpu; });
+    if (!matters || !reads || !reads->holds() || reads->relative_half_width() <= wanted) return "";
+    return "the speed at which this machine reads memory is known to \u00b1" +
+           format_percent(reads->relative_half_width(), 1) + " only, wider than the \u00b1" +
+           format_percent(wanted, 1) +
+           " asked for: what waits for memory, such as counting without work, is as uncertain. 'tally "
+           "doctor' says what to do.";
+  }
   return "this machine's noise floor is \u00b1" + format_percent(*floor, 1) + ", wider than the \u00b1" +
          format_percent(wanted, 1) +
          " asked for: a fixed computation that involves no model differed by as much. 'tally doctor' says "
@@ -160,7 +173,7 @@ std::optional<double> CampaignResult::memory_share(CellResult const& cell) const
   double const bytes_per_event =
       options.input ? static_cast<double>(input_bytes) * static_cast<double>(options.text.repeat) / events
                     : static_cast<double>(SyntheticEvents::key_bytes(options.keys.keys));
-  return rate->median * bytes_per_event / *most;
+  return rate->median * bytes_per_event / most->median;
 }
 
 std::optional<double> median_over(CellResult const& cell,
@@ -181,17 +194,51 @@ std::string_view CampaignResult::limited_by(CellResult const& cell) const {
     return *s.service_busy_s / seconds(s.elapsed);
   });
   if (service && *service > kFull) return "service";
+  if (cell.cell.rate_per_s > 0 && !is_saturated(cell)) return "arrivals";
   auto const rate = median_over(cell, [](Sample const& s) { return s.items_per_second(); });
-  if (cell.cell.stream == StreamKind::lookup && cell.cell.wait.count() > 0 && rate) {
-    double const most = cell.cell.in_flight / seconds(cell.cell.wait + cell.cell.grain);
+  if (looks_up(cell.cell) && cell.cell.wait.count() > 0 && rate) {
+    int const at_once = cell.cell.stream == StreamKind::lookup ? cell.cell.in_flight : cell.cell.connections;
+    double const most = at_once / seconds(cell.cell.wait + cell.cell.grain);
     if (*rate > kFull * most) return "wait";
   }
   if (auto const share = memory_share(cell); share && *share > kFull) return "memory";
   // Start-up is in the CPU time, so it is in the time that it is a share of.
+  bool const ingest = cell.cell.stream == StreamKind::ingest;
   auto const busy = median_over(cell, [&](Sample const& s) {
-    return (s.user_s + s.sys_s) / (seconds(s.startup + s.elapsed + s.teardown) * cell.cell.workers);
+    // On ingest a server waits for its senders to connect before the schedule begins: that is no time to work
+    // in.
+    auto const whole = ingest ? s.elapsed : s.startup + s.elapsed + s.teardown;
+    return (s.user_s + s.sys_s) / (seconds(whole) * cell.cell.workers);
   });
-  return busy && *busy > kFull ? "CPU" : "";
+  if (busy && *busy > kFull) return "CPU";
+  if (!ingest) return "";
+  // A generator that never waited for the server, and yet did not send it more: at no rate it never rests.
+  auto const kept_waiting = median_over(cell, [](Sample const& s) -> std::optional<double> {
+    return s.load ? std::optional(static_cast<double>(s.load->waits)) : std::nullopt;
+  });
+  return kept_waiting && *kept_waiting == 0 ? "generator" : "";
+}
+
+bool is_saturated(CellResult const& cell) {
+  constexpr double kMostBehind = 0.005, kMostBehind_s = 0.010;
+  if (cell.cell.rate_per_s == 0) return false;
+  auto const behind = median_over(cell, [=](Sample const& s) -> std::optional<double> {
+    if (!s.load) return std::nullopt;
+    return s.load->behind_s / std::max(s.load->schedule_s * kMostBehind, kMostBehind_s);
+  });
+  return behind && *behind > 1;
+}
+
+std::optional<bool> keeps_slo(CellResult const& cell, Slo const& slo) {
+  if (!cell.failure.empty() || !cell.corrected) return std::nullopt;
+  return !is_saturated(cell) && cell.corrected->at_percentile(slo.percent) <= slo.latency;
+}
+
+std::uint64_t latencies_needed(double percent) {
+  constexpr double kZ = 2.5758293035489004;  // of 99% confidence, two-sided
+  constexpr double kUnit = 8192;
+  double const p = percent / 100, margin = (1 - p) / 20;
+  return static_cast<std::uint64_t>(std::ceil(kZ * kZ * p * (1 - p) / (margin * margin) / kUnit) * kUnit);
 }
 
 std::optional<Interval> CampaignResult::ratio_of(Pair const& pair) const {

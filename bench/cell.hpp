@@ -1,6 +1,7 @@
 // A cell: one model x stream x parameters.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -12,10 +13,21 @@
 
 namespace tally {
 
-enum class StreamKind { cpu, lookup };
+enum class StreamKind { cpu, lookup, ingest };
 
-/// `cpu` or `lookup`, as on the command line.
+/// `cpu`, `lookup` or `ingest`, as on the command line.
 std::string_view name_of(StreamKind stream);
+
+inline constexpr std::array kAllStreams{StreamKind::cpu, StreamKind::lookup, StreamKind::ingest};
+
+/// Whether the model runs such a stream.
+bool runs(Model const& model, StreamKind stream) noexcept;
+
+/// Whether events of the cell, or group, wait for the lookup service.
+template <class Parameters>
+bool looks_up(Parameters const& p) noexcept {
+  return p.stream == StreamKind::lookup || (p.stream == StreamKind::ingest && p.lookup);
+}
 
 /// One model x stream x parameters. What does not apply to the stream keeps its default and is not in the
 /// name.
@@ -25,14 +37,19 @@ struct Cell {
   int workers = 1;  ///< what the model is given; 1 for sequential
   std::chrono::nanoseconds grain{0};
   std::uint64_t batch = 1;           ///< cpu
-  std::chrono::nanoseconds wait{0};  ///< lookup
+  std::chrono::nanoseconds wait{0};  ///< lookup; ingest with `lookup`
   int in_flight = 1;                 ///< lookup; 1 for sequential
-  std::uint64_t events = 0;          ///< 0: not yet known (auto)
-  bool against = false;              ///< of the other build, that of --against
+  int connections = 1;               ///< ingest
+  bool lookup = false;               ///< ingest: each event waits for the lookup service
+  double rate_per_s = 0;  ///< ingest: events a second, of all connections together; 0: as many as are taken
+  std::uint64_t events = 0;  ///< 0: not yet known (auto)
+  bool against = false;      ///< of the other build, that of --against
 
   /// `cpu/thread_pool/workers:2/grain_ns:1000/batch:256` or
   /// `lookup/fibers/workers:2/wait_us:1000/in_flight:100[/grain_ns:…]`; a wait that is not whole microseconds
-  /// is spelled `wait_ns`. A cell of the other build ends in `/against:1`.
+  /// is spelled `wait_ns`.
+  /// `ingest/event_loop/workers:1/connections:100/rate:max[/wait_us:1000][/grain_ns:…]`, or a rate in events
+  /// a second; the wait is that of its lookups. A cell of the other build ends in `/against:1`.
   std::string name() const;
 };
 
@@ -45,6 +62,10 @@ struct Group {
   std::uint64_t batch = 1;
   std::chrono::nanoseconds wait{0};
   int in_flight = 1;
+  int connections = 1;
+  bool lookup = false;
+  double rate_per_s = 0;
+  bool slo = false;                ///< each cell has a rate of its own, found with --slo
   bool against = false;            ///< its cells are those of the other build
   std::vector<std::size_t> cells;  ///< indices into the plan's cells, in the order of the registry
 

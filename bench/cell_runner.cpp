@@ -3,6 +3,10 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <utility>
+
+#include "bench/load_process.hpp"
+#include "workloads/memory.hpp"
 
 namespace tally {
 namespace {
@@ -19,10 +23,18 @@ CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals 
                        Progress& progress)
     : options_(options), stop_(stop), progress_(progress), cpus_(usable_cpus()) {
   int most_workers = 0, most_lookup_workers = 0;
+  bool beside_generator = false, generator_shares = false;
   for (Cell const& cell : plan.cells) {
     most_workers = std::max(most_workers, cell.workers);
-    if (cell.stream == StreamKind::lookup) most_lookup_workers = std::max(most_lookup_workers, cell.workers);
+    if (looks_up(cell)) most_lookup_workers = std::max(most_lookup_workers, cell.workers);
+    if (cell.stream != StreamKind::ingest) continue;
+    if (cell.lookup) beside_generator = true;
+    if (!generator_has_cpu(cell)) generator_shares = true;
   }
+  if (generator_shares)
+    notes_.push_back(
+        "the load generator shares its CPU with workers or the lookup service: it sleeps instead of "
+        "spinning, and is late");
   if (most_workers > static_cast<int>(cpus_.size()))
     notes_.push_back("up to " + std::to_string(most_workers) + " workers share the " +
                      std::to_string(cpus_.size()) + " CPUs that this process may use");
@@ -32,28 +44,43 @@ CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals 
     if (options_.service)
       ping(*options_.service, kGreetWithin, stop_);
     else
-      start_service(most_lookup_workers);
+      start_service(most_lookup_workers, beside_generator);
   } catch (ServiceFailed const& e) {
     service_failure_ = e.what();
     progress_.warn(service_failure_);
   }
 }
 
-void CellRunner::start_service(int most_workers) {
-  bool const own_cpu = most_workers < static_cast<int>(cpus_.size());
+void CellRunner::start_service(int most_workers, bool beside_generator) {
+  int const left = static_cast<int>(cpus_.size()) - most_workers;
+  bool const own_cpu = left >= (beside_generator ? 2 : 1);
   if (!own_cpu)
-    notes_.push_back(
-        "the lookup service shares its CPU with workers: it sleeps instead of spinning, and answers later");
+    notes_.push_back(std::string("the lookup service shares its CPU with ") +
+                     (left > 0 ? "the load generator" : "workers") +
+                     ": it sleeps instead of spinning, and answers later");
   ServiceConfig config;
   config.keys = options_.keys;
   config.spin = own_cpu;
   service_ =
-      std::make_unique<ServiceProcess>(config, own_cpu ? std::vector<int>{cpus_.back()} : cpus_, stop_);
+      std::make_unique<ServiceProcess>(config, left > 0 ? std::vector<int>{cpus_.back()} : cpus_, stop_);
 }
 
 ServiceAddress CellRunner::service_address() const noexcept {
   if (options_.service) return *options_.service;
   return service_ ? service_->address() : ServiceAddress{};
+}
+
+bool CellRunner::generator_has_cpu(Cell const& cell) const noexcept {
+  bool const service_too = cell.lookup && !options_.service;
+  return cell.workers + (service_too ? 1 : 0) < static_cast<int>(cpus_.size());
+}
+
+/// The last but that of the service, or the service's if there is no other.
+std::vector<int> CellRunner::generator_cpus(Cell const& cell) const {
+  auto const left = static_cast<int>(cpus_.size()) - cell.workers;
+  if (left <= 0) return cpus_;
+  bool const before_service = cell.lookup && !options_.service && left >= 2;
+  return {cpus_[cpus_.size() - (before_service ? 2 : 1)]};
 }
 
 int CellRunner::cpus_of(Cell const& cell) const noexcept {
@@ -71,15 +98,34 @@ Setup CellRunner::setup_of(Cell const& cell) const {
 
 CellSample CellRunner::run(Cell const& cell, Workload const& workload, Streams& streams) {
   streams.share_events(cell.stream == StreamKind::cpu ? cell.events : 0);
-  if (cell.stream == StreamKind::lookup) return run_lookup(cell, workload);
-  auto const timeout = options_.sample_timeout.count() > 0 ? options_.sample_timeout : kDefaultTimeout;
+  auto const take = [&](Ending& ending) {
+    return cell.stream == StreamKind::lookup ? run_lookup(cell, workload, ending)
+                                             : run_ingest(cell, workload, streams, ending);
+  };
+  if (looks_up(cell)) return with_service(cell, workload, take);
+  if (cell.stream == StreamKind::ingest) {
+    Ending ending;
+    return take(ending);
+  }
   Measured measured =
-      measure(*cell.model, *workload.cpu, setup_of(cell), workload.expected, {timeout, stop_});
+      measure(*cell.model, *workload.cpu, setup_of(cell), workload.expected, {timeout(), stop_});
   if (measured.ending == Ending::interrupted) throw Interrupted("interrupted");
   return {std::move(measured.sample), {}};
 }
 
-CellSample CellRunner::run_lookup(Cell const& cell, Workload const& workload) {
+std::shared_ptr<LatencyHistogram> make_latencies() {
+  // Zeroed pages are an empty histogram.
+  auto const pages = std::make_shared<SharedPages>(sizeof(LatencyHistogram));
+  pages->share_with_children(false);
+  return {pages, static_cast<LatencyHistogram*>(pages->data())};
+}
+
+std::chrono::nanoseconds CellRunner::timeout() const noexcept {
+  return options_.sample_timeout.count() > 0 ? options_.sample_timeout : kDefaultTimeout;
+}
+
+CellSample CellRunner::with_service(Cell const& cell, Workload const& workload,
+                                    std::function<CellSample(Ending&)> const& take) {
   CellSample taken;
   taken.sample.failure = service_failure_;
   if (!service_failure_.empty() || note_service_death(taken.sample)) return taken;
@@ -88,11 +134,8 @@ CellSample CellRunner::run_lookup(Cell const& cell, Workload const& workload) {
     service_->set_wait({cell.wait, options_.wait_distribution});
     before = service_->account();
   }
-  auto const timeout = options_.sample_timeout.count() > 0 ? options_.sample_timeout : kDefaultTimeout;
-  Measured measured = measure(*cell.model, *workload.lookup, setup_of(cell), workload.expected,
-                              {timeout, stop_, service_ ? service_->pidfd() : -1});
-  if (measured.ending == Ending::interrupted) throw Interrupted("interrupted");
-  taken.sample = std::move(measured.sample);
+  Ending ending = Ending::finished;
+  taken = take(ending);
   if (!service_) return taken;
   if (!taken.sample.failure.empty()) {
     pollfd ended{service_->pidfd(), POLLIN, 0};
@@ -101,12 +144,87 @@ CellSample CellRunner::run_lookup(Cell const& cell, Workload const& workload) {
   // Before the death is looked at: a restart begins new accounts.
   ServiceAccount const after = service_->account();
   if (note_service_death(taken.sample)) return taken;
-  if (measured.ending == Ending::timed_out)
+  if (ending == Ending::timed_out)
     taken.sample.failure += "; of " + std::to_string(workload.lookup->events()) +
                             " events, the lookup service received " +
                             std::to_string(after.requests - before.requests) + " requests and answered " +
                             std::to_string(after.replies - before.replies);
   if (taken.sample.failure.empty()) account_service(taken, before);
+  return taken;
+}
+
+CellSample CellRunner::run_lookup(Cell const& cell, Workload const& workload, Ending& ending) {
+  Measured measured = measure(*cell.model, *workload.lookup, setup_of(cell), workload.expected,
+                              {timeout(), stop_, {service_ ? service_->pidfd() : -1}});
+  ending = measured.ending;
+  if (ending == Ending::interrupted) throw Interrupted("interrupted");
+  return {std::move(measured.sample), {}};
+}
+
+CellSample CellRunner::run_ingest(Cell const& cell, Workload const& workload, Streams& streams,
+                                  Ending& ending) {
+  Setup const setup = setup_of(cell);
+  IngestSpec spec;
+  spec.workers = cell.workers;
+  spec.rules.window = options_.window;
+  spec.rules.grain = workload.grain;
+  spec.connections = static_cast<std::uint64_t>(cell.connections);
+  if (cell.lookup) spec.lookups = workload.lookup.get();
+  IngestStream const stream(spec);
+  LoadConfig config;
+  config.connections_first = cell.model->sequential ? 1 : spec.connections;
+  config.spin = generator_has_cpu(cell);
+  config.cpus = generator_cpus(cell);
+  // The generator has the schedule in its memory, the server has not: it is charged with none of it.
+  streams.share_load(workload, true);
+  LoadProcess load(*workload.load, stream, config);
+  streams.share_load(workload, false);
+  std::vector<int> others{load.pidfd()};
+  if (cell.lookup && service_) others.push_back(service_->pidfd());
+  Measured measured =
+      measure(*cell.model, stream, setup, workload.expected, {timeout(), stop_, std::move(others)});
+  ending = measured.ending;
+  if (ending == Ending::interrupted) throw Interrupted("interrupted");
+  CellSample taken;
+  taken.sample = std::move(measured.sample);
+  if (!taken.sample.failure.empty()) {
+    pollfd ended{load.pidfd(), POLLIN, 0};
+    ::poll(&ended, 1, kDeathShowsWithinMs);
+    if (auto const why = load.failure()) {
+      // What is known of the server says more, if there is anything.
+      std::string& failure = taken.sample.failure;
+      bool const nothing_known = failure.starts_with("the process it depends on");
+      failure = (nothing_known ? "" : failure + "; ") + "the load was not sent: " + *why;
+    }
+    if (ending == Ending::timed_out)
+      taken.sample.failure += "; of " + std::to_string(workload.load->events()) + " events, " +
+                              std::to_string(load.account().events) + " were sent";
+    return taken;
+  }
+  LoadAccount const& account = load.account();
+  LoadFigures figures;
+  figures.offered_per_s = cell.rate_per_s > 0 ? cell.rate_per_s : account.achieved_per_s();
+  figures.achieved_per_s = account.achieved_per_s();
+  figures.schedule_s = cell.rate_per_s > 0 ? static_cast<double>(account.events) / cell.rate_per_s : 0;
+  std::int64_t last_counted_ns = account.last_sent_ns;
+  for (int w = 0; w < stream.workers(); ++w)
+    last_counted_ns = std::max(last_counted_ns, stream.tally(w).totals().last_stamped_ns);
+  figures.behind_s = static_cast<double>(last_counted_ns - account.last_due_ns) * 1e-9;
+  figures.late_p99_s = std::chrono::duration<double>(account.lateness.at_percentile(99)).count();
+  figures.late_greatest_s = std::chrono::duration<double>(account.lateness.greatest()).count();
+  figures.bytes = account.bytes;
+  figures.sends = account.sends;
+  figures.waits = account.waits;
+  figures.generator_cpu_s = load.cpu_s();
+  if (workload.load->spec().stamped) {
+    auto const corrected = make_latencies(), uncorrected = make_latencies();
+    stream.add_latencies(*corrected, *uncorrected);
+    figures.corrected = figures_of(*corrected);
+    figures.uncorrected = figures_of(*uncorrected);
+    taken.corrected = corrected;
+    taken.uncorrected = uncorrected;
+  }
+  taken.sample.load = figures;
   return taken;
 }
 

@@ -1,6 +1,7 @@
 // Takes samples of cells: where they run, with which service beside them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,12 +18,19 @@ namespace tally {
 /// What one sample brought.
 struct CellSample {
   Sample sample;
-  std::vector<std::uint64_t> lateness;  ///< of this sample's replies; embedded service
+  std::vector<std::uint64_t> lateness{};  ///< of this sample's replies; embedded service
+  /// Of this sample's events, until they were counted: from when they were to be sent, and from when they
+  /// were. Ingest at a rate; else null.
+  std::shared_ptr<LatencyHistogram const> corrected{}, uncorrected{};
 };
 
-/// Worker CPUs are the first `workers` of usable_cpus(), all of them if there are fewer; the embedded service
-/// has the last, alone if no lookup cell has a worker there. There it spins; else it sleeps, runs anywhere,
-/// and a note says so.
+/// An empty histogram that processes forked from now on have not in their memory: a sample's peak would hold the latencies
+/// of all samples before it.
+std::shared_ptr<LatencyHistogram> make_latencies();
+
+/// Worker CPUs are the first `workers` of usable_cpus(), all of them if there are fewer. The load generator
+/// and the embedded service have the last, one each if there are as many beside those of the workers; there
+/// they spin. Else they sleep, on what CPU is left, both on one or all among the workers, and a note says so.
 class CellRunner {
  public:
   /// Starts the embedded service, or greets the external one, if the plan has a lookup cell. A service that
@@ -46,9 +54,18 @@ class CellRunner {
   pid_t service_pid() const noexcept { return service_ ? service_->pid() : -1; }
 
  private:
-  void start_service(int most_workers);
+  void start_service(int most_workers, bool beside_generator);
   Setup setup_of(Cell const& cell) const;
-  CellSample run_lookup(Cell const& cell, Workload const& workload);
+  /// Whether a CPU is left beside this cell's workers, and the service if it asks that, for the load
+  /// generator alone.
+  bool generator_has_cpu(Cell const& cell) const noexcept;
+  std::vector<int> generator_cpus(Cell const& cell) const;
+  /// A sample of a cell whose events are looked up: `take` measures it, and says of itself how it ended.
+  CellSample with_service(Cell const& cell, Workload const& workload,
+                          std::function<CellSample(Ending&)> const& take);
+  CellSample run_lookup(Cell const& cell, Workload const& workload, Ending& ending);
+  CellSample run_ingest(Cell const& cell, Workload const& workload, Streams& streams, Ending& ending);
+  std::chrono::nanoseconds timeout() const noexcept;
   void account_service(CellSample& taken, ServiceAccount const& before) const;
   bool note_service_death(Sample& sample);
 

@@ -8,18 +8,14 @@
 #include <string>
 
 #include "bench/sample.hpp"
+#include "workloads/owned_fd.hpp"
 
 namespace tally {
-
-/// Makes this freshly forked child what samples and the service are: a process group of its own, default
-/// signals, killed when its parent ends. `parent` is the parent's pid, read before the fork.
-void become_child_of(pid_t parent) noexcept;
 
 /// A child process whose `body` returns a report that its parent reads.
 class ChildWatch {
  public:
-  /// Forks. `body` must not throw. Buffered output of this process is flushed first, so that none is written
-  /// twice. Throws std::system_error.
+  /// Forks, as fork_process() does. `body` must not throw. Throws std::system_error.
   explicit ChildWatch(std::function<std::string()> const& body);
   /// Kills and reaps what is left.
   ~ChildWatch();
@@ -40,8 +36,8 @@ class ChildWatch {
   int end_group() noexcept;
 
   pid_t pid_ = -1;
-  int pidfd_ = -1;
-  int report_fd_ = -1;
+  OwnedFd pidfd_;
+  OwnedFd report_;
 };
 
 }  // namespace tally

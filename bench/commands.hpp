@@ -23,6 +23,11 @@ int service_command(Arguments const& arguments);
 /// `tally run`: the campaign.
 int run_command(Arguments const& arguments, std::span<Model const> models);
 
+/// `tally serve`: counts what arrives over TCP until SIGTERM or SIGINT, with one model.
+int serve_command(Arguments const& arguments, std::span<Model const> models);
+/// `tally load`: sends a schedule of synthetic events to a server, on time, and says how well that went.
+int load_command(Arguments const& arguments);
+
 /// `tally sampler`: takes samples for another build's `tally run --against`, which starts it with its own
 /// arguments and talks to it over standard input and output (bench/sampler_protocol.hpp).
 int sampler_command(Arguments const& arguments, std::span<Model const> models);

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/commands.hpp"
+#include "bench/counts_json.hpp"
 #include "bench/defaults.hpp"
 #include "bench/event_options.hpp"
 #include "bench/units.hpp"
@@ -92,23 +93,6 @@ void print_windows(Counts const& counts) {
     flush_if_full(out);
   }
   write_output(out);
-}
-
-/// JSON holds Unicode alone: a key that is not UTF-8 has its bytes in hexadecimal beside it.
-Json key_as_json(Counts::KeyCount const& entry) {
-  Json json{{"key", entry.key}, {"count", entry.count}};
-  try {
-    json.dump();
-  } catch (Json::type_error const&) {
-    std::string hex;
-    for (char const c : entry.key) {
-      constexpr std::string_view kDigits = "0123456789abcdef";
-      hex += kDigits[static_cast<unsigned char>(c) >> 4];
-      hex += kDigits[static_cast<unsigned char>(c) & 15];
-    }
-    json["key_hex"] = hex;
-  }
-  return json;
 }
 
 void print_json(Counts const& counts, CountOptions const& options, std::string_view text) {

@@ -17,6 +17,11 @@ inline constexpr std::array<std::uint64_t, 1> kBatches{256};
 inline constexpr std::array<std::chrono::nanoseconds, 1> kWaits{1ms};
 inline constexpr std::array<int, 2> kInFlights{10, 100};
 
+inline constexpr std::array<int, 1> kConnections{100};
+inline constexpr std::array<double, 1> kRates_per_s{0};  ///< as many as are taken
+inline constexpr std::chrono::nanoseconds kCoalesce = 20us;
+inline constexpr std::chrono::nanoseconds kRatedSampleLength = 1s;  ///< of a sample at a rate, by its schedule
+
 inline constexpr std::uint32_t kKeys = 1000;
 inline constexpr std::uint64_t kSeed = 1;
 inline constexpr std::uint64_t kOrderSeed = 1;
@@ -32,6 +37,10 @@ inline constexpr int kAgainstMaxRounds = 80;
 inline constexpr std::chrono::nanoseconds kAgainstTimeBudget = 180s;
 inline constexpr std::chrono::nanoseconds kSampleTimeout = 30s;
 inline constexpr std::chrono::nanoseconds kSampleLength = 200ms;
+
+inline constexpr char const* kServeModel = "event_loop";
+inline constexpr std::chrono::nanoseconds kServeWindow = 60s;
+inline constexpr std::chrono::nanoseconds kServeGrace = 1s;
 
 inline constexpr std::uint64_t kCountBatch = 4096;  ///< lines per task of `tally count`
 inline constexpr std::chrono::nanoseconds kServiceWait = 1ms;

@@ -51,15 +51,19 @@ Examination examine(int rounds, StopSignals const& stop) {
   return found;
 }
 
+double half_width_after(std::vector<double> values, int rounds) {
+  std::sort(values.begin(), values.end());
+  Ranks const ranks = median_ranks(rounds);
+  double const median = quantile(values, 0.5);
+  double const low = quantile(values, (ranks.low - 0.5) / rounds),
+               high = quantile(values, (ranks.high - 0.5) / rounds);
+  return std::max(high - median, median - low) / median;
+}
+
 double floor_after(std::vector<ReferenceSample> const& reference, int rounds) {
   std::vector<double> times;
   for (auto const& s : reference) times.push_back(std::chrono::duration<double>(s.elapsed).count());
-  std::sort(times.begin(), times.end());
-  Ranks const ranks = median_ranks(rounds);
-  double const median = quantile(times, 0.5);
-  double const low = quantile(times, (ranks.low - 0.5) / rounds),
-               high = quantile(times, (ranks.high - 0.5) / rounds);
-  return std::max(high - median, median - low) / median;
+  return half_width_after(std::move(times), rounds);
 }
 
 std::vector<Finding> diagnose(Examination const& e, double ci, int rounds) {
@@ -98,9 +102,17 @@ std::vector<Finding> diagnose(Examination const& e, double ci, int rounds) {
       format_fixed(put_off, 0) + " times in the median was the computation put off its CPUs",
       "others were let onto the CPUs while it ran: stop them, or keep these CPUs free of them (isolcpus, "
       "cpusets)");
-  auto const read = reference_read_bytes_per_s(e.reference);
-  add(good, "memory",
-      read ? format_scaled(*read) + " bytes/s are read by all CPUs together" : "not measured");
+  std::vector<double> reads;
+  for (ReferenceSample const& s : e.reference)
+    if (s.read_bytes_per_s > 0) reads.push_back(s.read_bytes_per_s);
+  double const read_floor = reads.empty() ? 0 : half_width_after(reads, rounds);
+  add(read_floor > ci ? unfit : good, "memory",
+      reads.empty() ? "not measured"
+                    : format_scaled(median_interval(reads).median) +
+                          " bytes/s are read by all CPUs together, \u00b1" + format_percent(read_floor, 1) +
+                          " after " + std::to_string(rounds) + " rounds",
+      "others use the memory's bandwidth: what waits for memory, such as counting without work, differs by "
+      "as much; measure --grain 1us and above, at another time, or on a machine of one's own");
   add(e.steal_share > kSteal ? unfit : good, "steal",
       format_percent(e.steal_share, 1) + " of the CPU time went to other guests",
       "the hypervisor is shared: measure at another time, or on dedicated CPUs");

@@ -38,9 +38,12 @@ struct Examination {
 /// std::runtime_error.
 Examination examine(int rounds, StopSignals const& stop);
 
-/// The half-width, relative to the median, that the interval of the reference computation's median would have
-/// after `rounds` rounds of a campaign: that of order statistics, at the quantiles of all the samples there
-/// are. `reference` must not be empty.
+/// The half-width, relative to the median, that the interval of the median of such values would have after
+/// `rounds` rounds of a campaign: that of order statistics, at the quantiles of all the values there are, of
+/// which there is at least one.
+double half_width_after(std::vector<double> values, int rounds);
+
+/// half_width_after() of the reference computation's times. `reference` must not be empty.
 double floor_after(std::vector<ReferenceSample> const& reference, int rounds);
 
 /// What to say of it where intervals within `ci` are wanted after `rounds` rounds.

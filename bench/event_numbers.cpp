@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "bench/bound.hpp"
+#include "bench/defaults.hpp"
 #include "bench/limits.hpp"
 
 namespace tally {
@@ -29,9 +30,14 @@ double most_events(Cell cell, RunOptions const& options) {
   cell.events = 1;
   double const least_needed = memory_needed_bytes(cell, options);
   double const room = (memory - least_needed) / 4;
-  cell.events = static_cast<std::uint64_t>(cell.stream == StreamKind::lookup ? kMostLookups : kMostEvents);
+  cell.events = static_cast<std::uint64_t>(looks_up(cell) ? kMostLookups : kMostEvents);
   while (cell.events > 1 && memory_needed_bytes(cell, options) - least_needed > room) cell.events /= 2;
   return static_cast<double>(cell.events);
+}
+
+/// How many events of `cell` wait at once for the lookup service, at most.
+int waiting_at_once(Cell const& cell) {
+  return cell.stream == StreamKind::ingest ? cell.connections : cell.in_flight;
 }
 
 class Pilots {
@@ -51,7 +57,7 @@ class Pilots {
     double const expected = bound(cell);
     double const most = most_events(cell, options_);
     double events = std::isfinite(expected) ? expected * kPilotSeconds : kFirstPilotEvents;
-    if (cell.stream == StreamKind::lookup) events = std::max(events, 2.0 * cell.in_flight);
+    if (looks_up(cell)) events = std::max(events, 2.0 * waiting_at_once(cell));
     std::optional<double> rate;
     int long_enough = 0;
     for (int i = 0; i < kPilotsAtMost && long_enough < kLongPilots; ++i) {
@@ -89,8 +95,7 @@ Model const* pace_maker(Group const& group, Plan const& plan) {
   }
   if (!first) return nullptr;
   for (Model const& model : all_models()) {
-    bool const runs = group.stream == StreamKind::cpu ? model.cpu != nullptr : model.lookup != nullptr;
-    if (!model.candidate && runs && model.unavailable.empty()) return &model;
+    if (!model.candidate && runs(model, group.stream) && model.unavailable.empty()) return &model;
   }
   return first;
 }
@@ -104,6 +109,9 @@ Cell cell_of(Group const& group, Model const* model) {
   cell.batch = group.batch;
   cell.wait = group.wait;
   cell.in_flight = group.in_flight;
+  cell.connections = group.connections;
+  cell.lookup = group.lookup;
+  cell.rate_per_s = group.rate_per_s;
   return cell;
 }
 
@@ -112,9 +120,9 @@ std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, doub
   double const sample_s = Seconds(options.sample_length).count();
   double const pace = std::min(rate.value_or(bound), bound);
   double events = std::isfinite(pace) ? pace * sample_s : kEventsOfUnknownRate;
-  if (cell.stream == StreamKind::lookup) {
-    events = std::max(events, kLookupsPerInFlight * cell.in_flight);
-  } else {
+  if (looks_up(cell)) {
+    events = std::max(events, kLookupsPerInFlight * waiting_at_once(cell));
+  } else if (cell.stream == StreamKind::cpu) {
     double const handed_out = static_cast<double>(cell.batch) * sample_s / kBatchHandOffSeconds;
     double const least = std::isfinite(pace) ? pace * kPilotSeconds : events;
     events = std::min(events, std::max(handed_out, least));
@@ -136,13 +144,22 @@ std::uint64_t two_digits(double n) {
   return whole * unit;
 }
 
+std::optional<double> pilot_rate(Cell const& cell, RunOptions const& options, Streams& streams,
+                                 CellRunner& runner, Progress& progress) {
+  return Pilots(options, streams, runner, progress).rate(cell);
+}
+
+std::uint64_t events_of_rate(Cell const& cell, double length_s, RunOptions const& options) {
+  return two_digits(std::min(cell.rate_per_s * length_s, most_events(cell, options)));
+}
+
 std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
                                         CellRunner& runner, Progress& progress) {
   std::vector<CellNumbers> numbers(plan.cells.size());
   Pilots pilots(options, streams, runner, progress);
   for (Group const& group : plan.groups) {
     bool const from_file = group.stream == StreamKind::cpu && options.input;
-    if (from_file || options.events) continue;
+    if (from_file || options.events || group.rate_per_s > 0 || group.slo) continue;
     if (Model const* const model = pace_maker(group, plan)) {
       Cell const cell = cell_of(group, model);
       std::optional<double> const rate = pilots.rate(cell);
@@ -159,6 +176,10 @@ std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& p
     if (cell.stream == StreamKind::cpu && options.input) continue;
     if (options.events)
       numbers[i].events = *options.events;
+    else if (cell.rate_per_s > 0)
+      numbers[i].events = events_of_rate(cell, Seconds(defaults::kRatedSampleLength).count(), options);
+    else if (options.slo)
+      numbers[i].events = 0;  // no rate was found, so that it is not measured
     else if (numbers[i].events == 0)
       numbers[i].events = number_of_events(cell, options, pilots.bound(cell), pilots.rate(cell));
   }

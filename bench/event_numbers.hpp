@@ -33,6 +33,13 @@ struct CellNumbers {
 std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
                                         CellRunner& runner, Progress& progress);
 
+/// Events/s of `cell`, in samples that grow until they last; none if one fails. Throws Interrupted.
+std::optional<double> pilot_rate(Cell const& cell, RunOptions const& options, Streams& streams,
+                                 CellRunner& runner, Progress& progress);
+
+/// How many events a cell at a rate has in `length_s` seconds, if memory has room for so many.
+std::uint64_t events_of_rate(Cell const& cell, double length_s, RunOptions const& options);
+
 /// `n` cut to its two leading decimal digits; at least 1.
 std::uint64_t two_digits(double n);
 

@@ -64,6 +64,26 @@ TextSpec TextArguments::read() const {
   return spec;
 }
 
+LoadArguments::LoadArguments(ArgumentParser& parser)
+    : arrivals(parser.option("--arrivals", "NAME", "ingest: poisson (default), uniform or bursts")),
+      coalesce(parser.option("--coalesce", "D",
+                             "ingest: a sender keeps events for so long and sends them together (default " +
+                                 format_duration(defaults::kCoalesce) + ")")),
+      disorder(parser.option("--disorder", "D", "ingest: event times are up to so much out of order (default 0)")) {}
+
+void LoadArguments::read(LoadSpec& spec) const {
+  static constexpr std::array<std::pair<std::string_view, Arrivals>, 3> kArrivals{
+      {{"poisson", Arrivals::poisson}, {"uniform", Arrivals::uniform}, {"bursts", Arrivals::bursts}}};
+  if (arrivals) spec.arrivals = choose("--arrivals", *arrivals, kArrivals);
+  spec.coalesce = coalesce ? parse_duration("--coalesce", *coalesce) : defaults::kCoalesce;
+  if (disorder) spec.disorder = parse_duration("--disorder", *disorder);
+}
+
+double read_rate(std::string const& text) {
+  constexpr std::uint64_t kMostRate_per_s = 1'000'000'000;
+  return text == "max" ? 0 : static_cast<double>(parse_count("--rate", text, 1, kMostRate_per_s));
+}
+
 WaitDistribution read_wait_distribution(std::string_view text) {
   static constexpr std::array<std::pair<std::string_view, WaitDistribution>, 3> kDistributions{
       {{"exponential", WaitDistribution::exponential},

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bench/argument_parser.hpp"
+#include "workloads/load_schedule.hpp"
 #include "workloads/lookup_service.hpp"
 #include "workloads/text_stream.hpp"
 
@@ -30,6 +31,18 @@ struct TextArguments {
 
   std::optional<std::string>&format, &key, &time, &window;
 };
+
+/// --arrivals, --coalesce and --disorder: how a load is sent.
+struct LoadArguments {
+  explicit LoadArguments(ArgumentParser& parser);
+  /// Sets what was given in `spec`, and what was not to its default. Throws UsageError.
+  void read(LoadSpec& spec) const;
+
+  std::optional<std::string>&arrivals, &coalesce, &disorder;
+};
+
+/// The value of --rate, or an item of it: events a second, 0 for max. Throws UsageError.
+double read_rate(std::string const& text);
 
 /// The value of --wait-dist. Throws UsageError.
 WaitDistribution read_wait_distribution(std::string_view text);

@@ -2,6 +2,7 @@
 #include "bench/limits.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <system_error>
 
 #include "bench/units.hpp"
+#include "models/ingest_connection.hpp"
 #include "workloads/synthetic.hpp"
 
 namespace tally {
@@ -48,26 +50,51 @@ struct Needs {
   double memory = 0;        ///< bytes
 };
 
+/// Of memory that holds the stream before it is counted.
+double bytes_per_event(Cell const& cell, double key_bytes) {
+  if (cell.stream == StreamKind::cpu) return key_bytes;
+  if (cell.stream == StreamKind::lookup) return 0;
+  // Beside the keys, when each is to be sent; or the lines themselves, of keys of up to 8 digits and,
+  // perhaps, times.
+  constexpr double kTimeBytes = 8, kLineBytes = 24;
+  return key_bytes + (cell.rate_per_s > 0 ? kTimeBytes : kLineBytes);
+}
+
+/// Windows that the events fill: at a rate, it is in their event times.
+double windows_of(Cell const& cell, RunOptions const& options) {
+  if (cell.stream != StreamKind::ingest || cell.rate_per_s == 0 || options.window.count() == 0)
+    return static_cast<double>(synthetic_windows(cell.events, options.window));
+  double const span_s = static_cast<double>(cell.events) / cell.rate_per_s +
+                        std::chrono::duration<double>(options.disorder).count();
+  return std::ceil(span_s / std::chrono::duration<double>(options.window).count()) + 1;
+}
+
 Needs needs_of(Cell const& cell, RunOptions const& options) {
   Needs needs;
   auto const workers = static_cast<std::uint64_t>(cell.workers);
   auto const in_flight = static_cast<std::uint64_t>(cell.in_flight);
   needs.tasks = workers;
+  auto const& per_event = cell.model->lookup_needs;
   if (cell.stream == StreamKind::lookup) {
-    auto const& per_event = cell.model->lookup_needs;
     needs.processes = per_event.process_per_event;
     needs.files = in_flight + kSpareFiles;
     if (per_event.process_per_event || per_event.thread_per_event) needs.tasks = std::max(workers, in_flight);
   }
+  if (cell.stream == StreamKind::ingest) {
+    auto const connections = static_cast<std::uint64_t>(cell.connections);
+    needs.files = (cell.lookup ? 2 : 1) * connections + kSpareFiles;
+    if (per_event.thread_per_event) {
+      needs.tasks = std::max(workers, connections);
+      needs.memory += static_cast<double>(connections) * ReadBuffer::kBytes;
+    }
+  }
   double const tasks = static_cast<double>(needs.tasks);
   if (!options.input) {
     auto const key_bytes = static_cast<double>(SyntheticEvents::key_bytes(options.keys.keys));
-    double const windows = static_cast<double>(synthetic_windows(cell.events, options.window));
-    double const rows = 8.0 * options.keys.keys * std::max(windows, 1.0) * (tasks + 2);
+    double const tallies = cell.stream == StreamKind::ingest ? static_cast<double>(workers) : tasks;
+    double const rows = 8.0 * options.keys.keys * std::max(windows_of(cell, options), 1.0) * (tallies + 2);
     double const builds = options.against.empty() ? 1 : 2;  // each has its own events and references
-    needs.memory =
-        builds *
-        (rows + (cell.stream == StreamKind::cpu ? key_bytes * static_cast<double>(cell.events) : 0.0));
+    needs.memory += builds * (rows + bytes_per_event(cell, key_bytes) * static_cast<double>(cell.events));
   }
   needs.memory += tasks * (needs.processes ? kProcessBytes : kThreadBytes);
   needs.tasks += kSpareTasks;
@@ -76,11 +103,17 @@ Needs needs_of(Cell const& cell, RunOptions const& options) {
 
 void check_cell(Cell const& cell, RunOptions const& options, SystemLimits const& limits) {
   Needs const needs = needs_of(cell, options);
-  bool const lookup = cell.stream == StreamKind::lookup;
-  std::string const fewer = lookup && needs.tasks > static_cast<std::uint64_t>(cell.workers) + kSpareTasks
-                                ? "lower --in-flight"
+  bool const cpu = cell.stream == StreamKind::cpu;
+  std::string const fewer_waiting =
+      cell.stream == StreamKind::ingest ? "lower --connections" : "lower --in-flight";
+  std::string const fewer = !cpu && needs.tasks > static_cast<std::uint64_t>(cell.workers) + kSpareTasks
+                                ? fewer_waiting
                                 : "lower --workers";
-  check_number(cell, needs.files, "open files", limits.open_files, "lower --in-flight");
+  if (cell.stream == StreamKind::ingest && cell.model->sequential && cell.connections > SOMAXCONN)
+    throw UsageError(cell.name() + " serves one connection at a time, and no more than " +
+                     std::to_string(SOMAXCONN) + " can wait for it: lower --connections, or leave " +
+                     std::string(cell.model->name) + " out of --model");
+  check_number(cell, needs.files, "open files", limits.open_files, fewer_waiting);
   for (Limit const& limit : limits.tasks) {
     check_number(cell, needs.tasks, needs.processes ? "processes" : "threads", limit, fewer);
   }
@@ -90,7 +123,7 @@ void check_cell(Cell const& cell, RunOptions const& options, SystemLimits const&
   if (needs.memory > static_cast<double>(limits.memory.value)) {
     refuse(cell, format_bytes(needs.memory), "of memory", limits.memory,
            format_bytes(static_cast<double>(limits.memory.value)),
-           lookup ? "lower --in-flight, --keys or --events" : "lower --events, --keys or --workers");
+           cpu ? "lower --events, --keys or --workers" : fewer_waiting + ", --keys or --events");
   }
 }
 

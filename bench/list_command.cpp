@@ -11,8 +11,7 @@ namespace {
 /// Why the model cannot run on the stream here; empty if it can.
 std::string obstacle(Model const& model, StreamKind stream) {
   if (!model.unavailable.empty()) return std::string(model.unavailable);
-  bool const runs = stream == StreamKind::cpu ? model.cpu != nullptr : model.lookup != nullptr;
-  return runs ? "" : "not written for this stream";
+  return runs(model, stream) ? "" : "not written for this stream";
 }
 
 std::string as_table(std::span<Model const> models) {
@@ -22,11 +21,11 @@ std::string as_table(std::span<Model const> models) {
     text.resize(std::max(text.size(), to), ' ');
     return text;
   };
-  std::string out = pad("model", width) + "  cpu  lookup  summary\n";
+  std::string out = pad("model", width) + "  cpu  lookup  ingest  summary\n";
   std::string reasons;
   for (Model const& model : models) {
     out += pad(std::string(model.name), width);
-    for (auto const stream : {StreamKind::cpu, StreamKind::lookup}) {
+    for (auto const stream : kAllStreams) {
       std::string const why = obstacle(model, stream);
       out += "  " + pad(why.empty() ? "yes" : "no", name_of(stream).size());
       if (!why.empty()) {
@@ -43,7 +42,7 @@ std::string as_json(std::span<Model const> models) {
   for (Model const& model : models) {
     nlohmann::ordered_json row{
         {"name", model.name}, {"summary", model.summary}, {"ceiling", !model.candidate}};
-    for (auto const stream : {StreamKind::cpu, StreamKind::lookup}) {
+    for (auto const stream : kAllStreams) {
       std::string const why = obstacle(model, stream);
       auto& entry = row["streams"][std::string(name_of(stream))];
       entry["runs"] = why.empty();

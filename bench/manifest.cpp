@@ -2,6 +2,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <ctime>
 #include <fstream>
 #include <sstream>
@@ -65,6 +66,18 @@ std::string_view name_of(WaitDistribution distribution) {
   return "unknown";
 }
 
+std::string_view name_of(Arrivals arrivals) {
+  switch (arrivals) {
+    case Arrivals::poisson:
+      return "poisson";
+    case Arrivals::uniform:
+      return "uniform";
+    case Arrivals::bursts:
+      return "bursts";
+  }
+  return "unknown";
+}
+
 Json factors(RunOptions const& options) {
   Json f;
   f["models"] = Json::array();
@@ -84,6 +97,14 @@ Json factors(RunOptions const& options) {
   f["wait_distribution"] = name_of(options.wait_distribution);
   f["in_flight"] = options.in_flights;
   f["service"] = options.service ? describe(*options.service) : "embedded";
+  if (std::find(options.streams.begin(), options.streams.end(), StreamKind::ingest) != options.streams.end()) {
+    f["connections"] = options.connections;
+    f["rate_per_s"] = Json::array();
+    for (double const rate : options.rates_per_s) f["rate_per_s"].push_back(rate > 0 ? Json(rate) : Json("max"));
+    f["arrivals"] = name_of(options.arrivals);
+    f["coalesce_ns"] = options.coalesce.count();
+    f["disorder_ns"] = options.disorder.count();
+  }
   f["min_rounds"] = options.min_rounds;
   f["max_rounds"] = options.max_rounds;
   f["ci"] = options.ci;

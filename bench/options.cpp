@@ -23,8 +23,9 @@ constexpr std::uint64_t kMostInFlight = 1'000'000;
 constexpr std::uint64_t kMostEvents = 1ULL << 40;
 constexpr std::uint64_t kMostRounds = 100'000;
 
-constexpr std::array<std::pair<std::string_view, StreamKind>, 2> kStreams{
-    {{"cpu", StreamKind::cpu}, {"lookup", StreamKind::lookup}}};
+constexpr std::array<std::pair<std::string_view, StreamKind>, 3> kStreams{
+    {{"cpu", StreamKind::cpu}, {"lookup", StreamKind::lookup}, {"ingest", StreamKind::ingest}}};
+constexpr std::uint64_t kMostConnections = 1'000'000;
 
 /// `a,b` of durations, for help texts.
 template <class Durations>
@@ -47,21 +48,37 @@ struct RunArguments {
         model(
             (p.heading("Which cells (lists are comma-separated; every combination is a cell)"),
              p.option("--model", "M,..", "models to compare (default: all that can run); see 'tally list'"))),
-        stream(p.option("--stream", "S,..", "cpu, lookup (default: both; with --input: cpu)")),
+        stream(p.option("--stream", "S,..", "cpu, lookup, ingest (default: cpu,lookup; with --input: cpu)")),
         workers(
             p.option("--workers", "N,..",
-                     "threads or processes (default: the CPUs this process may use; one fewer on lookup)")),
+                     "threads or processes (default: the CPUs this process may use; one fewer on lookup and "
+                     "ingest)")),
         grain(p.option("--grain", "D,..",
                        "CPU time per event (default: " + spell(defaults::kCpuGrains) + " on cpu, " +
-                           spell(defaults::kLookupGrains) + " on lookup and with --input)")),
+                           spell(defaults::kLookupGrains) + " on lookup, ingest and with --input)")),
         batch(p.option("--batch", "N,..",
                        "cpu: events per task (default: " + spell_numbers(defaults::kBatches) + ")")),
         wait(p.option("--wait", "D,..",
-                      "lookup: mean wait for a reply (default: " + spell(defaults::kWaits) + ")")),
-        wait_dist(p.option("--wait-dist", "NAME", "lookup: exponential (default), fixed or lognormal")),
+                      "lookup, and ingest with --lookup: mean wait for a reply (default: " +
+                          spell(defaults::kWaits) + ")")),
+        wait_dist(
+            p.option("--wait-dist", "NAME", "their distribution: exponential (default), fixed or lognormal")),
         in_flight(p.option("--in-flight", "N,..",
                            "lookup: connections (default: " + spell_numbers(defaults::kInFlights) + ")")),
-        service(p.option("--service", "WHERE", "lookup: embedded (default) or redis://127.0.0.1:PORT")),
+        service(
+            p.option("--service", "WHERE", "whom lookups ask: embedded (default) or redis://127.0.0.1:PORT")),
+        connections(
+            p.option("--connections", "N,..",
+                     "ingest: how many send (default: " + spell_numbers(defaults::kConnections) + ")")),
+        rate(p.option("--rate", "R,..|max",
+                      "ingest: events a second, of all connections together; max (default): as many as the "
+                      "server takes")),
+        slo(p.option("--slo", "pP=D",
+                     "ingest: instead of --rate, find for each model the highest rate at which so many "
+                     "percent of all events "
+                     "are counted within D, as in p99=5ms")),
+        lookup(p.flag("--lookup", "ingest: each event waits for the lookup service before it is counted")),
+        load(p),
         events((p.heading("Which events"),
                 p.option("--events", "N|auto",
                          "synthetic events per sample (auto: about 0.2 s of each cell's bound)"))),
@@ -93,15 +110,20 @@ struct RunArguments {
                 ", --time-budget " + format_duration(defaults::kAgainstTimeBudget) + ")")),
         order_seed(p.option("--order-seed", "N", "seed of the order within the rounds (default 1)")),
         out((p.heading("What is written"), p.option("--out", "FILE.json", "write the results here"))),
+        hgrm(p.option("--hgrm", "DIR",
+                      "ingest at a rate: write the latencies' percentiles here, for HdrHistogram's plotters")),
         no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {}
 
   std::span<Model const> models;
   Value &model, &stream, &workers, &grain, &batch, &wait, &wait_dist, &in_flight, &service;
+  Value &connections, &rate, &slo;
+  bool& lookup;
+  LoadArguments load;
   Value& events;
   KeyArguments keys;
   Value &input, &repeat;
   TextArguments text;
-  Value &rounds, &ci, &time_budget, &sample_timeout, &against, &order_seed, &out;
+  Value &rounds, &ci, &time_budget, &sample_timeout, &against, &order_seed, &out, &hgrm;
   bool& no_progress;
 };
 
@@ -120,15 +142,12 @@ std::vector<StreamKind> read_streams(RunArguments const& given) {
   std::vector<StreamKind> streams;
   for (auto const& name : split_list("--stream", *given.stream)) {
     streams.push_back(choose("--stream", name, kStreams));
-    if (streams.back() == StreamKind::lookup && given.input) {
-      throw UsageError("--stream lookup needs synthetic events: leave --input out, or write --stream cpu");
+    if (streams.back() != StreamKind::cpu && given.input) {
+      throw UsageError("--stream " + name +
+                       " needs synthetic events: leave --input out, or write --stream cpu");
     }
   }
   return streams;
-}
-
-bool runs(Model const& model, StreamKind stream) {
-  return stream == StreamKind::cpu ? model.cpu != nullptr : model.lookup != nullptr;
 }
 
 std::vector<Model const*> read_models(RunArguments const& given, std::vector<StreamKind> const& streams) {
@@ -250,27 +269,55 @@ void read_cells(RunArguments const& given, RunOptions& options) {
                                       count_of("--in-flight", kMostInFlight));
   if (given.wait_dist) options.wait_distribution = read_wait_distribution(*given.wait_dist);
   if (given.service) options.service = read_service(*given.service);
+  options.connections = read_list<int>("--connections", given.connections, defaults::kConnections,
+                                       count_of("--connections", kMostConnections));
+  options.rates_per_s = read_list<double>("--rate", given.rate, defaults::kRates_per_s, read_rate);
+  if (given.slo) {
+    options.slo = parse_slo("--slo", *given.slo);
+    if (given.rate) throw UsageError("--slo finds the rates: leave --rate out");
+    if (options.streams != std::vector{StreamKind::ingest})
+      throw UsageError("--slo is for --stream ingest alone: events have latencies where they arrive");
+  }
+  options.ingest_lookup = given.lookup;
+  LoadSpec load;
+  given.load.read(load);
+  options.arrivals = load.arrivals;
+  options.coalesce = load.coalesce;
+  options.disorder = load.disorder;
 }
 
 /// Says which flags were given for a stream that is not measured. No error, so that one set of flags can
 /// serve scripts that go from stream to stream.
 void note_idle_flags(RunArguments const& given, RunOptions& options) {
+  auto const measured = [&](StreamKind stream) {
+    return std::find(options.streams.begin(), options.streams.end(), stream) != options.streams.end();
+  };
+  auto const note = [&](std::string_view flag, std::string const& what_for) {
+    options.notes.push_back(std::string(flag) + " changes nothing: it is for --stream " + what_for +
+                            ", which is not measured");
+  };
   struct Flag {
     std::string_view name;
     Value const* value;
-    StreamKind stream;
   };
-  for (Flag const& flag : {Flag{"--batch", &given.batch, StreamKind::cpu},
-                           {"--wait", &given.wait, StreamKind::lookup},
-                           {"--wait-dist", &given.wait_dist, StreamKind::lookup},
-                           {"--in-flight", &given.in_flight, StreamKind::lookup},
-                           {"--service", &given.service, StreamKind::lookup}}) {
-    bool const measured =
-        std::find(options.streams.begin(), options.streams.end(), flag.stream) != options.streams.end();
-    if (*flag.value && !measured)
-      options.notes.push_back(std::string(flag.name) + " changes nothing: it is for --stream " +
-                              std::string(name_of(flag.stream)) + ", which is not measured");
+  if (!measured(StreamKind::cpu) && given.batch) note("--batch", "cpu");
+  if (!measured(StreamKind::lookup) && given.in_flight) note("--in-flight", "lookup");
+  bool const ingest = measured(StreamKind::ingest);
+  if (!measured(StreamKind::lookup) && !(ingest && given.lookup)) {
+    for (Flag const& flag :
+         {Flag{"--wait", &given.wait}, {"--wait-dist", &given.wait_dist}, {"--service", &given.service}})
+      if (*flag.value) note(flag.name, ingest ? "lookup, or ingest with --lookup" : "lookup");
   }
+  if (ingest) return;
+  if (given.lookup) note("--lookup", "ingest");
+  for (Flag const& flag : {Flag{"--connections", &given.connections},
+                           {"--rate", &given.rate},
+                           {"--arrivals", &given.load.arrivals},
+                           {"--slo", &given.slo},
+                           {"--hgrm", &given.hgrm},
+                           {"--coalesce", &given.load.coalesce},
+                           {"--disorder", &given.load.disorder}})
+    if (*flag.value) note(flag.name, "ingest");
 }
 
 }  // namespace
@@ -292,6 +339,9 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
   read_events(given, options);
   if (given.against && given.against->empty()) throw UsageError("--against: write the path of another tally");
   options.against = given.against.value_or("");
+  if (given.against &&
+      std::find(options.streams.begin(), options.streams.end(), StreamKind::ingest) != options.streams.end())
+    throw UsageError("--against compares builds on cpu and lookup: leave ingest out of --stream");
   bool const alone = options.against.empty();
   read_rounds(given.rounds, options);
   options.ci = given.ci ? parse_half_width("--ci", *given.ci) : alone ? defaults::kCi : defaults::kAgainstCi;
@@ -303,6 +353,8 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
       given.order_seed ? parse_count("--order-seed", *given.order_seed) : defaults::kOrderSeed;
   if (given.out && given.out->empty()) throw UsageError("--out: write the name of a file");
   options.out = given.out.value_or("");
+  if (given.hgrm && given.hgrm->empty()) throw UsageError("--hgrm: write the name of a folder");
+  options.hgrm = given.hgrm.value_or("");
   options.progress = !given.no_progress;
   read_benchmark_flags(benchmark_flags, options);
   return options;

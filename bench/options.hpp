@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "bench/cell.hpp"
+#include "bench/slo_search.hpp"
 #include "bench/usage_error.hpp"
+#include "workloads/load_schedule.hpp"
 #include "workloads/text_stream.hpp"
 
 namespace tally {
@@ -51,6 +53,13 @@ struct RunOptions {
   WaitDistribution wait_distribution = WaitDistribution::exponential;
   std::vector<int> in_flights;
   std::optional<ServiceAddress> service;  ///< none: embedded
+  std::vector<int> connections;           ///< ingest
+  std::vector<double> rates_per_s;        ///< ingest; 0: as many as are taken
+  std::optional<Slo> slo;      ///< ingest: search the highest rate that keeps it, instead of `rates_per_s`
+  bool ingest_lookup = false;  ///< each event of ingest waits for the lookup service
+  Arrivals arrivals = Arrivals::poisson;
+  std::chrono::nanoseconds coalesce{0};
+  std::chrono::nanoseconds disorder{0};
   int min_rounds = 1;
   int max_rounds = 1;
   double ci = 0.03;  ///< half-width of the 95% interval, relative to the median
@@ -61,6 +70,7 @@ struct RunOptions {
   std::chrono::nanoseconds sample_timeout{0};
   std::filesystem::path against;  ///< another build of Tally; "": none
   std::filesystem::path out;      ///< "": no file
+  std::filesystem::path hgrm;     ///< folder of latencies' percentiles; "": none
   bool progress = true;
   BenchmarkFlags benchmark;
   std::vector<std::string> notes;         ///< flags given that change no cell, a sentence each

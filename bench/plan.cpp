@@ -35,13 +35,13 @@ std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
   std::vector<int> workers = options.workers;
   if (workers.empty()) {
     int const cpus = static_cast<int>(usable_cpus().size());
-    // On lookup the service has a CPU of its own where there are two.
+    // The lookup service and the load generator have a CPU of their own where there are two.
     workers = {stream == StreamKind::cpu ? cpus : std::max(1, cpus - 1)};
   }
   auto grains = options.grains;
   if (grains.empty()) {
     auto const use = [&](auto const& defaults) { grains.assign(defaults.begin(), defaults.end()); };
-    if (stream == StreamKind::lookup) {
+    if (stream != StreamKind::cpu) {
       use(defaults::kLookupGrains);
     } else if (options.input) {
       use(defaults::kTextGrains);
@@ -55,6 +55,25 @@ std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
       if (stream == StreamKind::cpu) {
         for (auto const batch : options.batches) {
           groups.push_back({.stream = stream, .workers = n, .grain = grain, .batch = batch, .cells = {}});
+        }
+        continue;
+      }
+      if (stream == StreamKind::ingest) {
+        auto const waits = options.ingest_lookup ? options.waits : std::vector{std::chrono::nanoseconds(0)};
+        for (auto const wait : waits) {
+          for (int const connections : options.connections) {
+            for (double const rate_per_s : options.rates_per_s) {
+              groups.push_back({.stream = stream,
+                                .workers = n,
+                                .grain = grain,
+                                .wait = wait,
+                                .connections = connections,
+                                .lookup = options.ingest_lookup,
+                                .rate_per_s = rate_per_s,
+                                .slo = options.slo.has_value(),
+                                .cells = {}});
+            }
+          }
         }
         continue;
       }
@@ -81,6 +100,9 @@ Cell cell_of(Group const& group, Model const& model, RunOptions const& options) 
           .batch = group.batch,
           .wait = group.wait,
           .in_flight = model.sequential ? 1 : group.in_flight,
+          .connections = group.connections,
+          .lookup = group.lookup,
+          .rate_per_s = group.rate_per_s,
           .events = options.events.value_or(0)};
 }
 
@@ -89,7 +111,7 @@ Cell cell_of(Group const& group, Model const& model, RunOptions const& options) 
 std::vector<Model const*> models_on(StreamKind stream, RunOptions const& options) {
   std::vector<Model const*> models;
   for (Model const* model : options.models) {
-    if (stream == StreamKind::cpu ? model->cpu != nullptr : model->lookup != nullptr) models.push_back(model);
+    if (runs(*model, stream)) models.push_back(model);
   }
   std::sort(models.begin(), models.end(), std::less<>{});
   models.erase(std::unique(models.begin(), models.end()), models.end());

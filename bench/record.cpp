@@ -32,6 +32,9 @@ void put(Json& entry, std::string const& key, std::optional<Interval> const& int
   put(entry, key + "_high", interval->high, reason);
 }
 
+constexpr std::pair<std::string_view, double> kPercentiles[] = {
+    {"p50", 50}, {"p90", 90}, {"p95", 95}, {"p99", 99}, {"p999", 99.9}};
+
 constexpr char kNoBound[] =
     "no bound: neither grain nor wait, and `limit` was not measured in this cell's group";
 constexpr char kNoService[] = "not on the embedded lookup service";
@@ -52,6 +55,11 @@ void put_cell(Json& entry, Cell const& cell) {
   entry["grain_ns"] = cell.grain.count();
   if (cell.stream == StreamKind::cpu) {
     entry["batch"] = cell.batch;
+  } else if (cell.stream == StreamKind::ingest) {
+    entry["connections"] = cell.connections;
+    put(entry, "rate_per_s", cell.rate_per_s > 0 ? std::optional(cell.rate_per_s) : std::nullopt,
+        "as many as the server takes");
+    if (cell.lookup) entry["wait_ns"] = cell.wait.count();
   } else {
     entry["wait_ns"] = cell.wait.count();
     entry["in_flight"] = cell.in_flight;
@@ -60,8 +68,56 @@ void put_cell(Json& entry, Cell const& cell) {
   entry["events"] = cell.events;
 }
 
+constexpr char kNotStamped[] = "at no rate, so that nothing is due at any time";
+constexpr char kSaturated[] = "saturated: the cell fell behind the rate that was offered";
+
+void put_latencies(Json& entry, std::string const& key, LatencyFigures const& figures, char const* absent) {
+  auto const figure = [&](double value) { return absent == nullptr ? std::optional(value) : std::nullopt; };
+  put(entry, key + "_p50_s", figure(figures.p50_s), absent);
+  put(entry, key + "_p90_s", figure(figures.p90_s), absent);
+  put(entry, key + "_p99_s", figure(figures.p99_s), absent);
+  put(entry, key + "_p999_s", figure(figures.p999_s), absent);
+  put(entry, key + "_max_s", figure(figures.greatest_s), absent);
+}
+
+/// What the load generator did in a sample.
+void put_load(Json& entry, CellResult const& cell, LoadFigures const& load) {
+  bool const rated = cell.cell.rate_per_s > 0;
+  entry["offered_per_s"] = load.offered_per_s;
+  entry["achieved_per_s"] = load.achieved_per_s;
+  put(entry, "send_late_p99_s", rated ? std::optional(load.late_p99_s) : std::nullopt, kNotStamped);
+  put(entry, "send_late_max_s", rated ? std::optional(load.late_greatest_s) : std::nullopt, kNotStamped);
+  entry["sent_bytes"] = load.bytes;
+  entry["sends"] = load.sends;
+  entry["send_waits"] = load.waits;
+  entry["generator_cpu_s"] = load.generator_cpu_s;
+  char const* const absent = !rated ? kNotStamped : is_saturated(cell) ? kSaturated : nullptr;
+  put_latencies(entry, "latency", load.corrected, absent);
+  put_latencies(entry, "latency_uncorrected", load.uncorrected, absent);
+}
+
+/// The latencies of all samples together: percentiles, those of them that too few latencies stand behind, and
+/// the histogram itself.
+Json latency_of(LatencyHistogram const& latencies) {
+  Json json;
+  json["count"] = latencies.total();
+  Json too_few = Json::array();
+  for (auto const& [name, percent] : kPercentiles) {
+    json[std::string(name) + "_s"] = in_s(latencies.at_percentile(percent));
+    if (latencies.total() < latencies_needed(percent)) too_few.push_back(name);
+  }
+  json["max_s"] = in_s(latencies.greatest());
+  json["mean_s"] = latencies.mean_ns() * 1e-9;
+  json["too_few_for"] = std::move(too_few);
+  Json parts = Json::array();
+  for (std::size_t i = 0; i < LatencyHistogram::kParts; ++i)
+    if (latencies.count(i) != 0) parts.push_back({LatencyHistogram::greatest_ns(i), latencies.count(i)});
+  json["histogram_ns"] = std::move(parts);
+  return json;
+}
+
 void put_figures(Json& entry, CampaignResult const& result, std::size_t index, Sample const& s) {
-  bool const lookup = result.cells[index].cell.stream == StreamKind::lookup;
+  bool const lookup = looks_up(result.cells[index].cell);
   entry["real_time"] = in_ms(s.elapsed);
   entry["cpu_time"] = (s.user_s + s.sys_s) * 1e3;
   entry["time_unit"] = "ms";
@@ -81,6 +137,7 @@ void put_figures(Json& entry, CampaignResult const& result, std::size_t index, S
   entry["events_counted"] = s.events;
   entry["tasks"] = s.tasks;
   if (s.malformed > 0) entry["malformed"] = s.malformed;
+  if (s.load) put_load(entry, result.cells[index], *s.load);
   if (!lookup) return;
   entry["replies"] = s.replies;
   put(entry, "service_cpu_s", s.service_cpu_s, kNoService);
@@ -156,7 +213,15 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
       "`limit` was not measured in this cell's group");
   std::string_view const limit = result.limited_by(cell);
   entry["limited_by"] = limit.empty() ? "none of what was measured" : limit;
-  if (limit == "service") entry["saturated"] = true;
+  if (limit == "service" || is_saturated(cell)) entry["saturated"] = true;
+  if (cell.cell.rate_per_s > 0) {
+    if (is_saturated(cell)) {
+      entry["latency_absent"] = kSaturated;
+    } else if (cell.corrected && cell.uncorrected) {
+      entry["latency"] = latency_of(*cell.corrected);
+      entry["latency_uncorrected"] = latency_of(*cell.uncorrected);
+    }
+  }
   put(entry, "memory_share", result.memory_share(cell),
       "the stream is not in memory, or ran on fewer CPUs than the reference computation");
   auto const base = base_of(result, index);
@@ -226,10 +291,41 @@ Json noise_floor_of(CampaignResult const& result) {
   put(floor, "relative_half_width", interval ? std::optional(interval->relative_half_width()) : std::nullopt,
       "no round");
   floor["spread"] = spread(result.reference);
-  put(floor, "read_bytes_per_s", reference_read_bytes_per_s(result.reference),
+  auto const reads = reference_read_bytes_per_s(result.reference);
+  put(floor, "read_bytes_per_s", reads ? std::optional(reads->median) : std::nullopt,
+      "not measured: too little memory");
+  put(floor, "read_relative_half_width", reads ? std::optional(reads->relative_half_width()) : std::nullopt,
       "not measured: too little memory");
   floor["samples"] = std::move(samples);
   return floor;
+}
+
+/// The objective, and how each cell's rate was found.
+Json slo_of(CampaignResult const& result) {
+  Slo const& slo = *result.options.slo;
+  Json json{{"percentile", slo.percent}, {"latency_s", in_s(slo.latency)}};
+  Json searches = Json::array();
+  for (CellResult const& cell : result.cells) {
+    if (!cell.slo) continue;
+    Json search{{"model", cell.cell.model->name}};
+    search["cell"] = cell.cell.name();
+    put(search, "rate_per_s", cell.slo->rate_per_s, "kept at no rate");
+    search["generator_limited"] = cell.slo->generator_limited;
+    if (auto const kept = keeps_slo(cell, slo)) search["kept_in_rounds"] = *kept;
+    Json probes = Json::array();
+    for (SloProbe const& p : cell.slo->probes) {
+      Json probe{{"rate_per_s", p.rate_per_s}, {"events", p.events},
+                 {"longer", p.longer},         {"kept", p.kept},
+                 {"saturated", p.saturated},   {"generator_late", p.generator_late}};
+      put(probe, "latency_s", p.latency_s, "the sample failed");
+      if (!p.failure.empty()) probe["failure"] = p.failure;
+      probes.push_back(std::move(probe));
+    }
+    search["probes"] = std::move(probes);
+    searches.push_back(std::move(search));
+  }
+  json["searches"] = std::move(searches);
+  return json;
 }
 
 Json context(CampaignResult const& result) {
@@ -243,6 +339,7 @@ Json context(CampaignResult const& result) {
   c["other_processes"] = Json::array();
   for (BusyProcess const& other : result.others)
     c["other_processes"].push_back({{"pid", other.pid}, {"name", other.name}, {"cpus", other.cpus}});
+  if (result.options.slo) c["slo"] = slo_of(result);
   c["noise_floor"] = noise_floor_of(result);
   c["unfit"] = result.unfit();
   c["notes"] = result.notes;

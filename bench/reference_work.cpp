@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "bench/child_watch.hpp"
+#include "bench/forked_process.hpp"
 #include "bench/limits.hpp"
 #include "workloads/grain.hpp"
 
@@ -162,12 +163,12 @@ std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const&
   return median_interval(rates).median;
 }
 
-std::optional<double> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples) {
+std::optional<Interval> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples) {
   std::vector<double> rates;
   for (auto const& s : samples)
     if (s.read_bytes_per_s > 0) rates.push_back(s.read_bytes_per_s);
   if (rates.empty()) return std::nullopt;
-  return median_interval(rates).median;
+  return median_interval(rates);
 }
 
 double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop) {

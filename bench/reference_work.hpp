@@ -45,9 +45,10 @@ std::optional<Interval> noise_floor(std::vector<ReferenceSample> const& samples)
 /// The median over the rounds of the links that a CPU did in a nanosecond; none without samples.
 std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const& samples);
 
-/// The median over the rounds of the bytes that all the CPUs together read in a second; none where it was not
-/// measured.
-std::optional<double> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples);
+/// The bytes that all the CPUs together read in a second, with the interval of their median over the rounds;
+/// none where it was not measured. Other guests of a hypervisor share the memory's bandwidth even where the
+/// CPUs are one's own: then computing is steady, and counting, which waits for memory, is not.
+std::optional<Interval> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples);
 
 /// Links of the chain per nanosecond and CPU, for grains: the median of some runs of the computation, on all
 /// of `cpus` at once as the workers are, since a CPU alone has a higher clock than it keeps beside others.

@@ -102,7 +102,7 @@ void note_limits(CampaignResult& result) {
         CellResult& cell = result.cells[other];
         bool const same_limits =
             !cell.cell.model->sequential ||
-            (group.workers == 1 && (group.stream == StreamKind::cpu || group.in_flight == 1));
+            (group.workers == 1 && (group.stream != StreamKind::lookup || group.in_flight == 1));
         if (same_limits) cell.limit_items_per_second = rate->median;
       }
     }

@@ -17,6 +17,11 @@ constexpr int kInterrupted = 130;
 void check_files(RunOptions const& options) {
   if (options.input) check_input_file(options.input->string());
   if (!options.out.empty()) check_output_file("--out", options.out);
+  if (!options.hgrm.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(options.hgrm, error);  // a folder that is there is no error
+    check_output_file("--hgrm", options.hgrm / "latencies.hgrm");
+  }
   if (!options.benchmark.out.empty()) check_output_file("--benchmark_out", options.benchmark.out);
 }
 

@@ -1,7 +1,9 @@
 #include "bench/sample.hpp"
 
 #include <sched.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <cerrno>
 #include <cstring>
@@ -11,6 +13,7 @@
 #include <system_error>
 
 #include "bench/child_watch.hpp"
+#include "bench/forked_process.hpp"
 #include "bench/units.hpp"
 
 namespace tally {
@@ -139,6 +142,17 @@ Sample run_here(Run const& run, Setup const& setup, Counts const& expected, int 
   return s;
 }
 
+/// Why a sample failed whose helper has ended: because of that, unless it had ended by itself just before.
+std::string failure_beside(ChildWatch::Outcome const& outcome) {
+  bool const killed_by_us = WIFSIGNALED(outcome.status) && WTERMSIG(outcome.status) == SIGKILL;
+  if (outcome.report) {
+    if (Sample const sample = decode(*outcome.report); !sample.failure.empty()) return sample.failure;
+  } else if (!killed_by_us) {
+    return describe_wait_status(outcome.status) + " without a result";
+  }
+  return "the process it depends on ended first";
+}
+
 Measured measure_run(Run const& run, Setup const& setup, Counts const& expected, int workers_wanted,
                      SampleWatch const& watch) {
   Measured measured;
@@ -154,7 +168,7 @@ Measured measure_run(Run const& run, Setup const& setup, Counts const& expected,
                               format_seconds(std::chrono::duration<double>(watch.timeout).count()) +
                               ": killed";
   else if (outcome.ending == Ending::other_process)
-    measured.sample.failure = "the process it depends on ended first";
+    measured.sample.failure = failure_beside(outcome);
   else if (outcome.ending == Ending::finished && outcome.report)
     measured.sample = decode(*outcome.report);
   else if (outcome.ending == Ending::finished)
@@ -179,6 +193,21 @@ Measured measure(Model const& model, LookupStream const& stream, Setup const& se
   constexpr int kAnyNumber = 0;
   return measure_run([&](Stopwatch& stopwatch) { return model.lookup(stream, setup, stopwatch); }, setup,
                      expected, kAnyNumber, watch);
+}
+
+Measured measure(Model const& model, IngestStream const& stream, Setup const& setup, Counts const& expected,
+                 SampleWatch const& watch) {
+  if (!model.ingest) throw std::logic_error(std::string(model.name) + " cannot run the ingest stream");
+  int const workers_wanted = model.sequential ? 1 : setup.workers;
+  return measure_run([&](Stopwatch& stopwatch) { return model.ingest(stream, setup, stopwatch); }, setup,
+                     expected, workers_wanted, watch);
+}
+
+LatencyFigures figures_of(LatencyHistogram const& latencies) {
+  auto const at = [&](double percent) {
+    return std::chrono::duration<double>(latencies.at_percentile(percent)).count();
+  };
+  return {at(50), at(90), at(99), at(99.9), std::chrono::duration<double>(latencies.greatest()).count()};
 }
 
 void pin_process(std::vector<int> const& cpus) {

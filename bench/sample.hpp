@@ -5,12 +5,35 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bench/stop_signals.hpp"
 #include "models/model.hpp"
 #include "workloads/stream.hpp"
 
 namespace tally {
+
+/// Latencies of one sample, in seconds, at those percentiles that the file has for each sample.
+struct LatencyFigures {
+  double p50_s = 0, p90_s = 0, p99_s = 0, p999_s = 0, greatest_s = 0;
+};
+LatencyFigures figures_of(LatencyHistogram const& latencies);
+
+/// What the load generator did in one sample, and what came of it.
+struct LoadFigures {
+  double offered_per_s = 0;     ///< events a second, as the schedule has them; at no rate, as achieved
+  double achieved_per_s = 0;    ///< as they were sent
+  double schedule_s = 0;        ///< how long the schedule was; at a rate
+  double behind_s = 0;          ///< from when the last event was due until the last was counted; at a rate
+  double late_p99_s = 0;        ///< of sends, after they were due; at a rate
+  double late_greatest_s = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t sends = 0;
+  std::uint64_t waits = 0;      ///< how often a connection would take no more
+  double generator_cpu_s = 0;   ///< spinning included
+  LatencyFigures corrected;     ///< from when an event was to be sent until it was counted; at a rate
+  LatencyFigures uncorrected;   ///< from when it was sent
+};
 
 /// One timed run of a cell, as measured in its own process. `failure` is empty if and only if the counts were
 /// verified; a failed sample has no figures.
@@ -32,6 +55,7 @@ struct Sample {
   std::optional<double> service_cpu_s;   ///< lookup on the embedded service: its CPU time, spinning included
   std::optional<double> service_busy_s;  ///< of that, what was work
   std::optional<double> reply_late_p99_s;  ///< 99th percentile of reply lateness in this sample
+  std::optional<LoadFigures> load;         ///< ingest
   int round = 0;
   int order = 0;         ///< place in the round
   double started_s = 0;  ///< since the campaign began
@@ -44,7 +68,8 @@ struct Sample {
 struct SampleWatch {
   std::chrono::nanoseconds timeout;  ///< > 0; then the sample's processes are killed
   StopSignals const& stop;           ///< a signal ends the sample at once
-  int other_process = -1;  ///< a pidfd; when that process ends (the lookup service), the sample ends with it
+  /// pidfds; when one of these processes ends (the lookup service, the load generator), the sample ends with it.
+  std::vector<int> other_processes{};
 };
 
 /// How a sample's process ended.
@@ -52,7 +77,7 @@ enum class Ending {
   finished,       ///< by itself, well or with Sample::failure
   timed_out,      ///< Sample::failure says after how long; the caller may know more
   interrupted,    ///< SampleWatch::stop; the sample counts for nothing
-  other_process,  ///< SampleWatch::other_process ended first
+  other_process,  ///< one of SampleWatch::other_processes ended first
 };
 
 struct Measured {
@@ -69,7 +94,7 @@ struct Measured {
 /// (VmHWM, which begins at what it shares with its parent) plus what the model reports of its children's own.
 ///
 /// Every way to go wrong is named in Sample::failure: a wrong count, an exception, a signal, an exit without
-/// a result, a watch never started, no worker reported, the time-out. On `cpu` the workers reported must be
+/// a result, a watch never started, no worker reported, the time-out. On `cpu` and `ingest` the workers reported must be
 /// those that `setup` asks for. On return no process of the sample is left, nor a zombie. Call
 /// single-threaded. Throws std::system_error when no process can be made, std::logic_error if the model
 /// cannot run such a stream.
@@ -77,9 +102,8 @@ Measured measure(Model const& model, CpuStream const& stream, Setup const& setup
                  SampleWatch const& watch);
 Measured measure(Model const& model, LookupStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch);
-
-/// "killed by signal 11 (Segmentation fault)" or "exited with status 3", of a status as waitpid(2) gives it.
-std::string describe_wait_status(int status);
+Measured measure(Model const& model, IngestStream const& stream, Setup const& setup, Counts const& expected,
+                 SampleWatch const& watch);
 
 /// Lets this process run on `cpus` alone; all that it may use anyway, if empty. Throws std::system_error.
 void pin_process(std::vector<int> const& cpus);

@@ -10,15 +10,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <iostream>
 #include <system_error>
 #include <utility>
 
-#include "bench/child_watch.hpp"
+#include "bench/forked_process.hpp"
 #include "bench/sampler_protocol.hpp"
 #include "bench/units.hpp"
+#include "workloads/owned_fd.hpp"
 
 namespace tally {
 namespace {
@@ -91,27 +90,14 @@ void SamplerProcess::start() {
   }
   answers_ = out[0];
   if (errors_ < 0) errors_ = ::memfd_create("errors of a sampler", MFD_CLOEXEC);
-  std::cout.flush();
-  std::fflush(nullptr);
-  pid_t const parent = ::getpid();
-  {
-    SignalsBlocked const blocked;
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      become_child_of(parent);
-      ::dup2(in[0], STDIN_FILENO);
-      ::dup2(out[1], STDOUT_FILENO);
-      if (errors_ >= 0) ::dup2(errors_, STDERR_FILENO);
-      ::execv(program_.c_str(), argv.data());
-      ::_exit(kCannotRun);
-    }
-  }
-  int const error = errno;
-  ::close(in[0]);
-  ::close(out[1]);
-  errno = error;
-  if (pid_ < 0) fail_with_errno("fork of a sampler");
-  ::setpgid(pid_, pid_);
+  OwnedFd const theirs_in(in[0]), theirs_out(out[1]);
+  pid_ = fork_process("a sampler", [&] {
+    ::dup2(theirs_in.get(), STDIN_FILENO);
+    ::dup2(theirs_out.get(), STDOUT_FILENO);
+    if (errors_ >= 0) ::dup2(errors_, STDERR_FILENO);
+    ::execv(program_.c_str(), argv.data());
+    ::_exit(kCannotRun);
+  });
 }
 
 /// An orderly end leaves the sampler time to end its service; then it is killed. Its status, as waitpid(2)

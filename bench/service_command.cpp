@@ -1,35 +1,15 @@
-#include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <csignal>
 #include <memory>
-#include <system_error>
 
 #include "bench/commands.hpp"
 #include "bench/defaults.hpp"
 #include "bench/event_options.hpp"
 #include "bench/limits.hpp"
+#include "bench/stop_signals.hpp"
 #include "bench/units.hpp"
 
 namespace tally {
-namespace {
-
-/// A descriptor that becomes readable when SIGINT or SIGTERM arrives, which do nothing else from here on.
-int stop_on_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  int const error = pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  if (error != 0) throw std::system_error(error, std::generic_category(), "cannot block signals");
-  int const file = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (file < 0) throw std::system_error(errno, std::generic_category(), "cannot wait for signals");
-  return file;
-}
-
-}  // namespace
-
 int service_command(Arguments const& arguments) {
   ArgumentParser parser(
       "tally lookup-service",
@@ -53,7 +33,7 @@ int service_command(Arguments const& arguments) {
   control->wait_ns = mean.count();
   control->distribution = static_cast<int>(distribution);
   raise_open_files();
-  int const stop = stop_on_signals();
+  int const stop = stop_descriptor();
   int const listening = listen_on_loopback(config.port);
   write_output("listening on 127.0.0.1:" + std::to_string(local_port(listening)) + "\n");
   serve_lookups(config, listening, stop, *control);

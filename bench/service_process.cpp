@@ -1,27 +1,18 @@
 #include "bench/service_process.hpp"
 
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
-#include <iostream>
-#include <new>
 #include <numeric>
 #include <system_error>
 #include <utility>
-
-#include "bench/child_watch.hpp"
 
 namespace tally {
 namespace {
 
 constexpr std::chrono::milliseconds kReadyWithin{5000};
-/// The service has nothing to lose: it is killed.
+/// It is killed instead.
 constexpr int kNeverStops = -1;
 
 [[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::generic_category(), what); }
@@ -64,29 +55,9 @@ ServiceProcess::~ServiceProcess() {
 }
 
 void ServiceProcess::start() {
-  std::cout.flush();
-  std::fflush(nullptr);
-  pid_t const parent = ::getpid();
-  {
-    SignalsBlocked const blocked;
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      become_child_of(parent);
-      try {
-        pin_process(cpus_);
-        serve_lookups(config_, listener_, kNeverStops, *control_);
-        ::_exit(0);
-      } catch (std::exception const& e) {
-        std::fprintf(stderr, "tally: the lookup service: %s\n", e.what());
-        ::_exit(1);
-      }
-    }
-    if (pid_ < 0) fail("fork of the lookup service");
-    ::setpgid(pid_, pid_);
-    StopSignals::kill_at_exit(pid_);
-  }
-  pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
-  if (pidfd_ < 0) fail("pidfd_open");
+  process_ = std::make_unique<HelperProcess>("the lookup service", cpus_,
+                                             [this] { serve_lookups(config_, listener_, kNeverStops, *control_); });
+  StopSignals::kill_at_exit(process_->pid());
   try {
     ping(address_, kReadyWithin, stop_);
   } catch (ServiceFailed const& e) {
@@ -95,31 +66,18 @@ void ServiceProcess::start() {
 }
 
 void ServiceProcess::end() noexcept {
-  if (pid_ > 0) {
-    ::kill(-pid_, SIGKILL);
-    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
-    pid_ = -1;
-  }
+  process_.reset();
   StopSignals::kill_at_exit(0);
-  if (pidfd_ >= 0) ::close(std::exchange(pidfd_, -1));
 }
 
 std::optional<std::string> ServiceProcess::death() {
-  if (death_ || pid_ <= 0) return death_;
-  int status = 0;
-  if (::waitpid(pid_, &status, WNOHANG) == pid_) {
-    ::kill(-pid_, SIGKILL);
-    pid_ = -1;
-    StopSignals::kill_at_exit(0);
-    death_ = describe_wait_status(status);
-  }
-  return death_;
+  auto const death = process_->death();
+  if (death) StopSignals::kill_at_exit(0);
+  return death;
 }
 
 void ServiceProcess::restart() {
   end();
-  death_.reset();
   control_->connections.store(0);
   start();
 }
@@ -131,10 +89,7 @@ void ServiceProcess::set_wait(WaitSpec const& wait) noexcept {
 
 ServiceAccount ServiceProcess::account() const {
   ServiceAccount account;
-  clockid_t clock;
-  timespec time{};
-  if (pid_ > 0 && ::clock_getcpuclockid(pid_, &clock) == 0 && ::clock_gettime(clock, &time) == 0)
-    account.cpu_s = static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+  account.cpu_s = process_->cpu_s();
   account.busy_s = static_cast<double>(control_->busy_ns.load()) * 1e-9;
   account.requests = control_->requests.load();
   account.replies = control_->replies.load();

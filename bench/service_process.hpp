@@ -6,11 +6,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "bench/helper_process.hpp"
 #include "bench/stop_signals.hpp"
 #include "workloads/lookup_service.hpp"
 #include "workloads/stream.hpp"
@@ -60,8 +62,8 @@ class ServiceProcess {
   void set_wait(WaitSpec const& wait) noexcept;
   ServiceAccount account() const;
   /// Readable when the service's process has ended.
-  int pidfd() const noexcept { return pidfd_; }
-  pid_t pid() const noexcept { return pid_; }
+  int pidfd() const noexcept { return process_->pidfd(); }
+  pid_t pid() const noexcept { return process_->pid(); }
   /// How it ended ("killed by signal 9 (Killed)"), once it has.
   std::optional<std::string> death();
   /// Another process in place of one that has ended, on the same port. Throws as the constructor does.
@@ -77,9 +79,7 @@ class ServiceProcess {
   ServiceAddress address_;
   ServiceControl* control_ = nullptr;
   int listener_ = -1;
-  pid_t pid_ = -1;
-  int pidfd_ = -1;
-  std::optional<std::string> death_;
+  std::unique_ptr<HelperProcess> process_;
 };
 
 }  // namespace tally

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -98,6 +99,18 @@ SignalsBlocked::~SignalsBlocked() {
   sigset_t before;
   std::memcpy(&before, saved_, sizeof before);
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
+int stop_descriptor() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  int const error = pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  if (error != 0) throw std::system_error(error, std::generic_category(), "cannot block signals");
+  int const file = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (file < 0) throw std::system_error(errno, std::generic_category(), "cannot wait for signals");
+  return file;
 }
 
 }  // namespace tally

@@ -43,6 +43,11 @@ class StopSignals {
   static void kill_at_exit(pid_t group) noexcept;
 };
 
+/// For a command that serves in the foreground: a signalfd(2) descriptor, which the caller owns, that becomes readable when
+/// SIGINT or SIGTERM arrives. These do nothing else from here on, in this process; forked children of the campaign's kind get
+/// their defaults back. Throws std::system_error.
+int stop_descriptor();
+
 /// Blocks all signals of this thread as long as it lives: around fork(2), so that no handler of the parent's
 /// runs in the child.
 class SignalsBlocked {

@@ -41,9 +41,15 @@ void Streams::reserve(std::uint64_t events) {
 
 Workload const& Streams::workload(Cell const& cell) {
   bool const text = cell.stream == StreamKind::cpu && input_;
-  Key const key{cell.stream, text ? 0 : cell.events, cell.grain};
+  bool const ingest = cell.stream == StreamKind::ingest;
+  Key const key{cell.stream,
+                text ? 0 : cell.events,
+                cell.grain,
+                ingest ? cell.connections : 0,
+                ingest ? cell.rate_per_s : 0,
+                ingest && cell.lookup};
   if (auto const found = workloads_.find(key); found != workloads_.end()) return found->second;
-  if (cell.stream == StreamKind::cpu && !text) reserve(cell.events);
+  if (cell.stream != StreamKind::lookup && !text) reserve(cell.events);
 
   StopSignals::ExitAtOnce const at_once(stop_);
   if (takes_long(cell.events, cell.grain))
@@ -54,7 +60,30 @@ Workload const& Streams::workload(Cell const& cell) {
   if (cell.stream == StreamKind::lookup) {
     lookup = make_lookup_stream(options_.keys, cell.events, grain, options_.window, service_);
     Counts expected = lookup->reference();
-    return workloads_.emplace(key, Workload{nullptr, std::move(lookup), std::move(expected)}).first->second;
+    return workloads_.emplace(key, Workload{nullptr, std::move(lookup), nullptr, grain, std::move(expected)})
+        .first->second;
+  }
+  if (ingest) {
+    LoadSpec spec;
+    spec.events = cell.events;
+    spec.rate_per_s = cell.rate_per_s;
+    spec.arrivals = options_.arrivals;
+    spec.connections = cell.connections;
+    spec.coalesce = options_.coalesce;
+    spec.disorder = options_.disorder;
+    // As fast as possible, a line is what a window needs of it and no more.
+    spec.stamped = cell.rate_per_s > 0;
+    spec.timed = spec.stamped || options_.window.count() > 0;
+    spec.numbered = cell.lookup;
+    spec.seed = options_.keys.seed;
+    if (cell.lookup)
+      lookup = make_lookup_stream(options_.keys, cell.events, grain, options_.window, service_);
+    auto load = std::make_unique<LoadSchedule>(spec, *events_);
+    load->share_with_children(false);
+    Counts expected = load->reference(grain, options_.window);
+    return workloads_
+        .emplace(key, Workload{nullptr, std::move(lookup), std::move(load), grain, std::move(expected)})
+        .first->second;
   }
   if (text) {
     TextSpec spec = options_.text;
@@ -66,7 +95,13 @@ Workload const& Streams::workload(Cell const& cell) {
   }
   Counts expected = cpu->empty_tally();
   cpu->count({0, cpu->size()}, expected);
-  return workloads_.emplace(key, Workload{std::move(cpu), nullptr, std::move(expected)}).first->second;
+  return workloads_.emplace(key, Workload{std::move(cpu), nullptr, nullptr, grain, std::move(expected)})
+      .first->second;
+}
+
+void Streams::share_load(Workload const& workload, bool shared) noexcept {
+  share_events(shared ? workload.load->events() : 0);
+  workload.load->share_with_children(shared);
 }
 
 void Streams::share_events(std::uint64_t events) noexcept {

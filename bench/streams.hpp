@@ -14,10 +14,12 @@
 
 namespace tally {
 
-/// A stream, one of the two, with its sequential reference.
+/// A stream, one of the three, with its sequential reference.
 struct Workload {
   std::unique_ptr<CpuStream> cpu;
-  std::unique_ptr<LookupStream> lookup;
+  std::unique_ptr<LookupStream> lookup;  ///< also of ingest, where its events are looked up
+  std::unique_ptr<LoadSchedule> load;    ///< ingest: what is sent
+  Grain grain;                           ///< ingest: the work for each event
   Counts expected;
 };
 
@@ -45,9 +47,12 @@ class Streams {
   /// Of the synthetic events, processes forked from now on have the first `events` in their memory and no
   /// more: no sample's peak memory shall hold what it does not read.
   void share_events(std::uint64_t events) noexcept;
+  /// Whether processes forked from now on have the schedule of `workload`, and the keys it names, in their
+  /// memory.
+  void share_load(Workload const& workload, bool shared) noexcept;
 
  private:
-  using Key = std::tuple<StreamKind, std::uint64_t, std::chrono::nanoseconds>;
+  using Key = std::tuple<StreamKind, std::uint64_t, std::chrono::nanoseconds, int, double, bool>;
 
   RunOptions const& options_;
   StopSignals const& stop_;

@@ -7,6 +7,7 @@
 #include <set>
 #include <vector>
 
+#include "bench/slo_search.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
 
@@ -42,6 +43,12 @@ std::string marks_of(CampaignResult const& result, std::size_t index, Marks& use
     used.insert(kind);
   };
   if (!result.converged(index)) add("~", "~");
+  if (is_saturated(cell)) add("SAT", "SAT");
+  if (cell.slo && cell.slo->generator_limited) add(">=", ">=");
+  if (result.options.slo && keeps_slo(cell, *result.options.slo) == false) add("SLO", "SLO");
+  auto const late = median_over(
+      cell, [](Sample const& s) { return s.load ? std::optional(s.load->late_p99_s) : std::nullopt; });
+  if (cell.cell.rate_per_s > 0 && late && *late > kGeneratorOnTime_s) add("late", "late");
   std::vector<double> rates;
   for (Sample const& sample : cell.samples) {
     if (sample.failure.empty()) rates.push_back(sample.items_per_second());
@@ -57,6 +64,12 @@ std::string title_of(CampaignResult const& result, Group const& group) {
                       format_duration(group.grain);
   if (group.stream == StreamKind::cpu) {
     title += ", batch " + format_scaled(static_cast<double>(group.batch));
+  } else if (group.stream == StreamKind::ingest) {
+    title += ", " + number_of(static_cast<std::size_t>(group.connections), "connection") + ", " +
+             (group.slo              ? "the highest rate with " + spell(*result.options.slo)
+              : group.rate_per_s > 0 ? format_scaled(group.rate_per_s) + " events/s offered"
+                                     : "as many as are taken");
+    if (group.lookup) title += ", looked up, wait " + format_duration(group.wait);
   } else {
     title += ", wait " + format_duration(group.wait) + ", " + std::to_string(group.in_flight) + " in flight";
   }
@@ -100,12 +113,15 @@ Base base_of(CampaignResult const& result, Group const& group) {
     double const limit = cell.limit_items_per_second.value_or(INFINITY);
     double const bound = std::min(known ? cell.analytic_bound : INFINITY, limit);
     if (!std::isfinite(bound) || bound <= 0) continue;
-    base.line += (base.line.empty() ? "" : "; ") + std::string("bound: ") + format_scaled(bound) +
-                 " events/s (" +
-                 (limit <= bound                    ? "the measured limit"
-                  : group.stream == StreamKind::cpu ? "workers / grain"
-                                                    : "in flight / (wait + grain)") +
-                 ")";
+    base.line +=
+        (base.line.empty() ? "" : "; ") + std::string("bound: ") + format_scaled(bound) + " events/s (" +
+        (limit <= bound                    ? "the measured limit"
+         : group.stream == StreamKind::cpu ? "workers / grain"
+         : group.rate_per_s > 0            ? "the rate, or workers / grain"
+         : group.stream == StreamKind::ingest
+             ? (group.lookup ? "connections / (wait + grain), or workers / grain" : "workers / grain")
+             : "in flight / (wait + grain)") +
+        ")";
     break;
   }
   return base;
@@ -131,6 +147,19 @@ std::string ratio_cell(CampaignResult const& result, std::size_t cell, std::opti
   return ratio_text(ratio->median) + (separated ? " " : "?");
 }
 
+/// Why there is no rate at which the objective is kept: what happened at the lowest that was tried.
+std::string no_rate_text(SloAnswer const& answer, Slo const& slo) {
+  auto const lowest =
+      std::min_element(answer.probes.begin(), answer.probes.end(),
+                       [](auto const& a, auto const& b) { return a.rate_per_s < b.rate_per_s; });
+  if (lowest == answer.probes.end()) return "not searched";
+  std::string const text =
+      "keeps " + spell(slo) + " at no rate: at " + format_scaled(lowest->rate_per_s) + " events/s ";
+  if (!lowest->failure.empty()) return text + "it failed: " + lowest->failure;
+  if (lowest->saturated) return text + "it fell behind";
+  return text + "it was " + format_seconds(lowest->latency_s.value_or(0));
+}
+
 void add_row(TextTable& table, CampaignResult const& result, std::size_t c, std::string const& rank,
              Base const& base, Marks& used) {
   CellResult const& cell = result.cells[c];
@@ -138,6 +167,10 @@ void add_row(TextTable& table, CampaignResult const& result, std::size_t c, std:
   std::string const name(cell.cell.model->name);
   if (!cell.failure.empty()) {
     table.spanning_row({"-", name}, "FAILED: " + cell.failure);
+    return;
+  }
+  if (cell.closed == Closed::no_rate) {
+    table.spanning_row({"-", name}, no_rate_text(*cell.slo, *result.options.slo));
     return;
   }
   if (!rate) {
@@ -175,6 +208,43 @@ std::vector<std::size_t> in_order(CampaignResult const& result, Group const& gro
   return order;
 }
 
+/// From when events were to be sent until they were counted, over all samples.
+std::string render_latencies(CampaignResult const& result, Group const& group, std::size_t width,
+                             Marks& used) {
+  using enum TextTable::Align;
+  TextTable table({{"latency of", left},
+                   {"p50", right},
+                   {"p90", right},
+                   {"p99", right},
+                   {"p99.9", right},
+                   {"max", right},
+                   {"as sent p99", right},
+                   {"sends late p99", right}});
+  bool any = false;
+  for (std::size_t const c : in_order(result, group)) {
+    CellResult const& cell = result.cells[c];
+    std::string const name(cell.cell.model->name);
+    if (!cell.failure.empty() || !cell.corrected || !cell.uncorrected) continue;
+    any = true;
+    if (is_saturated(cell)) {
+      table.spanning_row({name},
+                         "saturated: fell behind the rate, so latencies say how long it was measured");
+      continue;
+    }
+    auto const at = [&](LatencyHistogram const& latencies, double percent) {
+      bool const enough = latencies.total() >= latencies_needed(percent);
+      if (!enough) used.insert("few");
+      return format_seconds(seconds(latencies.at_percentile(percent))) + (enough ? " " : "!");
+    };
+    auto const late = median_over(
+        cell, [](Sample const& s) { return s.load ? std::optional(s.load->late_p99_s) : std::nullopt; });
+    table.row({name, at(*cell.corrected, 50), at(*cell.corrected, 90), at(*cell.corrected, 99),
+               at(*cell.corrected, 99.9), format_seconds(seconds(cell.corrected->greatest())),
+               at(*cell.uncorrected, 99), late ? format_seconds(*late) : ""});
+  }
+  return any ? table.str(width) : "";
+}
+
 std::string render_group(CampaignResult const& result, Group const& group, std::size_t width, Marks& used) {
   using enum TextTable::Align;
   Base const base = base_of(result, group);
@@ -206,8 +276,11 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
     add_row(table, result, c, std::to_string(rank) + (separated ? " " : "="), base, used);
     above = c;
   }
+  std::string const latencies =
+      group.rate_per_s > 0 || group.slo ? render_latencies(result, group, width, used) : "";
   return wrap(title_of(result, group), width, 2) + "\n" +
-         (base.line.empty() ? "" : "  " + wrap(base.line, width - 2, 2) + "\n") + table.str(width) + "\n";
+         (base.line.empty() ? "" : "  " + wrap(base.line, width - 2, 2) + "\n") + table.str(width) +
+         latencies + "\n";
 }
 
 /// What the other build is, as its manifest says: `0.1.0 (5b9cf8cdeadb), /opt/tally`.
@@ -268,6 +341,14 @@ std::string legend(CampaignResult const& result, Marks const& used) {
                                                      : "interval of the ratio to the other build") +
                " is wider than ±" + format_percent(result.options.ci, 1) + ", or has too few samples");
   add("o", "N number of samples far from the others (Tukey); they are counted in");
+  add("SAT", ": fell behind the rate that was offered");
+  add(">=", "  the generator could send no more on time: the model may keep more");
+  if (used.contains("SLO"))
+    text += "  SLO  kept " + spell(*result.options.slo) +
+            " when its rate was verified, but not over all rounds\n";
+  add("late", ": the load generator was late by more than 0.2 ms (p99): not the model's latency alone");
+  if (used.contains("few"))
+    text += "  !  fewer latencies than the percentile needs (MLPerf's rule, 99% confidence)\n";
   add("service", ": the lookup service was saturated; such rows do not compare models");
   return text.empty() ? "" : "marks\n" + text;
 }
@@ -289,6 +370,9 @@ std::string summary(CampaignResult const& result, std::size_t width) {
   if (auto const floor = noise_floor(result.reference)) {
     std::string noise = "noise floor " + interval_text(*floor) + ", from least to greatest " +
                         format_percent(spread(result.reference), 1) + " (a fixed computation, once a round)";
+    if (auto const reads = reference_read_bytes_per_s(result.reference); reads && reads->holds())
+      noise += "; memory is read at " + format_scaled(reads->median) + " bytes/s \u00b1" +
+               format_percent(reads->relative_half_width(), 1);
     if (result.steal_share) noise += "; steal " + format_percent(*result.steal_share, 1);
     if (!result.others.empty()) {
       double cpus = 0;

@@ -23,6 +23,8 @@ constexpr std::string_view kHelp =
   tally run [options]            measure; table on stdout, progress on stderr
   tally count FILE [options]     count a real file's events with one model; no measuring
   tally doctor                   whether this machine is fit to measure on, and what to do where it is not
+  tally serve [options]          count what arrives over TCP, by window, with one model
+  tally load [options]           send synthetic events to a server, on a schedule fixed in advance
   tally lookup-service           the embedded lookup service on its own port, in the foreground
 
   tally COMMAND --help           the command's options
@@ -37,6 +39,8 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
   if (command == "run") return run_command(arguments, models);
   if (command == "count") return count_command(arguments, models);
   if (command == "doctor") return doctor_command(arguments);
+  if (command == "serve") return serve_command(arguments, models);
+  if (command == "load") return load_command(arguments);
   if (command == "lookup-service") return service_command(arguments);
   if (command == "sampler") return sampler_command(arguments, models);
   if (command == "--help" || command == "-h" || command == "help") {
@@ -48,7 +52,7 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
     return 0;
   }
   throw UsageError("no command '" + command +
-                   "'; write one of list, run, count, doctor, lookup-service ('tally --help')");
+                   "'; write one of list, run, count, serve, load, doctor, lookup-service ('tally --help')");
 }
 
 void write_all(int file, std::string_view text) {

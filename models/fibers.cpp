@@ -1,6 +1,5 @@
 // fibers: Boost.Fiber, a scheduler per worker thread; a fiber that reads, one per worker that counts, and one
 // per event in flight.
-#include <boost/fiber/algo/algorithm.hpp>
 #include <boost/fiber/condition_variable.hpp>
 #include <boost/fiber/context.hpp>
 #include <boost/fiber/fiber.hpp>
@@ -14,6 +13,7 @@
 #include "models/batch_ring.hpp"
 #include "models/connection.hpp"
 #include "models/event_cursor.hpp"
+#include "models/fiber_scheduler.hpp"
 #include "models/model.hpp"
 #include "models/placement.hpp"
 #include "models/reactor.hpp"
@@ -138,34 +138,6 @@ Counts fibers_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch)
 
 namespace {
 
-/// A round-robin scheduler whose thread, when no fiber is ready, waits in the reactor. (Upstream's example
-/// for Asio polls with a timer instead, and spins.)
-class ReactorScheduler final : public bf::algo::algorithm {
- public:
-  /// Shares the reactor: a thread's scheduler outlives what its function holds.
-  explicit ReactorScheduler(std::shared_ptr<Reactor> reactor) : reactor_(std::move(reactor)) {}
-  void awakened(bf::context* fiber) noexcept override { fiber->ready_link(ready_); }
-  bf::context* pick_next() noexcept override {
-    if (ready_.empty()) return nullptr;
-    bf::context* const next = &ready_.front();
-    ready_.pop_front();
-    return next;
-  }
-  bool has_ready_fibers() const noexcept override { return !ready_.empty(); }
-  void suspend_until(std::chrono::steady_clock::time_point const& until) noexcept override {
-    if (until == std::chrono::steady_clock::time_point::max()) {
-      reactor_->run_once(std::nullopt);
-    } else {
-      reactor_->run_once(until - std::chrono::steady_clock::now());
-    }
-  }
-  void notify() noexcept override { reactor_->interrupt(); }
-
- private:
-  std::shared_ptr<Reactor> reactor_;
-  bf::scheduler::ready_queue_type ready_;
-};
-
 /// A connection whose fiber is parked while there is nothing to receive.
 struct Parked : ReadyHandler {
   explicit Parked(Connection&& c) : ReadyHandler{wake}, connection(std::move(c)) {}
@@ -182,10 +154,6 @@ struct Parked : ReadyHandler {
     return waiting != nullptr;
   }
 };
-
-/// Stacks with a guard page each. One page does not hold a fiber's control block and a system call's frames;
-/// of more, only what is touched is resident.
-constexpr std::size_t kStackBytes = 32 * 1024;
 
 /// Looks up events until there are no more: one fiber per event in flight, each with its connection.
 void look_up_events(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure, Parked& parked,

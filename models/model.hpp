@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "workloads/ingest_stream.hpp"
 #include "workloads/stream.hpp"
 
 namespace tally {
@@ -33,6 +34,8 @@ class Stopwatch {
   void worker_ready() noexcept { workers_.fetch_add(1, std::memory_order_relaxed); }
   /// The first event is about to be handed out.
   void start() noexcept { started_ = Clock::now(); }
+  /// The first event was handed out then: by senders, which keep a time of their own.
+  void start_at(Clock::time_point when) noexcept { started_ = when; }
   /// The merged counts are complete.
   void stop() noexcept { stopped_ = Clock::now(); }
 
@@ -62,11 +65,12 @@ class Stopwatch {
 /// used.
 using CpuRun = Counts (*)(CpuStream const&, Setup const&, Stopwatch&);
 using LookupRun = Counts (*)(LookupStream const&, Setup const&, Stopwatch&);
+using IngestRun = Counts (*)(IngestStream const&, Setup const&, Stopwatch&);
 
-/// What one event in flight and one worker cost a model in things that the kernel limits, so that a cell too
+/// What one event in flight, or one connection, costs a model in things that the kernel limits, so that a cell too
 /// large for this machine is refused before it starts.
 struct LookupNeeds {
-  bool thread_per_event = false;   ///< as many threads as in flight
+  bool thread_per_event = false;   ///< as many threads as in flight (lookup), or as connections (ingest)
   bool process_per_event = false;  ///< as many processes as in flight
 };
 
@@ -76,6 +80,7 @@ struct Model {
   std::string_view summary;  ///< one line
   CpuRun cpu = nullptr;      ///< null: not on this stream
   LookupRun lookup = nullptr;
+  IngestRun ingest = nullptr;
   LookupNeeds lookup_needs{};
   bool sequential = false;         ///< one worker and one event in flight, whatever the setup says
   bool candidate = true;           ///< false for `limit`, which is not a model to choose

@@ -19,4 +19,12 @@ void place_worker(Setup const& setup, int worker) {
   }
 }
 
+CpusOfThisThread::CpusOfThisThread() noexcept {
+  if (sched_getaffinity(0, sizeof set_, &set_) != 0) CPU_ZERO(&set_);
+}
+
+void CpusOfThisThread::restore() const noexcept {
+  if (CPU_COUNT(&set_) > 0) sched_setaffinity(0, sizeof set_, &set_);
+}
+
 }  // namespace tally

@@ -3,6 +3,7 @@
 
 #include "models/child_process.hpp"
 #include "models/connection.hpp"
+#include "models/ingest_loop.hpp"
 #include "models/model.hpp"
 #include "models/placement.hpp"
 
@@ -37,6 +38,32 @@ Counts process_shard_cpu(CpuStream const& stream, Setup const& setup, Stopwatch&
                });
   }
   return run_shards(shards, stream.empty_tally(), setup, watch);
+}
+
+/// A process for each group of connections, those that it accepts for itself: the kernel spreads them. Counts and latencies
+/// lie in memory that all of them share.
+Counts process_shard_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
+  ShardProcesses shards(static_cast<std::size_t>(setup.workers));
+  std::optional<IngestLoop> loop;  // the child's own: made after the fork
+  for (int w = 0; w < setup.workers; ++w) {
+    shards.add(
+        [&] {
+          place_worker(setup, w);
+          loop.emplace(stream, w);
+        },
+        [&] {
+          loop->run();
+          return Counts::text();
+        });
+  }
+  shards.wait_ready();
+  for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
+  shards.release();
+  Counts nothing = Counts::text();
+  shards.merge_into(nothing);
+  Counts counts = merged_counts(stream, watch);
+  watch.add_child_memory(shards.finish());
+  return counts;
 }
 
 /// A process per event in flight, as a pre-forking server has them; shard i is events i, i + n, i + 2n, …, so

@@ -44,8 +44,9 @@ void Reactor::run_once(std::optional<std::chrono::nanoseconds> timeout) {
     n = epoll_pwait2(epoll_, events_.data(), kEventsAtOnce, &wait, nullptr);
   }
   if (n < 0 && errno != EINTR) fail("epoll_wait");
-  for (int i = 0; i < n; ++i) {
-    auto* const handler = static_cast<ReadyHandler*>(events_[static_cast<std::size_t>(i)].data.ptr);
+  end_ = n > 0 ? static_cast<std::size_t>(n) : 0;
+  for (next_ = 0; next_ < end_;) {
+    auto* const handler = static_cast<ReadyHandler*>(events_[next_++].data.ptr);
     if (handler != nullptr) {
       if (!handler->on_readable(*handler)) epoll_ctl(epoll_, EPOLL_CTL_DEL, handler->fd, nullptr);
     } else {
@@ -54,6 +55,12 @@ void Reactor::run_once(std::optional<std::chrono::nanoseconds> timeout) {
       [[maybe_unused]] ssize_t const got = read(interrupt_, &count, sizeof count);
     }
   }
+}
+
+void Reactor::forget(ReadyHandler const& handler) noexcept {
+  static ReadyHandler nobody{[](ReadyHandler&) { return true; }};
+  for (std::size_t i = next_; i < end_; ++i)
+    if (events_[i].data.ptr == &handler) events_[i].data.ptr = &nobody;
 }
 
 void Reactor::interrupt() noexcept {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <optional>
 
 namespace tally {
@@ -32,6 +33,10 @@ class Reactor {
   /// or `fd` is closed. Throws std::system_error.
   void add(int fd, ReadyHandler& handler);
 
+  /// The handler's descriptor is to be closed, and the handler goes: if it was about to be told of something,
+  /// it is not.
+  void forget(ReadyHandler const& handler) noexcept;
+
   /// Waits until a descriptor is ready, `timeout` has passed (none: for ever; zero: not at all) or
   /// interrupt() was called, and tells each handler that is due. Throws std::system_error.
   void run_once(std::optional<std::chrono::nanoseconds> timeout);
@@ -45,6 +50,7 @@ class Reactor {
   int epoll_ = -1;
   int interrupt_ = -1;
   std::array<epoll_event, kEventsAtOnce> events_;
+  std::size_t next_ = 0, end_ = 0;  // of events_, those that handlers have yet to be told of
 };
 
 }  // namespace tally

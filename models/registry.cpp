@@ -1,5 +1,6 @@
 // The visible table of models, in the order in which they are listed. A row is a name, a line about it, and
-// what else sets it apart; the functions of row `x` are x_cpu and x_lookup, defined in x.cpp.
+// what else sets it apart; the functions of row `x` are x_cpu, x_lookup and x_ingest, defined in
+// x.cpp.
 #include "models/model.hpp"
 
 // clang-format off
@@ -12,6 +13,7 @@
   ROW(tbb_flow_graph, "oneTBB: input_node to function_node; async_node and I/O threads for what waits")               \
   ROW(fibers,         "Boost.Fiber: a scheduler per worker thread, a fiber per event in flight")                       \
   ROW(coroutines,     "C++20 coroutines: an event loop per worker thread, a coroutine per event in flight")            \
+  ROW(event_loop,     "callbacks on a readiness loop, as Twisted and Node; several loops share nothing")                \
   ROW(limit,          "no model to choose: static split, bare epoll loop; the measured ceiling",  .candidate = false)
 // clang-format on
 
@@ -19,7 +21,8 @@ namespace tally {
 
 #define TALLY_DECLARE(name, ...)                                 \
   Counts name##_cpu(CpuStream const&, Setup const&, Stopwatch&); \
-  Counts name##_lookup(LookupStream const&, Setup const&, Stopwatch&);
+  Counts name##_lookup(LookupStream const&, Setup const&, Stopwatch&); \
+  Counts name##_ingest(IngestStream const&, Setup const&, Stopwatch&);
 TALLY_MODELS(TALLY_DECLARE)
 #undef TALLY_DECLARE
 
@@ -29,7 +32,8 @@ namespace {
   Model{.name = #row_name,             \
         .summary = line,               \
         .cpu = row_name##_cpu,         \
-        .lookup = row_name##_lookup __VA_OPT__(, ) __VA_ARGS__},
+        .lookup = row_name##_lookup,   \
+        .ingest = row_name##_ingest __VA_OPT__(, ) __VA_ARGS__},
 constexpr Model kModels[] = {TALLY_MODELS(TALLY_ROW)};
 #undef TALLY_ROW
 

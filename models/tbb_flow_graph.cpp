@@ -2,14 +2,13 @@
 #include <tbb/flow_graph.h>
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
-#include <tbb/task_scheduler_observer.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "models/connection.hpp"
@@ -18,54 +17,13 @@
 #include "models/model.hpp"
 #include "models/placement.hpp"
 #include "models/reactor.hpp"
+#include "models/tbb_arena.hpp"
 #include "models/worker_threads.hpp"
 
 namespace tally {
 namespace {
 
 namespace flow = tbb::flow;
-
-/// Places each thread that enters the arena by its slot. What goes wrong is kept: oneTBB lets no exception
-/// through from here.
-class Placing final : public tbb::task_scheduler_observer {
- public:
-  Placing(tbb::task_arena& arena, Setup const& setup, FirstFailure& failure)
-      : tbb::task_scheduler_observer(arena), setup_(setup), failure_(failure) {
-    observe(true);
-  }
-  ~Placing() override { observe(false); }
-  void on_scheduler_entry(bool) override {
-    failure_.guard([this] { place_worker(setup_, tbb::this_task_arena::current_thread_index()); });
-  }
-
- private:
-  Setup const& setup_;
-  FirstFailure& failure_;
-};
-
-/// Holds `threads` threads of the arena at once, so that all stand ready: oneTBB starts its threads when work
-/// first comes. It promises no number of them, so a thread that does not come is waited for a second, no
-/// longer. Returns how many came.
-int stand_ready(tbb::task_arena& arena, int threads) {
-  struct Waiting {
-    std::atomic<int> here{0}, gone{0};
-  };
-  auto const waiting = std::make_shared<Waiting>();  // a thread may come after all
-  auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-  auto const all_here = [=] {
-    return waiting->here.load() >= threads || std::chrono::steady_clock::now() >= deadline;
-  };
-  for (int t = 0; t < threads; ++t) {
-    arena.enqueue([=] {
-      waiting->here.fetch_add(1);
-      while (!all_here()) std::this_thread::sleep_for(std::chrono::microseconds(10));
-      waiting->gone.fetch_add(1);
-    });
-  }
-  while (!all_here() || waiting->gone.load() < waiting->here.load())
-    std::this_thread::sleep_for(std::chrono::microseconds(10));
-  return std::min(waiting->here.load(), threads);
-}
 
 /// Reads the stream in runs of adjacent batches, each a message, as other models' workers take runs of
 /// batches: oneTBB's manual asks for tasks of 10,000 cycles and more. With a message for each batch, the

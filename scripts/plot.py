@@ -2,9 +2,16 @@
 """Draws a result file of `tally run`, as SVG and PNG.
 
     scripts/plot.py RESULT.json -o DIR
+    scripts/plot.py RESULT.json -o DIR --slo p99=5ms
 
 Writes, for every stream in the file: throughput and CPU time per event by model, with 95% intervals and the bound;
-throughput, efficiency and CPU time against every parameter that has two values or more; memory against in-flight.
+throughput, efficiency and CPU time against every parameter that has two values or more; memory against in-flight and against
+connections. Against connections, throughput is drawn at rate max alone: at a rate it is what was offered.
+
+For ingest at a rate, latency from when events were to be sent: p50, p99 and p99.9 against the offered rate, with a line at the
+latency that --slo, or else the file, asks for; and for each group of cells the whole spectrum of percentiles, beside the
+uncorrected one, from when events were sent. Cells that fell behind the rate have no latency, and are marked as saturated.
+
 Cells without figures are named under the figures and not drawn. The same file gives the same bytes.
 
 Exit status: 0 drawn; 1 the file holds nothing that can be drawn, or DIR cannot be written (then no file in it was changed);
@@ -13,7 +20,10 @@ Exit status: 0 drawn; 1 the file holds nothing that can be drawn, or DIR cannot 
 
 import argparse
 import io
+import itertools
+import math
 import os
+import re
 import sys
 import tempfile
 
@@ -21,6 +31,7 @@ try:
     import matplotlib
 
     import tally_figures
+    import tally_latency_figures
 except ImportError as problem:
     sys.exit(f"plot: {problem.name} is missing: apt-get install python3-matplotlib python3-numpy, and run with /usr/bin/python3")
 import tally_results
@@ -40,8 +51,6 @@ def caption(results, stream):
     if context.get("interrupted"):
         paragraphs.append("Interrupted: what was finished is here.")
     paragraphs += [f"Note: {one_line(str(note), 200)}" for note in context.get("notes") or []]
-    if any(not cell.converged for cell in results.drawn(stream)):
-        paragraphs.append("Hollow marks: the interval did not get as narrow as was asked for.")
     failed = [cell for cell in results.cells if cell.failure and cell.stream == stream]
     if failed:
         named = "; ".join(f"{cell.name} ({one_line(cell.failure)})" for cell in failed[:NAMED_FAILURES])
@@ -60,11 +69,16 @@ def escape(text):
     return text.replace("$", r"\$")
 
 
-def draw(results):
-    """{file name: bytes} of all figures."""
+def draw(results, slo):
+    """{file name: bytes} of all figures; `slo` is what is asked of latencies, or None."""
     files = {}
+
+    def below(stream):
+        return caption(results, stream)
+
     with matplotlib.rc_context(tally_style.RC):
-        for stem, figure in tally_figures.figures(results, lambda stream: caption(results, stream)):
+        every = itertools.chain(tally_figures.figures(results, below), tally_latency_figures.figures(results, below, slo))
+        for stem, figure in every:
             for kind, options in (("svg", {"metadata": {"Date": None, "Creator": None}}),
                                   ("png", {"dpi": PNG_DPI, "metadata": {"Software": None}})):
                 buffer = io.BytesIO()
@@ -94,10 +108,23 @@ def write_all(files, folder):
             os.unlink(temporary)
 
 
+def parse_slo(text):
+    """The Slo that is written so: p99=5ms."""
+    fits = re.fullmatch(r"p(50|90|99|99\.9)=(\d+(?:\.\d+)?)(ns|us|ms|s)", text, re.ASCII)
+    latency_s = float(fits[2]) * tally_results.SECONDS[fits[3]] if fits else 0
+    if not 0 < latency_s < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"'{text}': write a percentile (p50, p90, p99 or p99.9) and a duration (ns, us, ms, s), as in p99=5ms")
+    return tally_results.Slo(float(fits[1]), latency_s)
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="plot.py", description="Draws a result file of `tally run`, as SVG and PNG.")
     parser.add_argument("result", metavar="RESULT.json")
     parser.add_argument("-o", "--out", metavar="DIR", required=True, help="folder that the figures go to")
+    parser.add_argument("--slo", metavar="PERCENTILE=DURATION", type=parse_slo,
+                        help="the latency that is asked for at p50, p90, p99 or p99.9, such as p99=5ms: a line where latency is "
+                        "drawn against the offered rate (default: the file's own, if it has one)")
     options = parser.parse_args(arguments)
     try:
         results = tally_results.load(options.result)
@@ -105,7 +132,7 @@ def main(arguments=None):
             raise tally_results.NotTally(
                 f"{options.result}: no verified sample with a rate, so nothing to draw; the first cell: "
                 f"{one_line(results.cells[0].failure)}")
-        files = draw(results)
+        files = draw(results, options.slo or tally_results.slo(results.context))
         write_all(files, options.out)
     except tally_results.NotTally as problem:
         print(f"plot: {problem}", file=sys.stderr)

@@ -21,6 +21,7 @@ python3-matplotlib       plots
 python3-numpy            plots
 python3-jsonschema       result files against their schema
 python3-pytest           the tests of the scripts
+python3-twisted          one of the servers that serving is compared with (scripts/peers)
 LIST
 }
 

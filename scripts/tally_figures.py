@@ -14,12 +14,18 @@ from matplotlib.lines import Line2D  # noqa: E402
 import tally_results as results_  # noqa: E402
 import tally_style as style  # noqa: E402
 
-AXES = ("workers", "grain", "batch", "wait", "in_flight")
+AXES = ("workers", "grain", "batch", "wait", "in_flight", "connections", "rate")
 UNITS = {"workers": "workers", "grain": "grain, CPU time per event", "batch": "batch, events per task",
-         "wait": "mean wait per event", "in_flight": "in-flight, events waiting at once"}
+         "wait": "mean wait per event", "in_flight": "in-flight, events waiting at once", "connections": "connections",
+         "rate": "offered rate, events/s"}
+MEMORY_AXES = ("in_flight", "connections")  # what holds memory while it waits
+OTHER_ENDS = {"ingest": "load generator"}  # whose CPU time is not the model's, where it is not the lookup service's
 PANELS_PER_PAGE = 12
 FACETS_PER_PAGE = 3
+WIDTHS = {1: 6.4, 2: 8.2, 3: 10.6}  # inches, by facets on a page
+TITLE_SIZE = 11
 CAPTION_SIZE = 7
+UNCONVERGED = "Hollow marks: the interval did not get as narrow as was asked for."
 
 
 def figures(results, caption):
@@ -68,7 +74,7 @@ THROUGHPUT = Metric("Throughput", "events/s", results_.throughput, rate_text, re
                     "Right of each row: the median, and its share of the cell's own bound (one worker for sequential).")
 EFFICIENCY = Metric("Efficiency", "throughput / bound", results_.efficiency, percent_text)
 CPU_TIME = Metric("CPU time per event", "CPU time per event", results_.cpu_per_event, seconds_text,
-                  note="All threads and child processes of the model, start-up included; the lookup service is not.")
+                  note="All threads and child processes of the model, start-up included; the {other_end} is not.")
 MEMORY = Metric("Peak memory", "resident memory at its peak", results_.peak_memory, style.bytes_text)
 
 
@@ -102,8 +108,14 @@ def bars(stream, groups, part, metric, caption):
     handles = [mark("median", marker="o"), mark("95% interval", linestyle="-")]
     if metric.bound:
         handles.append(mark("bound: the most that any model could reach", marker="|", size=11))
-    page.finish(handles, metric.note)
+    note = metric.note.format(other_end=OTHER_ENDS.get(stream, "lookup service"))
+    page.finish(handles, " ".join([note, *unconverged(part)]).strip())
     return page.figure
+
+
+def unconverged(groups):
+    """The note on hollow marks, as a list, if any cell of `groups` has one."""
+    return [UNCONVERGED] if any(not cell.failure and not cell.converged for _, cells in groups for cell in cells) else []
 
 
 def panel(axes, cells, models, metric):
@@ -139,36 +151,45 @@ def panel(axes, cells, models, metric):
 # ---- lines against a parameter ----
 
 
+def facets_against(groups, axis):
+    """Groups that differ in `axis` alone, as (their other parameters, [(value of `axis`, cells), ...] by value). As many events
+    as are taken is no value of a rate."""
+    facets = {}
+    for params, cells in groups:
+        if math.isfinite(params.get(axis, math.inf)):
+            rest = tuple((key, value) for key, value in params.items() if key != axis)
+            facets.setdefault(rest, []).append((params[axis], cells))
+    return [(dict(rest), sorted(points, key=lambda point: point[0])) for rest, points in facets.items()]
+
+
 def sweeps(stream, groups, axis, caption):
     """Yields figures of everything against `axis`, if it has two values or more."""
     concurrent = [params for params, cells in groups
                   if any(cell.model != results_.SEQUENTIAL and not cell.failure for cell in cells)]
     if len({params[axis] for params in concurrent if axis in params}) < 2:
         return
-    facets = {}
-    for params, cells in groups:
-        if axis in params:
-            rest = tuple((key, value) for key, value in params.items() if key != axis)
-            facets.setdefault(rest, []).append((params[axis], cells))
-    facets = [(dict(rest), sorted(points, key=lambda point: point[0])) for rest, points in facets.items() if len(points) > 1]
-    wanted = [(f"by-{axis.replace('_', '-')}", [THROUGHPUT, EFFICIENCY, CPU_TIME])]
-    if axis == "in_flight":
-        wanted.append(("memory", [MEMORY]))
-    for stem, metrics in wanted:
-        for page, part in pages(facets, FACETS_PER_PAGE):
+    facets = [(rest, points) for rest, points in facets_against(groups, axis) if len(points) > 1]
+    spelt = axis.replace("_", "-")
+    # At a rate, throughput is what was offered, and only CPU time says what more connections cost.
+    at_rate = [facet for facet in facets if axis == "connections" and math.isfinite(facet[0].get("rate", math.inf))]
+    wanted = [(f"by-{spelt}", [THROUGHPUT, EFFICIENCY, CPU_TIME], [facet for facet in facets if facet not in at_rate]),
+              (f"cpu-time-by-{spelt}", [CPU_TIME], at_rate),
+              ("memory", [MEMORY], facets if axis in MEMORY_AXES else [])]
+    for stem, metrics, columns in wanted:
+        for page, part in pages(columns, FACETS_PER_PAGE):
             known = [metric for metric in metrics if any(
                 cell.interval(metric.value) for _, points in part for _, cells in points for cell in cells)]
             if known:
-                yield f"{stream}-{stem}{page}", lines(stream, facets, part, axis, known, caption)
+                yield f"{stream}-{stem}{page}", lines(stream, columns, part, axis, known, caption)
 
 
 def lines(stream, facets, part, axis, metrics, caption):
     """A column per facet of `part`, a row per metric, a line per model."""
     differ, same = varying(facets)
-    width = {1: 6.4, 2: 8.2, 3: 10.6}[len(part)]
     height = 1.9 if len(metrics) > 1 else 3.0
     title = "Throughput, efficiency and CPU time" if len(metrics) > 1 else metrics[0].title
-    page = Page(width, len(metrics) * height, caption, f"{title} against {axis.replace('_', '-')}: {stream} stream", same)
+    page = Page(WIDTHS[len(part)], len(metrics) * height, caption,
+                f"{title} against {axis.replace('_', '-')}: {stream} stream", same)
     models = set()
     for column, (rest, points) in enumerate(part):
         for row, metric in enumerate(metrics):
@@ -185,7 +206,7 @@ def lines(stream, facets, part, axis, metrics, caption):
     note = "Bars: 95% interval of the median."
     if sequential:
         note += f" sequential is drawn across: it has 1 {'worker' if axis == 'workers' else 'event in flight'} always."
-    page.finish(handles, note)
+    page.finish(handles, " ".join([note, *unconverged(point for _, points in part for point in points)]))
     return page.figure
 
 
@@ -250,21 +271,34 @@ def scale(axes, which, values, metric):
     axes.tick_params(labelsize=7.5)
 
 
-def scale_parameter(axes, axis, xs):
-    """The x axis of a sweep: a tick at every measured value that has room."""
+def scale_parameter(axes, axis, xs, log=False):
+    """The x axis of a sweep, log where the values span decades or `log` asks for it: a tick at every measured value that has
+    room."""
     xs = sorted(set(xs))
     positive = [x for x in xs if x > 0]
-    if style.spans_decades(xs) or (0 in xs and len(positive) > 1 and positive[-1] / positive[0] >= 10):
+    if log or style.spans_decades(xs) or (0 in xs and len(positive) > 1 and positive[-1] / positive[0] >= 10):
         if 0 in xs:
             # 0 has no place on a log axis: it stands one step left of the least.
             axes.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
         else:
             axes.set_xscale("log")
             axes.set_xlim(xs[0] / 1.3, xs[-1] * 1.3)
-    step = -(-len(xs) // 8)
-    axes.xaxis.set_major_locator(ticker.FixedLocator(xs[::step]))
+    axes.xaxis.set_major_locator(ticker.FixedLocator(with_room(xs, axes.get_xscale() == "log")))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: style.value_text(axis, value)))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
+
+
+def with_room(xs, log):
+    """Those of the sorted `xs` that a tick has room at: every second, third ... of more than eight; on a log axis, those that are
+    no nearer to the one before than an eighth of the axis."""
+    if not log:
+        return xs[:: -(-len(xs) // 8)]
+    least = (xs[-1] / xs[0]) ** (1 / 8)
+    kept = xs[:1]
+    for x in xs[1:]:
+        if x / kept[-1] >= least:
+            kept.append(x)
+    return kept
 
 
 # ---- pages ----
@@ -298,23 +332,30 @@ class Page:
         self.placed.append((axes, inner_left, bottom_up, inner_width, cell_height - bottom - top))
         return axes
 
-    def finish(self, handles, note):
-        """Writes title, legend, note and caption, and gives everything its place."""
+    def finish(self, handles, note, marks=()):
+        """Writes title, legend of `handles` and under it of `marks`, note and caption, and gives everything its place."""
         characters = int((self.width - 0.3) * 72 / (CAPTION_SIZE * 0.56))
         paragraphs = [note] if note else []
         written = [line for text in paragraphs + self.caption for line in textwrap.wrap(text, characters)]
         columns = len(handles) if any(len(handle.get_label()) > 20 for handle in handles) else int(self.width / 1.25)
         columns = max(1, min(len(handles), columns))
-        legend_height = 0.20 * -(-len(handles) // columns) + 0.1
+        longest = max((len(handle.get_label()) for handle in marks), default=0)
+        mark_columns = max(1, min(len(marks), int(self.width / (0.6 + 0.056 * longest))))
+        rows, mark_rows = -(-len(handles) // columns), -(-len(marks) // mark_columns)
+        marks_down = 0.145 * rows + 0.06
+        legend_height = 0.20 * rows + 0.15 * mark_rows + 0.1
         foot = legend_height + 0.15 + len(written) * CAPTION_SIZE * 1.35 / 72
         height = (0.52 if self.subtitle else 0.34) + self.body + foot
         figure = self.figure
         figure.set_size_inches(self.width, height)
         for axes, left, up, width, tall in self.placed:
             axes.set_position([left / self.width, (foot + up) / height, width / self.width, tall / height])
-        figure.text(0.15 / self.width, 1 - 0.12 / height, self.title, fontsize=11, weight="bold", va="top")
+        figure.text(0.15 / self.width, 1 - 0.12 / height, self.title, weight="bold", va="top",
+                    fontsize=min(TITLE_SIZE, (self.width - 0.3) * 72 / (len(self.title) * 0.58)))
         figure.text(0.15 / self.width, 1 - 0.34 / height, self.subtitle, fontsize=8.5, va="top", color="#444444")
-        figure.legend(handles=handles, loc="upper left", ncol=columns, fontsize=7.5, handlelength=3.2, columnspacing=1.4,
-                      bbox_to_anchor=(0.05 / self.width, foot / height), borderpad=0.2)
+        for entries, count, top in ((handles, columns, foot), (marks, mark_columns, foot - marks_down)):
+            if entries:
+                figure.legend(handles=entries, loc="upper left", ncol=count, fontsize=7.5, handlelength=3.2, columnspacing=1.4,
+                              bbox_to_anchor=(0.05 / self.width, top / height), borderpad=0.2)
         figure.text(0.15 / self.width, (foot - legend_height - 0.05) / height, "\n".join(written), fontsize=CAPTION_SIZE,
                     va="top", color="#444444", linespacing=1.25)

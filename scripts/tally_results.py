@@ -4,8 +4,10 @@ A file becomes a `Results`: cells in the order of the file, each with its sample
 never a figure: it is kept as the reason why its cell has none.
 """
 
+import bisect
 import dataclasses
 import fractions
+import itertools
 import json
 import lzma
 import math
@@ -21,6 +23,10 @@ SEQUENTIAL = "sequential"
 SEQUENTIAL_IGNORES = ("workers", "in_flight")
 AGAINST = "/against:1"  # ends the name of a cell of the other build, in a file made with --against
 LEAST_SAMPLES = 6  # under which no pair of order statistics covers the median with 95%
+PERCENTILES = {50: "p50", 90: "p90", 95: "p95", 99: "p99", 99.9: "p999"}  # those of latencies that a file names
+ON_TIME_S = 0.2e-3  # the p99 of how late sends were, above which the load generator was late. Keep equal to bench/table.cpp
+LEAST_BEYOND = 10  # latencies beyond the last percentile of a spectrum
+SPECTRUM_POINTS = 40  # to each tenth part of the distance to 100%
 
 
 class NotTally(Exception):
@@ -124,6 +130,22 @@ class Cell:
         """What `metric(entry)` gives for each verified sample, by round."""
         return {sample["round"]: metric(sample) for sample in self.samples}
 
+    def latency(self, key="latency"):
+        """The latencies of all samples together, as in the file: from when events were to be sent, or those under
+        "latency_uncorrected", from when they were. None if it has none."""
+        found = None if self.failure else self.aggregates.get("median", {}).get(key)
+        return found if isinstance(found, dict) else None
+
+    def saturated(self):
+        """Whether the cell fell behind the rate that was offered, and so has no latency."""
+        median = self.aggregates.get("median", {})
+        return not self.failure and median.get("saturated") is True and "latency_absent" in median
+
+    def generator_late(self):
+        """Whether the load generator was late by itself, so that latencies are not the model's alone."""
+        late = self.interval(send_lateness)
+        return late is not None and late.median > ON_TIME_S
+
     def group(self):
         """What cells that are compared with each other share."""
         return (self.stream, tuple(self.params.items()))
@@ -203,6 +225,65 @@ def peak_memory(entry):
     return finite(entry, "peak_rss_bytes")
 
 
+def send_lateness(entry):
+    """Seconds that the load generator sent too late, p99."""
+    return finite(entry, "send_late_p99_s")
+
+
+def percentile(latency, percent):
+    """Seconds at one of PERCENTILES; None where that is absent, or 0, which no latency is."""
+    return finite(latency, f"{PERCENTILES[percent]}_s") or None
+
+
+def is_sure(latency, percent):
+    """Whether as many latencies stand behind one of PERCENTILES as it takes."""
+    return PERCENTILES[percent] not in latency.get("too_few_for", [])
+
+
+def latencies_needed(percent):
+    """How many latencies it takes to know a percentile, with 99% confidence, within a twentieth of its distance to 100%
+    (MLPerf's rule). Keep equal to bench/campaign_result.cpp."""
+    z, unit = 2.5758293035489004, 8192
+    p = percent / 100
+    margin = (1 - p) / 20
+    return math.ceil(z * z * p * (1 - p) / (margin * margin) / unit) * unit
+
+
+def spectrum(latency):
+    """The percentiles p of a histogram of latencies, as (1 / (1 - p), seconds, whether enough latencies stand behind it), up to
+    where LEAST_BEYOND of them lie beyond. A latency counts as the end of its part, as in workloads/latency_histogram.cpp."""
+    parts = latency.get("histogram_ns") or []
+    seen = list(itertools.accumulate(count for _, count in parts))
+    if not seen or seen[-1] < LEAST_BEYOND:
+        return []
+    total, most = seen[-1], finite(latency, "max_s") or math.inf
+    points = []
+    for step in range(math.floor(SPECTRUM_POINTS * math.log10(total / LEAST_BEYOND) + 1e-9) + 1):
+        x = 10 ** (step / SPECTRUM_POINTS)
+        share = 1 - 1 / x
+        rank = max(1, math.ceil(share * total - 1e-6))  # but for what arithmetic added: 99% of 100 are 99
+        edge_ns, _ = parts[bisect.bisect_left(seen, rank)]
+        points.append((x, min(edge_ns * 1e-9, most), total >= latencies_needed(100 * share)))
+    return [point for point in points if point[1] > 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Slo:
+    """What is asked of latencies: that the percentile `percent`, one of PERCENTILES, is at most `latency_s`."""
+
+    percent: float
+    latency_s: float
+
+
+def slo(context):
+    """What the file itself asks of latencies; None if nothing, or nothing of a percentile that it names."""
+    asked = context.get("slo")
+    if not isinstance(asked, dict):
+        return None
+    percent, latency_s = finite(asked, "percentile"), finite(asked, "latency_s")
+    return Slo(percent, latency_s) if percent in PERCENTILES and latency_s and latency_s > 0 else None
+
+
 # Metrics whose interval stands beside the median among the aggregates.
 SUMMARY_KEYS = {throughput: "items_per_second", efficiency: "efficiency"}
 
@@ -219,7 +300,7 @@ def parse_name(name):
         if not colon:
             continue  # Google Benchmark's own suffixes, such as manual_time
         key, factor = DURATIONS.get(key, (key, 1))
-        params[key] = float(value) * factor if factor != 1 else int(value)
+        params[key] = math.inf if value == "max" else float(value) * factor if factor != 1 or "." in value else int(value)
     return parts[0], parts[1], params
 
 

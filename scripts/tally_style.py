@@ -12,12 +12,15 @@ MODELS = {
     "tbb_flow_graph": ("#009E73", "D", (0, (4, 1.5, 1, 1.5))),
     "fibers": ("#CC79A7", "v", (0, (3, 1))),
     "coroutines": ("#E69F00", "P", (0, (8, 1.5, 1, 1.5))),
+    "event_loop": ("#56B4E9", "h", (0, (2, 1))),
 }
-OTHER_COLOURS = ("#56B4E9", "#8C510A", "#5E3C99", "#4D9221", "#A6761D")
-OTHER_MARKERS = ("8", "<", ">", "p", "h", "*", "d")
-OTHER_DASHES = ((0, (2, 1)), (0, (7, 2, 2, 2)), (0, (1, 1)), (0, (9, 3)))
+OTHER_COLOURS = ("#8C510A", "#5E3C99", "#4D9221", "#A6761D")
+OTHER_MARKERS = ("8", "<", ">", "p", "*", "d")
+OTHER_DASHES = ((0, (7, 2, 2, 2)), (0, (1, 1)), (0, (9, 3)))
 BOUND_COLOUR = "#333333"
 GRID_COLOUR = "#dddddd"
+SLO_COLOUR = "#B2182B"
+BAND_COLOUR = "#f2f2f2"
 
 RC = {
     "svg.hashsalt": "tally",
@@ -94,7 +97,8 @@ def bytes_text(value):
 
 
 def param_text(key, value):
-    """A parameter for people: ("grain", 1e-6) -> "grain 1 µs", ("in_flight", 100) -> "in-flight 100"."""
+    """A parameter for people: ("grain", 1e-6) -> "grain 1 µs", ("in_flight", 100) -> "in-flight 100",
+    ("rate", math.inf) -> "rate max"."""
     return f"{key.replace('_', '-')} {value_text(key, value)}"
 
 
@@ -102,6 +106,8 @@ def value_text(key, value):
     """A parameter's value for people, with its unit."""
     if key in ("grain", "wait"):
         return engineering(value, "s") if value else "0"
+    if key == "rate":
+        return "max" if math.isinf(value) else engineering(value)
     return f"{value:,.0f}" if value < 100_000 else engineering(value)
 
 

@@ -26,14 +26,35 @@ ALL = ("sequential", *CONCURRENT, "limit")
 ROUNDS = "12:25"
 
 
-def run_options(models=ALL, rounds=ROUNDS, ci="2%", budget="90s", **options):
-    """Arguments of `tally run`: option names with _ for -."""
-    options = {"model": ",".join(models), "rounds": rounds, "ci": ci, "time_budget": budget, **options}
+def flags(**options):
+    """Arguments of `tally`: option names with _ for -."""
     return [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def run_options(models=ALL, rounds=ROUNDS, ci="2%", budget="90s", **options):
+    """Arguments of `tally run`."""
+    return flags(model=",".join(models), rounds=rounds, ci=ci, time_budget=budget, **options)
+
+
+def tally_run(name, options, arguments):
+    """Runs one campaign; its result replaces the one before."""
+    print(f"{name}: tally run {' '.join(options)}", file=sys.stderr, flush=True)
+    done = subprocess.run([arguments.tally, "run", *options, "--no-progress", "--out", str(arguments.out / f"{name}.json")],
+                          stdout=subprocess.PIPE, text=True, check=False)
+    (arguments.out / f"{name}.txt").write_text(done.stdout, encoding="utf-8")
+    print(f"{name}: exit status {done.returncode}", file=sys.stderr, flush=True)
+
+
+def access_log(name, arguments):
+    """Counts a log that is not in the repository."""
+    if not arguments.log:
+        raise Missing("left out: --log names no file")
+    tally_run(name, run_options(**CPU, grain="0", format="clf", key="target", repeat=100, input=arguments.log), arguments)
 
 
 LOOKUP = {"stream": "lookup", "workers": 1, "wait": "1ms"}
 CPU = {"stream": "cpu", "workers": 2}
+# By the name of the result file: the arguments of `tally run`, or a function of name and command line that measures.
 CAMPAIGNS = {
     "counting": run_options(**CPU, grain="0", batch=4096, events="50M"),
     "counting-1": run_options(("sequential", "limit"), stream="cpu", workers=1, grain="0", batch=4096, events="50M"),
@@ -59,7 +80,7 @@ CAMPAIGNS = {
     "events-100M": run_options(stream="cpu", workers=1, grain="0", batch=4096, events="100M"),
     "events-10M-2": run_options(**CPU, grain="0", batch=4096, events="10M"),
     "events-100M-2": run_options(**CPU, grain="0", batch=4096, events="100M"),
-    "access-log": run_options(**CPU, grain="0", format="clf", key="target", repeat=100, input="{log}"),
+    "access-log": access_log,
     "default": [],
 }
 
@@ -71,21 +92,41 @@ class Figure:
     value: float
     low: float | None = None
     high: float | None = None
+    mark: str = ""  # why it is no figure of the model alone, if so: then the target is not met
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    campaign: str
+    campaign: str | tuple  # or campaigns
     what: str
-    figure: object  # a function of Results that gives a Figure
+    figure: object  # a function of their Results that gives a Figure
     least: float | None = None  # the figure must be at least this
-    most: float | None = None  # or at most this
+    most: float | None = None  # and at most this
     unit: str = ""
 
-    def met(self, figure):
-        if self.least is not None:
-            return figure.value >= self.least
-        return self.most is None or figure.value <= self.most
+    @property
+    def campaigns(self):
+        return self.campaign if isinstance(self.campaign, tuple) else (self.campaign,)
+
+    @property
+    def wanted(self):
+        """What must be reached, in words; empty where the figure is reported alone."""
+        if self.least is None and self.most is None:
+            return ""
+        if self.least is None or self.most is None:
+            text = f"<= {self.most}" if self.least is None else f">= {self.least}"
+        else:
+            text = f"{self.least} to {self.most}"
+        return f"{text} {self.unit}".strip()
+
+    def verdict(self, figure):
+        """Whether the figure, None if there is none, is enough."""
+        if not self.wanted:
+            return ""
+        if figure and figure.mark:
+            return f"marked: {figure.mark}"
+        enough = figure and (self.least is None or figure.value >= self.least)
+        return "met" if enough and (self.most is None or figure.value <= self.most) else "NOT MET"
 
 
 class Missing(Exception):
@@ -114,11 +155,11 @@ def of(metric, model, scale=1, **params):
     return figure
 
 
-def ratio(metric, model, base):
+def ratio(metric, model, base, **params):
     """The ratio of two models' figures, round by round."""
 
     def figure(found):
-        interval = results.ratio_by_round(*(cell(found, name).by_round(metric) for name in (model, base)))
+        interval = results.ratio_by_round(*(cell(found, name, **params).by_round(metric) for name in (model, base)))
         if interval is None:
             raise Missing("no common rounds")
         return Figure(interval.median, interval.low, interval.high)
@@ -150,21 +191,31 @@ def lateness(found):
     return Figure(max(of_service(found, lambda s: s["reply_late_p99_s"])) * 1e3)
 
 
-def complete(model):
+def complete(model, **params):
     """1 if every sample of the model was verified."""
 
     def figure(found):
-        return Figure(float(bool(cell(found, model).samples)))
+        return Figure(float(bool(cell(found, model, **params).samples)))
 
     return figure
 
 
-def memory_slope(model):
-    """KiB of peak memory for each event in flight more, from 100 to 5,000."""
+def memory_slope(model, parameter, few, many):
+    """KiB of peak memory for each one more of a parameter."""
 
     def figure(found):
-        low, high = (cell(found, model, in_flight=n).interval(results.peak_memory).median for n in (100, 5000))
-        return Figure((high - low) / 4900 / 1024)
+        low, high = (cell(found, model, **{parameter: n}).interval(results.peak_memory).median for n in (few, many))
+        return Figure((high - low) / (many - few) / 1024)
+
+    return figure
+
+
+def scaling(model):
+    """Time per event at the second campaign's number of events over that at the first's."""
+
+    def figure(small, large):
+        few, many = (cell(found, model).interval(results.throughput).median for found in (small, large))
+        return Figure(few / many)
 
     return figure
 
@@ -227,7 +278,7 @@ TARGETS = [
     *(Target("lookup-9000", f"{m} completes, verified", complete(m), 1)
       for m in ("fibers", "coroutines", "tbb_flow_graph", "thread_pool")),
     Target("lookup-9000-processes", "process_shard completes or is refused", complete("process_shard")),
-    *(Target("memory", f"{m}, an event in flight", memory_slope(m), most=most, unit="KiB")
+    *(Target("memory", f"{m}, an event in flight", memory_slope(m, "in_flight", 100, 5000), most=most, unit="KiB")
       for m, most in (("coroutines", 0.5), ("fibers", 12), ("tbb_flow_graph", None), ("thread_pool", None))),
     Target("events-10M-2", "memory over 16 bytes an event, any model", worst_memory(10e6), most=64, unit="MiB"),
     Target("events-100M-2", "memory over 16 bytes an event, any model", worst_memory(100e6), most=64, unit="MiB"),
@@ -236,21 +287,9 @@ TARGETS = [
       for m in CONCURRENT),
     Target("default", "whole campaign", took, most=90, unit="s"),
     Target("default", "cells wider than 5% without a mark", unmarked, most=0),
+    *(Target(("events-10M", "events-100M"), f"{m}: time an event at 100 M over 10 M", scaling(m), 0.9, 1.1) for m in ALL),
+    *(Target(("events-10M-2", "events-100M-2"), f"{m}: time an event at 100 M over 10 M", scaling(m)) for m in ALL),
 ]
-
-
-def measure(name, tally, folder, log):
-    """Runs one campaign; its result replaces the one before."""
-    arguments = [part.replace("{log}", str(log)) for part in CAMPAIGNS[name]]
-    if name == "access-log" and not log:
-        print("access-log: left out: --log names no file", file=sys.stderr)
-        return
-    print(f"{name}: tally run {' '.join(arguments)}", file=sys.stderr, flush=True)
-    began = time.monotonic()
-    done = subprocess.run([tally, "run", *arguments, "--no-progress", "--out", str(folder / f"{name}.json")],
-                          stdout=subprocess.PIPE, text=True, check=False)
-    (folder / f"{name}.txt").write_text(done.stdout, encoding="utf-8")
-    print(f"{name}: exit status {done.returncode} after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
 
 def spell(target, figure):
@@ -261,76 +300,86 @@ def spell(target, figure):
     return f"{text} {target.unit}".strip()
 
 
-def scaling(folder, suffix):
-    """Time per event at 100 M events over that at 10 M, for each model: two campaigns one after the other."""
-    small, large = (results.load(folder / f"events-{n}{suffix}.json") for n in ("10M", "100M"))
-    for model in ALL:
-        ten, hundred = (cell(f, model).interval(results.throughput).median for f in (small, large))
-        yield model, ten / hundred
-
-
-def judge(folder):
-    """The lines of the table, and how many targets are not met."""
+def judge(folder, targets):
+    """The lines of the table, how many targets are not met, and the results by campaign."""
     rows, unmet, loaded = [], 0, {}
-    for target in TARGETS:
-        wanted = (f">= {target.least}" if target.least is not None else f"<= {target.most}" if target.most is not None else "reported")
+    for target in targets:
+        figure = None
         try:
-            if target.campaign not in loaded:
-                loaded[target.campaign] = results.load(folder / f"{target.campaign}.json")
-            figure = target.figure(loaded[target.campaign])
-            met = "" if wanted == "reported" else "met" if target.met(figure) else "NOT MET"
-            rows.append((target.campaign, target.what, f"{wanted} {target.unit if wanted != 'reported' else ''}".strip(),
-                         spell(target, figure), met))
-            unmet += met == "NOT MET"
+            for name in target.campaigns:
+                if name not in loaded:
+                    loaded[name] = results.load(folder / f"{name}.json")
+            figure = target.figure(*(loaded[name] for name in target.campaigns))
+            measured = spell(target, figure)
         except (Missing, results.NotTally) as problem:
-            rows.append((target.campaign, target.what, wanted, f"none: {problem}", "" if wanted == "reported" else "NOT MET"))
-            unmet += wanted != "reported"
-    for suffix, wanted in (("", "0.9 to 1.1"), ("-2", "reported")):
-        campaigns, what = f"events-10M{suffix}, events-100M{suffix}", "time an event at 100 M over 10 M"
-        try:
-            for model, slower in scaling(folder, suffix):
-                met = "" if wanted == "reported" else "met" if abs(slower - 1) <= 0.10 else "NOT MET"
-                rows.append((campaigns, f"{model}: {what}", wanted, f"{slower:.3g}", met))
-                unmet += met == "NOT MET"
-        except (Missing, results.NotTally) as problem:
-            rows.append((campaigns, what, wanted, f"none: {problem}", "" if wanted == "reported" else "NOT MET"))
-            unmet += wanted != "reported"
+            measured = f"none: {problem}"
+        verdict = target.verdict(figure)
+        rows.append((", ".join(target.campaigns), target.what, target.wanted or "reported", measured, verdict))
+        unmet += verdict not in ("", "met")
     return rows, unmet, loaded
 
 
-def report(folder):
-    """Writes targets.md; the number of targets not met."""
-    rows, unmet, loaded = judge(folder)
+def write_whole(path, text):
+    """The file is there whole, or as it was."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def report(folder, targets, script):
+    """Writes the table, called as the script is; the number of targets not met."""
+    rows, unmet, loaded = judge(folder, targets)
     head = ("campaign", "figure", "target", "measured, 95% interval", "")
     lines = ["# What the models must reach, and what was measured", "",
-             "Made by `scripts/targets.py`; each campaign's result file lies beside this one.", ""]
+             f"Made by `scripts/{script}.py`; each campaign's result file lies beside this one.", ""]
     for machine in sorted({f"{results.machine(f.context)}; {results.suite(f.context)}" for f in loaded.values()}):
         lines.append(f"- {machine}")
     lines += ["", *("| " + " | ".join(row) + " |" for row in (head, ["---"] * 5, *rows)), ""]
-    temporary = folder / ".targets.md"
-    temporary.write_text("\n".join(lines), encoding="utf-8")
-    os.replace(temporary, folder / "targets.md")
+    write_whole(folder / f"{script}.md", "\n".join(lines))
     print("\n".join(lines))
     return unmet
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--out", type=pathlib.Path, required=True, help="folder of the result files and targets.md")
-    parser.add_argument("--only", help="campaigns, separated by commas: " + ", ".join(CAMPAIGNS))
+def measure(campaigns, names, arguments):
+    """One campaign after the other; one that cannot be measured keeps no other from it."""
+    for name in names:
+        began = time.monotonic()
+        try:
+            if callable(campaigns[name]):
+                campaigns[name](name, arguments)
+            else:
+                tally_run(name, campaigns[name], arguments)
+        except (Missing, results.NotTally) as problem:
+            print(f"{name}: {problem}", file=sys.stderr)
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+
+def command_line(description, script, campaigns):
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("-o", "--out", type=pathlib.Path, required=True, help=f"folder of the result files and {script}.md")
+    parser.add_argument("--only", help="campaigns, separated by commas: " + ", ".join(campaigns))
     parser.add_argument("--judge", action="store_true", help="measure nothing; judge the files in the folder")
     parser.add_argument("--tally", default="build/bench/tally", help="the program (default: %(default)s)")
-    parser.add_argument("--log", type=pathlib.Path, help="a web server's access log in Combined Log Format, for access-log")
+    return parser
+
+
+def carry_out(parser, script, campaigns, targets):
+    """Measures what the command line asks for, and judges all; the exit status."""
     arguments = parser.parse_args()
-    names = arguments.only.split(",") if arguments.only else list(CAMPAIGNS)
+    names = arguments.only.split(",") if arguments.only else list(campaigns)
     for name in names:
-        if name not in CAMPAIGNS:
-            parser.error(f"no campaign {name}: choose from {', '.join(CAMPAIGNS)}")
+        if name not in campaigns:
+            parser.error(f"no campaign {name}: choose from {', '.join(campaigns)}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     if not arguments.judge:
-        for name in names:
-            measure(name, arguments.tally, arguments.out, arguments.log)
-    return 1 if report(arguments.out) else 0
+        measure(campaigns, names, arguments)
+    return 1 if report(arguments.out, targets, script) else 0
+
+
+def main():
+    parser = command_line(__doc__.splitlines()[0], "targets", CAMPAIGNS)
+    parser.add_argument("--log", type=pathlib.Path, help="a web server's access log in Combined Log Format, for access-log")
+    return carry_out(parser, "targets", CAMPAIGNS, TARGETS)
 
 
 if __name__ == "__main__":

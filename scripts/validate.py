@@ -93,7 +93,7 @@ def work(file):
                 continue
             if s["events_counted"] != s["events"]:
                 yield f"{name}: {s['events_counted']} events counted of {s['events']}"
-            if s["stream"] == "lookup" and s.get("replies") != s["events_counted"]:
+            if (s["stream"] == "lookup" or "wait_ns" in s) and s.get("replies") != s["events_counted"]:
                 yield f"{name}: {s.get('replies')} replies to {s['events_counted']} events"
             if s["workers_ran"] != s["workers"]:
                 yield f"{name}: {s['workers_ran']} workers stood ready of {s['workers']}"
@@ -204,6 +204,45 @@ def bound(file):
                 yield f"{name}: round {s['round']}: efficiency {s['efficiency']} is not {s['items_per_second']} over {s['bound_items_per_second']}"
 
 
+# The percentiles of a file, and how many latencies must stand behind each (MLPerf's rule).
+PERCENTILES = {"p50": (50, 8192), "p90": (90, 24576), "p95": (95, 57344), "p99": (99, 270336), "p999": (99.9, 2654208)}
+
+
+def at_percentile(histogram, percent, greatest_ns):
+    """The least value in ns that so many percent of the latencies do not exceed: the end of its part, or the greatest."""
+    rank = max(1, math.ceil(percent / 100 * sum(n for _, n in histogram) - 1e-6))
+    for end, n in histogram:
+        rank -= n
+        if rank <= 0:
+            return min(end, greatest_ns)
+    return greatest_ns
+
+
+def latency(file):
+    """Latency: percentiles are those of the histogram, it holds every event, and a saturated cell has none."""
+    for name, summary in file.summaries.items():
+        behind = summary.get("saturated") and summary["stream"] == "ingest" and "rate_per_s" in summary
+        if behind and ("latency" in summary or "latency_absent" not in summary):
+            yield f"{name}: fell behind its rate, and has latencies, or does not say why not"
+        for key in ("latency", "latency_uncorrected"):
+            if key in summary:
+                yield from (f"{name}: {key}: {what}" for what in of_latency(summary[key], file.samples.get(name, [])))
+
+
+def of_latency(found, samples):
+    """What is wrong with the latencies of a cell that has these samples."""
+    histogram, greatest_ns = found["histogram_ns"], round(found["max_s"] * 1e9)
+    events = sum(s["events_counted"] for s in samples if "events_counted" in s)
+    if found["count"] != sum(n for _, n in histogram) or (samples and found["count"] != events):
+        yield f"{found['count']} latencies of {events} events, {sum(n for _, n in histogram)} in the histogram"
+    for label, (percent, needed) in PERCENTILES.items():
+        value = at_percentile(histogram, percent, greatest_ns) * 1e-9 if histogram else 0
+        if not math.isclose(found[f"{label}_s"], value, rel_tol=1e-6, abs_tol=1e-12):
+            yield f"{label} of {found[f'{label}_s']} s stands for {value} s"
+        if (label in found["too_few_for"]) != (found["count"] < needed):
+            yield f"{label} needs {needed} latencies, and has {found['count']}: too_few_for is {found['too_few_for']}"
+
+
 def finite(file):
     """The contract: numbers are finite, or the key is absent with a reason beside it."""
     for entry in file.data["benchmarks"]:
@@ -216,19 +255,32 @@ def finite(file):
                     yield f"{entry['name']}: {key} is {'both there and absent' if key in entry else 'absent without a reason'}"
 
 
+def half_width(interval):
+    """How far the interval reaches from its median, relative to it."""
+    return max(interval.high - interval.median, interval.median - interval.low) / interval.median
+
+
 def floor(file):
     """Sampling: the noise floor is that of its samples, and a campaign whose floor exceeds its interval says so."""
     stated = file.context.get("noise_floor")
     if stated is None or not stated["samples"]:
         return
     found = results.median_interval([s["real_time_s"] for s in stated["samples"]])
-    width = max(found.high - found.median, found.median - found.low) / found.median
+    width = half_width(found)
     if not (near(stated["median_s"], found.median) and math.isclose(stated["relative_half_width"], width, rel_tol=1e-6, abs_tol=1e-12)):
         yield f"median {stated['median_s']} s ±{stated['relative_half_width']:.3%} stands for {found.median} s ±{width:.3%}"
     # With another build, what was asked for is of ratios: then the default of throughputs stands.
     wanted = max(file.context["factors"]["ci"], DEFAULT_CI if "against" in file.context else 0)
-    if len(stated["samples"]) >= results.LEAST_SAMPLES and width > wanted and not file.context.get("unfit"):
-        yield f"±{width:.1%} is wider than the ±{wanted:.1%} asked for, and the file does not say so"
+    widths = {"": width}
+    if "read_relative_half_width" in stated:
+        read_width = half_width(results.median_interval([s["read_bytes_per_s"] for s in stated["samples"] if s["read_bytes_per_s"] > 0]))
+        if not math.isclose(stated["read_relative_half_width"], read_width, rel_tol=1e-6, abs_tol=1e-12):
+            yield f"±{stated['read_relative_half_width']:.3%} of reading memory stands for ±{read_width:.3%}"
+        if any(name.startswith("cpu/") for name in file.samples):
+            widths["of reading memory "] = read_width
+    for what, one in widths.items():
+        if len(stated["samples"]) >= results.LEAST_SAMPLES and one > wanted and not file.context.get("unfit"):
+            yield f"±{one:.1%} {what}is wider than the ±{wanted:.1%} asked for, and the file does not say so"
 
 
 def disclosure(file):
@@ -241,7 +293,7 @@ def disclosure(file):
         yield "the campaign was interrupted"
 
 
-RULES = [schema, result_id, verified, work, order, length, interval, ratio, against, bound, finite, floor, disclosure]
+RULES = [schema, result_id, verified, work, order, length, interval, ratio, against, bound, latency, finite, floor, disclosure]
 
 
 def broken(text):

@@ -70,6 +70,17 @@ TEST(Doctor, CallsAMachineUnfitThatDiffersByMoreThanTheIntervalWanted) {
   EXPECT_EQ(of(diagnose(e, 0.20, 10), "noise floor").verdict, Verdict::good);
 }
 
+TEST(Doctor, CallsAMachineUnfitWhoseMemoryIsReadFasterAndSlower) {
+  auto e = quiet();
+  double speed = 10e9;
+  for (ReferenceSample& sample : e.reference) sample.read_bytes_per_s = (speed += 1e9);
+  auto const found = of(diagnose(e, 0.03, 10), "memory");
+  EXPECT_EQ(found.verdict, Verdict::unfit) << found.found;
+  EXPECT_NE(found.remedy, "");
+  for (ReferenceSample& sample : e.reference) sample.read_bytes_per_s = 10e9;
+  EXPECT_EQ(of(diagnose(e, 0.03, 10), "memory").verdict, Verdict::good);
+}
+
 TEST(Doctor, NamesWhatElseRuns) {
   auto e = quiet();
   e.busy_share = 0.4;

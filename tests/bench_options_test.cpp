@@ -190,7 +190,7 @@ TEST(Options, ListsMayBeGivenInPieces) {
 TEST(Options, WhatIsUnknownIsRefusedWithTheValidValues) {
   expect_refusal({"--model", "goroutines"}, {"goroutines", "sequential", "threads", "fibers", "limit"});
   expect_refusal({"--model", "absent"}, {"absent", "needs a moon base"});
-  expect_refusal({"--stream", "ingest"}, {"ingest", "cpu, lookup"});
+  expect_refusal({"--stream", "tcp"}, {"tcp", "cpu, lookup, ingest"});
   expect_refusal({"--wait-dist", "normal"}, {"exponential, fixed, lognormal"});
   expect_refusal({"--grain", "1m"}, {"--grain", "'m'", "ns, us, ms or s"});
   expect_refusal({"--grain", "10"}, {"unit is missing", "ns, us, ms or s"});

@@ -211,7 +211,7 @@ TEST_F(ServiceBeside, ThatDiesIsNoticedAndCanBeStartedAgainOnItsPort) {
   ::kill(service_.pid(), SIGKILL);
   Model const hangs{.name = "hangs", .summary = "for ever", .lookup = broken::never_asks};
   Measured const measured = measure(hangs, *stream_, {.workers = 1, .cpus = {}}, stream_->reference(),
-                                    {30s, stop_, service_.pidfd()});
+                                    {30s, stop_, {service_.pidfd()}});
   EXPECT_EQ(measured.ending, Ending::other_process);
   EXPECT_EQ(service_.death(), "killed by signal 9 (Killed)");
   service_.restart();

@@ -264,6 +264,12 @@ TEST(Table, ACampaignOnAnUnfitMachineSaysSoInItsFirstLine) {
   measure(result, "fibers", 500, 0.0001);
   EXPECT_NE(line_of(floor(1010), "fibers").find("±0.5%"), std::string::npos)
       << "no claim is narrower than the floor: " << floor(1010);
+  for (std::size_t i = 0; i < 10; ++i) result.reference[i].read_bytes_per_s = i % 2 == 0 ? 10e9 : 14e9;
+  EXPECT_TRUE(render_table(result).starts_with(
+      "NOISY: the speed at which this machine reads memory is known to ±16.7% only, wider than the ±3.0%"))
+      << render_table(result);
+  for (Cell& cell : result.plan.cells) cell.stream = StreamKind::lookup;
+  EXPECT_EQ(result.unfit(), "") << "lookups do not wait for memory";
   result.reference.assign(10, {.elapsed = 1ms});
   result.reference[0].elapsed = result.reference[1].elapsed = 10ms;
   result.reference[2].elapsed = result.reference[3].elapsed = 10ms;

@@ -11,6 +11,7 @@
 #include <thread>
 #include <tuple>
 
+#include "bench/load_process.hpp"
 #include "bench/sample.hpp"
 #include "bench/service_process.hpp"
 #include "bench/stop_signals.hpp"
@@ -50,12 +51,28 @@ class Crossing : public testing::TestWithParam<std::tuple<Model const*, int>> {
   /// Counts `stream` with the model, in a process of its own; the empty text if it equals `expected`.
   template <class Stream>
   std::string run(Stream const& stream, tally::Setup const& how, Counts const& expected) {
-    return measure(model(), stream, how, expected, {.timeout = 60s, .stop = signals_}).sample.failure;
+    Measured const measured = measure(model(), stream, how, expected, {.timeout = 60s, .stop = signals_});
+    return measured.ending == Ending::interrupted ? "interrupted" : measured.sample.failure;
   }
   std::string run_cpu(CpuStream const& stream, tally::Setup const& how) {
     Counts expected = stream.empty_tally();
     stream.count({0, stream.size()}, expected);
     return run(stream, how, expected);
+  }
+
+  /// Serves what a load generator sends of `schedule`, by `rules`; the empty text if it was counted as it must be.
+  std::string run_ingest(LoadSchedule const& schedule, LineRules const& rules, LookupStream const* lookups = nullptr) {
+    IngestSpec serve{.workers = setup().workers};
+    serve.connections = static_cast<std::uint64_t>(schedule.spec().connections);
+    serve.rules = rules;
+    serve.lookups = lookups;
+    IngestStream const stream(serve);
+    LoadProcess generator(schedule, stream,
+                          {.connections_first = model().sequential ? 1 : serve.connections, .spin = false});
+    std::string failure = run(stream, setup(), schedule.reference(rules.grain, rules.window));
+    if (auto const why = generator.failure()) failure += ": " + *why;
+    EXPECT_TRUE(!failure.empty() || generator.account().events == schedule.events());
+    return failure;
   }
 
   StopSignals signals_;
@@ -144,6 +161,53 @@ TEST_P(Crossing, CountsLookupsAsSequentialDoes) {
   }
 }
 
+TEST_P(Crossing, CountsWhatArrivesOverTcpAsSequentialDoes) {
+  struct Load {
+    double rate_per_s;
+    std::chrono::nanoseconds disorder, window;
+  };
+  for (Case const& c : cases(setup().workers)) {
+    SyntheticEvents const keys(c.keys, c.events);
+    for (Load const& load : {Load{0, 0ns, 0ns}, Load{0, 0ns, 1ms}, Load{1e6, 3ms, 1ms}}) {
+      for (int const connections : {1, 7}) {
+        std::uint64_t const iterations = connections == 1 ? 0 : 3;
+        LoadSpec spec{.events = c.events, .rate_per_s = load.rate_per_s, .connections = connections};
+        spec.disorder = load.disorder;
+        spec.stamped = load.rate_per_s > 0;
+        spec.timed = load.window.count() > 0;
+        LoadSchedule const schedule(spec, keys);
+        LineRules rules;
+        rules.window = load.window;
+        rules.grain = {1ns, iterations};
+        EXPECT_EQ(run_ingest(schedule, rules), "") << c.what << ", " << connections << " connections, rate "
+                                                   << load.rate_per_s << ", grain " << iterations;
+      }
+    }
+  }
+}
+
+TEST_P(Crossing, CountsWhatArrivesAndIsLookedUpAsSequentialDoes) {
+  for (Case const& c : cases(setup().workers)) {
+    ServiceProcess service({.keys = c.keys, .port = 0, .spin = false}, {}, signals_);
+    service.set_wait({50us, WaitDistribution::exponential});
+    std::uint64_t const events = std::min<std::uint64_t>(c.events, 997);
+    SyntheticEvents const keys(c.keys, events);
+    for (double const rate_per_s : {0.0, 50e3}) {
+      for (auto const grain : {Grain{}, Grain{1us, 5}}) {
+        auto const lookups = make_lookup_stream(c.keys, events, grain, 0ns, service.address());
+        LoadSpec spec{.events = events, .rate_per_s = rate_per_s, .connections = 7};
+        spec.stamped = rate_per_s > 0;
+        spec.numbered = true;
+        LineRules rules;
+        rules.window = 1ms;
+        rules.grain = grain;
+        EXPECT_EQ(run_ingest(LoadSchedule(spec, keys), rules, lookups.get()), "")
+            << c.what << ", rate " << rate_per_s << ", grain " << grain.iterations;
+      }
+    }
+  }
+}
+
 TEST_P(Crossing, SaysWhenTheServiceCannotBeReached) {
   std::uint16_t closed_port;
   {
@@ -156,6 +220,12 @@ TEST_P(Crossing, SaysWhenTheServiceCannotBeReached) {
   how.in_flight = model().sequential ? 1 : 8;
   std::string const failure = run(*stream, how, stream->reference());
   EXPECT_NE(failure.find("Connection refused"), std::string::npos) << failure;
+
+  SyntheticEvents const keys({}, 100);
+  LoadSpec spec{.events = 100, .connections = 3, .stamped = false};
+  spec.numbered = true;
+  std::string const ingest = run_ingest(LoadSchedule(spec, keys), {}, stream.get());
+  EXPECT_NE(ingest.find("Connection refused"), std::string::npos) << ingest;
 }
 
 /// A stream whose counting throws at one event.

@@ -25,14 +25,14 @@ def test_it_knows_its_version(tally):
     assert tally("--version").stdout.startswith(b"tally 0.")
 
 
-@pytest.mark.parametrize("command", ["list", "run", "count", "doctor", "lookup-service"])
+@pytest.mark.parametrize("command", ["list", "run", "count", "serve", "load", "doctor", "lookup-service"])
 def test_every_command_has_help(tally, command):
     done = tally(command, "--help")
     assert done.returncode == 0 and f"tally {command}".encode() in done.stdout and done.stderr == b""
 
 
 def test_an_unknown_command_is_refused(tally):
-    refused(tally("measure"), "measure", "list", "run", "count", "doctor", "lookup-service")
+    refused(tally("measure"), "measure", "list", "run", "count", "serve", "load", "doctor", "lookup-service")
 
 
 # What bad input gets: the command line of `tally run`
@@ -40,7 +40,7 @@ def test_an_unknown_command_is_refused(tally):
 
 @pytest.mark.parametrize("arguments, said", [
     (["--model", "goroutines"], MODELS + ["limit"]),
-    (["--stream", "ingest"], ["cpu, lookup"]),
+    (["--stream", "tcp"], ["cpu, lookup, ingest"]),
     (["--wrokers", "2"], ["--workers", "--in-flight", "--benchmark_"]),
     (["--benchmark_nonsense=1"], ["--benchmark_filter", "--benchmark_repetitions"]),
     (["--benchmark_filter=("], ["--benchmark_filter"]),
@@ -125,7 +125,7 @@ def test_list_shows_every_model_and_stream(tally):
     assert list(models) == MODELS + ["limit"]
     assert models["limit"]["ceiling"] and not models["fibers"]["ceiling"]
     for row in models.values():
-        for stream in "cpu", "lookup":
+        for stream in "cpu", "lookup", "ingest":
             entry = row["streams"][stream]
             assert entry["runs"] or entry["reason"]
 

@@ -1,6 +1,8 @@
 """scripts/plot.py and the loader beneath it."""
 
+import argparse
 import json
+import math
 import os
 import re
 import subprocess
@@ -8,6 +10,9 @@ import sys
 
 import pytest
 
+import plot as plot_script
+import tally_figures
+import tally_latency_figures
 import tally_results
 import tally_style
 
@@ -16,12 +21,12 @@ MODELS = ["limit", "sequential", "thread_pool", "process_shard", "tbb_flow_graph
 
 @pytest.fixture
 def plot(root, tmp_path):
-    """plot(data or text) runs plot.py on it; gives the finished process and the folder."""
+    """plot(data or text, folder, more arguments) runs plot.py on it; gives the finished process and the folder."""
 
-    def run(content, out="plots"):
+    def run(content, out="plots", *arguments):
         source = tmp_path / "result.json"
         source.write_text(content if isinstance(content, str) else json.dumps(content))
-        done = subprocess.run([sys.executable, root / "scripts/plot.py", source, "-o", tmp_path / out],
+        done = subprocess.run([sys.executable, root / "scripts/plot.py", source, "-o", tmp_path / out, *arguments],
                               capture_output=True, text=True)
         return done, tmp_path / out
 
@@ -258,3 +263,316 @@ def test_numbers_are_written_with_three_digits_and_a_prefix(value, text):
 
 def test_bytes_are_written_with_binary_prefixes():
     assert [tally_style.bytes_text(value) for value in (0, 512, 1536, 3 << 20, 1 << 30)] == ["0 B", "512 B", "1.5 KiB", "3 MiB", "1 GiB"]
+
+
+# ---- latency at an offered rate ----
+
+# Latencies of 1 to 1000 µs, in parts of 1 µs, 300 in each: enough for p99, too few for p99.9.
+HISTOGRAM_NS = [[1000 * (i + 1), 300] for i in range(1000)]
+
+
+def latencies(p99_s, histogram_ns=(), too_few=()):
+    """The latencies of a cell as a median entry has them; p50 is a tenth of p99, and p99.9 is twice as long."""
+    return {"count": sum(count for _, count in histogram_ns), "p50_s": p99_s / 10, "p90_s": p99_s / 2, "p95_s": p99_s * 0.8,
+            "p99_s": p99_s, "p999_s": 2 * p99_s, "max_s": 1.0, "mean_s": p99_s / 8, "too_few_for": list(too_few),
+            "histogram_ns": list(histogram_ns)}
+
+
+def ingest_cell(model, rate, p99_s=1e-3, connections=100, late_s=1e-5, saturated=False, memory=8 << 20, **more):
+    """The entries of a cell of the ingest stream: three samples and their median."""
+    name = f"ingest/{model}/workers:1/connections:{connections}/rate:{rate}"
+    both = {"run_name": name, "real_time": 200.0, "cpu_time": 150.0, "time_unit": "ms", "cpu_s": 0.15, "peak_rss_bytes": memory,
+            "items_per_second": 5e4}
+    samples = [{**both, "name": name, "run_type": "iteration", "repetition_index": i, "round": i, "verified": True,
+                "events_counted": 10_000, "bound_items_per_second": 6e4, "efficiency": 5 / 6} for i in range(3)]
+    median = {**both, "name": f"{name}_median", "run_type": "aggregate", "aggregate_name": "median", "converged": True}
+    if rate != "max":
+        for sample, factor in zip(samples, (0.5, 1, 50)):
+            sample["send_late_p99_s"] = late_s * factor
+        if saturated:
+            median.update(saturated=True, latency_absent="saturated: the cell fell behind the rate that was offered")
+        else:
+            median["latency"] = {**latencies(p99_s, HISTOGRAM_NS), **more}
+            median["latency_uncorrected"] = latencies(p99_s / 4, [[edge / 4, count] for edge, count in HISTOGRAM_NS])
+    return [*samples, median]
+
+
+def ingest(*cells, **context):
+    """A result of the cells' entries."""
+    return {"context": context, "benchmarks": [entry for cell in cells for entry in cell]}
+
+
+def latency_figures(data, tmp_path, slo=None):
+    """{file stem: Figure} of the latencies in `data`."""
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(data))
+    return dict(tally_latency_figures.figures(tally_results.load(path), lambda stream: [], slo))
+
+
+def points(axes, marker, size=None):
+    """Where `axes` has marks of this kind, of this size if one is given, with colour and face."""
+    return [(x, y, line.get_color(), line.get_markerfacecolor()) for line in axes.lines
+            if line.get_marker() == marker and size in (None, line.get_markersize()) for x, y in zip(*line.get_data())]
+
+
+def legend_texts(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def lines_of(axes, model):
+    """The lines of `model`, without its marks."""
+    return [line for line in axes.lines if line.get_color() == tally_style.look(model)[0] and line.get_linestyle() != "None"]
+
+
+def notes(figure):
+    return " ".join(" ".join(text.get_text() for text in figure.texts).split())
+
+
+def test_latency_is_drawn_against_the_offered_rate_a_panel_for_each_percentile_and_a_line_for_each_model(tmp_path):
+    data = ingest(ingest_cell("event_loop", 200_000, 4e-3), ingest_cell("event_loop", 50_000, 1e-3),
+                  ingest_cell("fibers", 50_000, 2e-3), ingest_cell("fibers", 200_000, 8e-3), ingest_cell("fibers", "max"))
+    figure = latency_figures(data, tmp_path)["ingest-latency"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["latency, p50, log", "latency, p99, log", "latency, p99.9, log"]
+    for axes, factor in zip(figure.axes, (0.1, 1, 2)):
+        assert axes.get_xscale() == axes.get_yscale() == "log"
+        for model, seconds in (("event_loop", [1e-3, 4e-3]), ("fibers", [2e-3, 8e-3])):
+            (line,) = lines_of(axes, model)
+            assert line.get_linestyle() == "--" and list(line.get_xdata()) == [50_000, 200_000]
+            assert list(line.get_ydata()) == pytest.approx([factor * value for value in seconds])
+    assert set(legend_texts(figure)) == {"event_loop", "fibers"}
+
+
+def test_a_saturated_point_is_marked_at_the_upper_edge_and_breaks_the_line(tmp_path):
+    data = ingest(*(ingest_cell("coroutines", rate, saturated=rate == 100_000) for rate in (50_000, 100_000, 200_000)),
+                  *(ingest_cell("limit", rate) for rate in (50_000, 100_000, 200_000)))
+    figure = latency_figures(data, tmp_path)["ingest-latency"]
+    colour = tally_style.look("coroutines")[0]
+    for axes in figure.axes:
+        (mark,) = points(axes, "^")
+        assert mark[0] == 100_000 and 0.9 < mark[1] < 1 and mark[2:] == (colour, "none")
+        (line,) = lines_of(axes, "coroutines")
+        assert list(line.get_xdata()) == [50_000, 100_000, 200_000]
+        assert [math.isnan(y) for y in line.get_ydata()] == [False, True, False]
+        highest = max(line.get_ydata()[0], line.get_ydata()[2])
+        # The mark is above every latency, as a share of the height.
+        assert axes.transAxes.inverted().transform(axes.transData.transform((50_000, highest)))[1] < mark[1] - 0.05
+    assert "saturated: fell behind the rate" in legend_texts(figure)
+
+
+def test_models_that_are_saturated_at_the_same_rate_do_not_hide_each_other(tmp_path):
+    models = list(tally_style.MODELS)
+    data = ingest(ingest_cell("limit", 10_000, 0.01), ingest_cell("limit", 20_000, 0.1),
+                  *(ingest_cell(model, 50_000, saturated=True) for model in models))
+    axes = latency_figures(data, tmp_path)["ingest-latency"].axes[1]
+    marks = [mark for mark in points(axes, "^") if mark[3] == "none"]
+    assert {colour for *_, colour, _ in marks} == {tally_style.look(model)[0] for model in models}
+    assert len({round(y, 3) for _, y, *_ in marks}) == len(models)
+    # All of them are above the greatest latency, and no tick of a latency stands beside them.
+    lowest = axes.transData.inverted().transform(axes.transAxes.transform((0, min(y for _, y, *_ in marks))))[1]
+    assert lowest > 0.1 and max(axes.get_yticks()) < lowest
+
+
+def test_a_service_that_was_saturated_is_no_cell_that_fell_behind_its_rate(tmp_path):
+    cells = ingest_cell("limit", 50_000)
+    cells[-1]["saturated"] = True
+    figure = latency_figures(ingest(cells), tmp_path)["ingest-latency"]
+    assert points(figure.axes[0], "^") == [] and "saturated: fell behind the rate" not in legend_texts(figure)
+
+
+def test_a_percentile_with_too_few_latencies_is_drawn_hollow(tmp_path):
+    data = ingest(ingest_cell("event_loop", 50_000, too_few_for=["p999"]), ingest_cell("event_loop", 200_000))
+    figure = latency_figures(data, tmp_path)["ingest-latency"]
+    colour, marker, _ = tally_style.look("event_loop")
+    faces = [[face for *_, face in points(axes, marker)] for axes in figure.axes]
+    assert faces == [[colour, colour], [colour, colour], ["white", colour]]
+    assert "hollow: fewer latencies than the percentile takes" in legend_texts(figure)
+
+
+@pytest.mark.parametrize("late_s, marked", [(1e-5, []), (2e-4, []), (2.1e-4, [200_000])])
+def test_a_point_whose_generator_was_late_by_the_median_of_its_samples_has_a_ring(tmp_path, late_s, marked):
+    data = ingest(ingest_cell("fibers", 50_000), ingest_cell("fibers", 200_000, late_s=late_s))
+    figure = latency_figures(data, tmp_path)["ingest-latency"]
+    for axes in figure.axes:
+        assert [x for x, *_ in points(axes, "o", tally_latency_figures.RING)] == marked
+    assert any(text.startswith("generator late") for text in legend_texts(figure)) == bool(marked)
+
+
+@pytest.mark.parametrize("percent, rows", [(99, ["p50", "p99", "p99.9"]), (99.9, ["p50", "p99", "p99.9"]),
+                                           (90, ["p50", "p90", "p99", "p99.9"])])
+def test_an_slo_is_a_line_in_the_panel_of_its_percentile_alone(tmp_path, percent, rows):
+    slo = tally_results.Slo(percent, 0.3)
+    data = ingest(ingest_cell("fibers", 50_000), ingest_cell("fibers", 200_000))
+    figure = latency_figures(data, tmp_path, slo)["ingest-latency"]
+    assert [axes.get_ylabel() for axes in figure.axes] == [f"latency, {row}, log" for row in rows]
+    for axes, row in zip(figure.axes, rows):
+        drawn = [list(line.get_ydata()) for line in axes.lines if line.get_color() == tally_style.SLO_COLOUR]
+        assert drawn == ([[0.3, 0.3]] if row == f"p{percent}" else [])
+        assert (axes.get_ylim()[1] > 0.3) == (row == f"p{percent}")
+    assert f"SLO: p{percent} within 300 ms" in legend_texts(figure)
+
+
+@pytest.mark.parametrize(
+    "context, slo",
+    [({"percentile": 99.0, "latency_s": 0.005}, (99, 0.005)), ({"percentile": 99.9, "latency_s": 1}, (99.9, 1)), (None, None),
+     ({"percentile": 42.0, "latency_s": 0.005}, None), ({"percentile": 99.0, "latency_s": 0}, None),
+     ({"percentile": 99.0}, None)])
+def test_a_file_says_what_is_asked_of_latencies(context, slo):
+    assert tally_results.slo({"slo": context}) == (slo and tally_results.Slo(*slo))
+    assert tally_results.slo({}) is None
+
+
+def test_the_files_own_slo_is_drawn_unless_another_is_given(plot):
+    data = ingest(ingest_cell("fibers", 50_000), slo={"percentile": 99.0, "latency_s": 0.005})
+    for arguments, text in (((), "SLO: p99 within 5 ms"), (("--slo", "p99.9=20ms"), "SLO: p99.9 within 20 ms")):
+        done, folder = plot(data, "plots", *arguments)
+        assert done.returncode == 0, done.stderr
+        assert [line for line in svg_texts(folder / "ingest-latency.svg") if line.startswith("SLO")] == [text]
+
+
+@pytest.mark.parametrize("text, percent, seconds", [("p50=800ns", 50, 8e-7), ("p90=250us", 90, 2.5e-4), ("p99=5ms", 99, 5e-3),
+                                                    ("p99.9=1.5s", 99.9, 1.5)])
+def test_an_slo_is_a_percentile_and_a_duration(text, percent, seconds):
+    found = plot_script.parse_slo(text)
+    assert found.percent == percent and found.latency_s == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "p99", "p99=", "p99=5", "p99=0ms", "p99=-5ms", "p98=5ms", "p99 = 5ms", "p99=5ms,p50=1ms",
+                                  "99=5ms", "p99=5min", "p99x9=5ms", f"p99={'9' * 400}s"])
+def test_what_is_no_slo_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="p99=5ms"):
+        plot_script.parse_slo(text)
+
+
+def test_a_wrong_slo_is_a_wrong_command_line(plot):
+    done, folder = plot(ingest(ingest_cell("fibers", 50_000)), "plots", "--slo", "p99=soon")
+    assert done.returncode == 2 and "'p99=soon'" in done.stderr and not folder.exists()
+
+
+def test_a_percentile_takes_as_many_latencies_as_the_method_says():
+    needed = {90: 24_576, 95: 57_344, 99: 270_336, 99.9: 2_654_208}
+    assert {percent: tally_results.latencies_needed(percent) for percent in needed} == needed
+
+
+def test_a_spectrum_is_that_of_its_histogram_and_ends_where_ten_latencies_lie_beyond():
+    spectrum = tally_results.spectrum({"max_s": 1.0, "histogram_ns": HISTOGRAM_NS})
+    at = {round(x, 6): seconds for x, seconds, _ in spectrum}
+    assert (at[1], at[10], at[100], at[1000]) == pytest.approx((1e-6, 900e-6, 990e-6, 999e-6))
+    assert [x for x, _, _ in spectrum] == sorted(x for x, _, _ in spectrum)
+    assert 0.94 * 30_000 < spectrum[-1][0] <= 30_000 * (1 + 1e-9)  # of 300,000, a step is 6%
+
+
+def test_a_spectrum_is_sure_as_far_as_enough_latencies_stand_behind_it():
+    sure = [x for x, _, sure in tally_results.spectrum({"max_s": 1.0, "histogram_ns": HISTOGRAM_NS}) if sure]
+    # 300,000 latencies are enough for p99, which takes 270,336, and for little more.
+    assert sure[0] == 1 and 100 <= sure[-1] < 112
+
+
+def test_no_latency_of_a_spectrum_is_longer_than_the_longest():
+    assert tally_results.spectrum({"max_s": 1.5e-6, "histogram_ns": [[2000, 100]]})[-1][1] == 1.5e-6
+
+
+@pytest.mark.parametrize("below, seconds", [(900, 1e-6), (899, 2e-6)])
+def test_a_percentile_is_the_least_latency_that_as_many_do_not_exceed(below, seconds):
+    spectrum = tally_results.spectrum({"histogram_ns": [[1000, below], [2000, 1000 - below]]})
+    assert [y for x, y, _ in spectrum if round(x, 6) == 10] == pytest.approx([seconds])
+
+
+@pytest.mark.parametrize("histogram_ns", [[], [[1000, 9]]])
+def test_fewer_than_ten_latencies_have_no_spectrum(histogram_ns):
+    assert tally_results.spectrum({"histogram_ns": histogram_ns}) == []
+
+
+def test_a_spectrum_is_solid_where_corrected_and_dashed_where_not_and_thin_where_not_sure(tmp_path):
+    (axes,) = latency_figures(ingest(ingest_cell("fibers", 50_000)), tmp_path)["ingest-spectrum"].axes
+    lines = [(line.get_linestyle(), line.get_linewidth()) for line in lines_of(axes, "fibers")]
+    assert [style for style, _ in lines] == ["-", "-", "--", "--"]
+    assert lines[0][1] == lines[2][1] > lines[1][1] == lines[3][1]
+    solid, thin, dashed, _ = lines_of(axes, "fibers")
+    assert solid.get_ydata()[-1] == pytest.approx(990e-6, rel=0.01)
+    assert dashed.get_ydata()[-1] == pytest.approx(990e-6 / 4, rel=0.01)
+    assert thin.get_xdata()[0] == solid.get_xdata()[-1] and thin.get_xdata()[-1] > 28_000
+
+
+def test_percentiles_are_written_at_their_places(tmp_path):
+    (axes,) = latency_figures(ingest(ingest_cell("fibers", 50_000)), tmp_path)["ingest-spectrum"].axes
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    texts = {x: axes.xaxis.get_major_formatter()(x, 0) for x in axes.get_xticks()}
+    assert texts == {2: "50%", 10: "90%", 100: "99%", 1000: "99.9%", 10_000: "99.99%"}
+
+
+def test_each_group_at_a_rate_has_a_spectrum_which_names_those_without_one(tmp_path):
+    data = ingest(ingest_cell("fibers", 50_000, late_s=1e-3), ingest_cell("limit", 50_000),
+                  ingest_cell("coroutines", 50_000, saturated=True), ingest_cell("fibers", 50_000, connections=10),
+                  ingest_cell("fibers", "max"), ingest_cell("limit", 90_000, saturated=True))
+    found = latency_figures(data, tmp_path)
+    assert set(found) == {"ingest-latency", "ingest-spectrum-1", "ingest-spectrum-2"}
+    assert "workers 1 · connections 100 · rate 50 k" in notes(found["ingest-spectrum-1"])
+    assert "Saturated, fell behind the rate, and so without latency: coroutines." in notes(found["ingest-spectrum-1"])
+    assert "not the latency of the model alone: fibers." in notes(found["ingest-spectrum-1"])
+    assert "coroutines" not in legend_texts(found["ingest-spectrum-1"])
+    assert "workers 1 · connections 10 · rate 50 k" in notes(found["ingest-spectrum-2"])
+    assert "Saturated" not in notes(found["ingest-spectrum-2"]) and "alone" not in notes(found["ingest-spectrum-2"])
+
+
+def test_a_cell_whose_latency_is_not_in_the_file_is_named(tmp_path):
+    data = ingest(ingest_cell("fibers", 50_000), ingest_cell("limit", 50_000))
+    del data["benchmarks"][-1]["latency"]
+    for figure in latency_figures(data, tmp_path).values():
+        assert "no latency of theirs: ingest/limit/workers:1/connections:100/rate:50000." in notes(figure)
+        assert "limit" not in legend_texts(figure)
+
+
+def test_what_was_measured_at_no_rate_has_no_latency_to_draw(tmp_path, invented):
+    assert latency_figures(ingest(ingest_cell("fibers", "max")), tmp_path) == {}
+    assert latency_figures(invented, tmp_path) == {}
+
+
+def test_throughput_is_drawn_against_connections_at_no_rate_and_memory_at_any(plot):
+    data = ingest(*(ingest_cell("fibers", rate, connections=n, memory=n << 20) for rate in (50_000, "max") for n in (10, 100)))
+    done, folder = plot(data)
+    assert done.returncode == 0, done.stderr
+    assert "the load generator is not." in " ".join(svg_texts(folder / "ingest-cpu-time.svg"))
+    stems = {"throughput", "cpu-time", "by-connections", "cpu-time-by-connections", "memory", "latency", "spectrum-1",
+             "spectrum-2"}
+    assert set(os.listdir(folder)) == {f"ingest-{stem}.{kind}" for stem in stems for kind in ("svg", "png")}
+    assert "workers 1 · rate max" in svg_texts(folder / "ingest-by-connections.svg")
+    assert {"rate 50 k", "rate max", "100 MiB"} <= set(svg_texts(folder / "ingest-memory.svg"))
+    at_a_rate = svg_texts(folder / "ingest-cpu-time-by-connections.svg")
+    assert "workers 1 · rate 50 k" in at_a_rate and "throughput / bound" not in at_a_rate
+
+
+def test_a_failed_cell_is_named_under_the_latencies_and_not_drawn(plot):
+    failed = ingest_cell("limit", 50_000)[:1]
+    fail(failed[0], "lost an event")
+    done, folder = plot(ingest(ingest_cell("fibers", 50_000), failed))
+    assert done.returncode == 0, done.stderr
+    for stem in ("latency", "spectrum"):
+        texts = svg_texts(folder / f"ingest-{stem}.svg")
+        assert "limit" not in texts
+        assert "Not drawn: ingest/limit/workers:1/connections:100/rate:50000 (lost an event)." in " ".join(texts)
+
+
+def test_the_same_latencies_give_the_same_bytes(plot):
+    data = ingest(ingest_cell("fibers", 50_000, late_s=1), ingest_cell("fibers", 90_000),
+                  ingest_cell("limit", 50_000, saturated=True))
+    first, second = (plot(data, name, "--slo", "p99=5ms")[1] for name in ("first", "second"))
+    for name in ("ingest-latency.svg", "ingest-latency.png", "ingest-spectrum-1.svg", "ingest-spectrum-1.png"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_hollow_marks_are_explained_where_there_are_any(tmp_path):
+    path = tmp_path / "result.json"
+    for converged in (True, False):
+        cell = ingest_cell("fibers", "max", connections=100)
+        cell[-1]["converged"] = converged
+        path.write_text(json.dumps(ingest(ingest_cell("fibers", "max", connections=10), cell)))
+        figures = dict(tally_figures.figures(tally_results.load(path), lambda stream: []))
+        assert set(figures) == {"ingest-throughput", "ingest-cpu-time", "ingest-by-connections", "ingest-memory"}
+        for figure in figures.values():
+            assert ("Hollow marks: the interval" in notes(figure)) == (not converged)
+
+
+def test_ticks_of_a_log_axis_do_not_stand_on_each_other():
+    assert tally_figures.with_room([10, 11, 12, 100, 1000, 1010], log=True) == [10, 100, 1000]
+    assert tally_figures.with_room([1, 2, 3, 4], log=False) == [1, 2, 3, 4]
+    assert tally_figures.with_room(list(range(16)), log=False) == list(range(0, 16, 2))

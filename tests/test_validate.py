@@ -121,6 +121,14 @@ def a_floor_that_is_kept_quiet(data):
     data["context"]["unfit"] = ""
 
 
+def unsteady_memory_that_is_kept_quiet(data):
+    floor = data["context"]["noise_floor"]
+    for i, sample in enumerate(floor["samples"]):
+        sample["read_bytes_per_s"] = 1e10 * (1 + i % 2)
+    floor["read_relative_half_width"] = 1 / 3 if len(floor["samples"]) % 2 == 0 else 1.0
+    data["context"]["unfit"] = ""
+
+
 def modified_tree(data):
     data["context"]["tally_tree"] = "modified"
 
@@ -130,7 +138,8 @@ def modified_tree(data):
     (not_verified, "schema"), (figures_of_a_failed_cell, "verified"), (lost_events, "work"), (fewer_workers, "work"),
     (twice_in_a_round, "order"), (in_another_order, "order"), (too_short, "length"), (efficiency_of_another_bound, "bound"),
     (no_reason, "finite"), (no_number, "finite"), (no_compiler, "schema"), (modified_tree, "disclosure"),
-    (another_floor, "floor"), (a_floor_that_is_kept_quiet, "floor")])
+    (another_floor, "floor"), (a_floor_that_is_kept_quiet, "floor"),
+    (unsteady_memory_that_is_kept_quiet, "floor")])
 def test_a_broken_rule_is_named(run, reference, change, rule):
     data = json.loads(reference)
     change(data)

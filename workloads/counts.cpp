@@ -86,6 +86,21 @@ std::vector<Counts::TextWindow const*> Counts::windows_in_order() const {
   return order;
 }
 
+namespace {
+
+/// The first `top` of `all`, greatest first, equal counts by key bytes.
+std::vector<Counts::KeyCount> greatest(std::vector<Counts::KeyCount> all, std::size_t top) {
+  auto const greater = [](Counts::KeyCount const& a, Counts::KeyCount const& b) {
+    return a.count != b.count ? a.count > b.count : a.key < b.key;
+  };
+  top = std::min(top, all.size());
+  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(top), all.end(), greater);
+  all.resize(top);
+  return all;
+}
+
+}  // namespace
+
 std::vector<Counts::KeyCount> Counts::totals(std::size_t top) const {
   std::vector<KeyCount> result;
   if (kind_ == KeyKind::dense) {
@@ -103,13 +118,19 @@ std::vector<Counts::KeyCount> Counts::totals(std::size_t top) const {
     }
     for (auto const& [key, count] : sums) result.push_back({std::string(key), count});
   }
-  auto const greater = [](KeyCount const& a, KeyCount const& b) {
-    return a.count != b.count ? a.count > b.count : a.key < b.key;
-  };
-  top = std::min(top, result.size());
-  std::partial_sort(result.begin(), result.begin() + static_cast<std::ptrdiff_t>(top), result.end(), greater);
-  result.resize(top);
-  return result;
+  return greatest(std::move(result), top);
+}
+
+std::vector<Counts::KeyCount> Counts::window_totals(std::int64_t window, std::size_t top) const {
+  std::vector<KeyCount> result;
+  if (kind_ == KeyKind::dense) {
+    auto const w = static_cast<std::uint64_t>(window);
+    for (std::uint32_t k = 0; w < rows_.size() && rows_[w] && k < keys_; ++k)
+      if (rows_[w][k] != 0) result.push_back({std::to_string(k), rows_[w][k]});
+  } else if (auto const found = window_index_.find(window); found != window_index_.end()) {
+    for (auto const& [key, count] : *windows_[found->second].map) result.push_back({std::string(key), count});
+  }
+  return greatest(std::move(result), top);
 }
 
 std::vector<Counts::WindowTotal> Counts::windows() const {

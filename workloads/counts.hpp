@@ -72,6 +72,9 @@ class alignas(
     return make_window(window_start);
   }
 
+  /// Keeps the text that keys of these counts are views of, as long as the counts.
+  void keep(std::shared_ptr<std::string const> keys) { owned_keys_.push_back(std::move(keys)); }
+
   /// Records that positions [begin, end) of the stream were taken and counted, in one task. The sum of
   /// mix(end) - mix(begin) over any exact partition of the stream telescopes to the same value, and over no
   /// other set of ranges but by a 2^-64 chance: events lost or doubled are found even where the counts would
@@ -113,6 +116,8 @@ class alignas(
   /// Totals per key over all windows, greatest first, equal counts by key bytes. All keys, or the first
   /// `top`.
   std::vector<KeyCount> totals(std::size_t top = SIZE_MAX) const;
+  /// The same of one window, called as windows() calls it; of none that there is, nothing.
+  std::vector<KeyCount> window_totals(std::int64_t window, std::size_t top = SIZE_MAX) const;
   /// Windows in which an event was counted, in order of time.
   std::vector<WindowTotal> windows() const;
 

@@ -67,17 +67,6 @@ class ExactSleeps {
 
 }  // namespace
 
-OwnedFd& OwnedFd::operator=(OwnedFd&& other) noexcept {
-  if (this != &other) reset(other.release());
-  return *this;
-}
-OwnedFd::~OwnedFd() { reset(); }
-int OwnedFd::release() noexcept { return std::exchange(fd_, -1); }
-void OwnedFd::reset(int fd) noexcept {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = fd;
-}
-
 LookupServer::LookupServer(ServiceConfig const& config, int listening_socket, int stop_fd,
                            ServiceControl& control)
     : config_(config),

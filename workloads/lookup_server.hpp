@@ -12,25 +12,11 @@
 #include <vector>
 
 #include "workloads/lookup_service.hpp"
+#include "workloads/owned_fd.hpp"
 #include "workloads/resp.hpp"
 #include "workloads/timer_queue.hpp"
 
 namespace tally {
-
-/// A file descriptor that is closed with its owner.
-class OwnedFd {
- public:
-  explicit OwnedFd(int fd = -1) noexcept : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept : fd_(other.release()) {}
-  OwnedFd& operator=(OwnedFd&& other) noexcept;
-  ~OwnedFd();
-  int get() const noexcept { return fd_; }
-  int release() noexcept;
-  void reset(int fd = -1) noexcept;
-
- private:
-  int fd_;
-};
 
 /// Serves the connections of one listening socket. Replies to one connection keep the order of its requests:
 /// each is sent when its own delay has passed and the ones before it are sent.

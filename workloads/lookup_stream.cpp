@@ -65,18 +65,14 @@ class SyntheticLookups final : public LookupStream {
                        "\"");
   }
 
-  void accept(std::uint64_t event, std::span<char const> reply, Counts& tally) const override {
-    RespReply const answer = parse_resp_reply({reply.data(), reply.size()});
-    if (answer.kind == RespReply::Kind::null)
-      throw LookupFailed("the lookup service has no value for event " + std::to_string(event));
+  std::string_view key_in(std::uint64_t event, std::span<char const> reply) const override {
     std::uint32_t key = 0;
-    std::string_view const text = answer.text;
-    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), key);
-    if (answer.kind != RespReply::Kind::bulk || error != std::errc{} || end != text.data() + text.size() ||
-        key >= keys_.spec().keys)
-      throw LookupFailed("the lookup service answered event " + std::to_string(event) + " with \"" +
-                         printable(text) + "\", which is not a key: a decimal number below " +
-                         std::to_string(keys_.spec().keys));
+    return read_key(event, reply, key);
+  }
+
+  void accept(std::uint64_t event, std::span<char const> reply, Counts& tally) const override {
+    std::uint32_t key = 0;
+    read_key(event, reply, key);
     count(event, key, tally);
     tally.cover(event, event + 1);
   }
@@ -89,6 +85,21 @@ class SyntheticLookups final : public LookupStream {
   }
 
  private:
+  /// The key in `reply`, as text and as a number.
+  std::string_view read_key(std::uint64_t event, std::span<char const> reply, std::uint32_t& key) const {
+    RespReply const answer = parse_resp_reply({reply.data(), reply.size()});
+    if (answer.kind == RespReply::Kind::null)
+      throw LookupFailed("the lookup service has no value for event " + std::to_string(event));
+    std::string_view const text = answer.text;
+    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), key);
+    if (answer.kind != RespReply::Kind::bulk || error != std::errc{} || end != text.data() + text.size() ||
+        key >= keys_.spec().keys)
+      throw LookupFailed("the lookup service answered event " + std::to_string(event) + " with \"" +
+                         printable(text) + "\", which is not a key: a decimal number below " +
+                         std::to_string(keys_.spec().keys));
+    return text;
+  }
+
   static char* append(char* to, std::string_view text) noexcept {
     std::memcpy(to, text.data(), text.size());
     return to + text.size();

@@ -72,4 +72,8 @@ SharedPages::~SharedPages() {
   if (data_ != nullptr) munmap(data_, whole_pages(bytes_));
 }
 
+void SharedPages::share_with_children(bool shared) noexcept {
+  if (data_ != nullptr) (void)madvise(data_, whole_pages(bytes_), shared ? MADV_DOFORK : MADV_DONTFORK);
+}
+
 }  // namespace tally

@@ -8,9 +8,11 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "workloads/counts.hpp"
+#include "workloads/service_address.hpp"
 
 namespace tally {
 
@@ -31,13 +33,14 @@ class CpuStream {
   virtual std::uint64_t size() const noexcept = 0;
   /// Empty counts of this stream's kind.
   virtual Counts empty_tally() const = 0;
-  /// Does the work of the events in `range` and counts them into `tally`, as one task. `range` begins where a batch may
-  /// begin (0, or the end of another range that the stream gave).
+  /// Does the work of the events in `range` and counts them into `tally`, as one task. `range` begins where a
+  /// batch may begin (0, or the end of another range that the stream gave).
   virtual void count(Range range, Counts& tally) const = 0;
-  /// Where the batch of about `events` events that begins at `begin` ends; at most size(), and after `begin` unless
-  /// `begin` is size(). `events` >= 1.
+  /// Where the batch of about `events` events that begins at `begin` ends; at most size(), and after `begin`
+  /// unless `begin` is size(). `events` >= 1.
   virtual std::uint64_t batch_end(std::uint64_t begin, std::uint64_t events) const noexcept = 0;
-  /// The stream cut into `parts` adjacent ranges of about equal work, some empty where there are fewer events.
+  /// The stream cut into `parts` adjacent ranges of about equal work, some empty where there are fewer
+  /// events.
   virtual std::vector<Range> split(std::size_t parts) const = 0;
 };
 
@@ -45,11 +48,16 @@ class CpuStream {
 class BatchReader {
  public:
   /// `batch` is in events, >= 1. The stream must outlive the reader.
-  BatchReader(CpuStream const& stream, std::uint64_t batch) : stream_(stream), batch_(batch), size_(stream.size()) {}
-  /// The next batch; empty (begin == end) when the stream has ended.
+  BatchReader(CpuStream const& stream, std::uint64_t batch)
+      : BatchReader(stream, {0, stream.size()}, batch) {}
+  /// Reads `part` of the stream alone, one that split() gave.
+  BatchReader(CpuStream const& stream, Range part, std::uint64_t batch)
+      : stream_(stream), batch_(batch), end_(part.end), position_(part.begin) {}
+  /// The next batch; empty (begin == end) when the stream, or its part, has ended.
   Range next() noexcept {
-    if (position_ == size_) return {size_, size_};
-    Range const range{position_, stream_.batch_end(position_, batch_)};
+    if (position_ >= end_) return {end_, end_};
+    std::uint64_t const batch_end = stream_.batch_end(position_, batch_);
+    Range const range{position_, batch_end < end_ ? batch_end : end_};
     position_ = range.end;
     return range;
   }
@@ -57,24 +65,19 @@ class BatchReader {
  private:
   CpuStream const& stream_;
   std::uint64_t batch_;
-  std::uint64_t size_;
-  std::uint64_t position_ = 0;
+  std::uint64_t end_;
+  std::uint64_t position_;
 };
 
-/// The service that a lookup stream asks answered with an error, with something that is not the protocol or not a key,
-/// or went away.
+/// The service that a lookup stream asks answered with an error, with something that is not the protocol or
+/// not a key, or went away.
 struct LookupFailed : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Where the lookup service listens: IPv4 loopback.
-struct ServiceAddress {
-  std::uint32_t host = 0x7f000001;  ///< in host byte order
-  std::uint16_t port = 0;
-};
-
-/// A stream whose events each wait for an answer from the lookup service: `lookup`. The key that is counted is in the
-/// reply. Immutable; every function may be called from any thread. It never blocks and does no I/O: models do.
+/// A stream whose events each wait for an answer from the lookup service: `lookup`. The key that is counted
+/// is in the reply. Immutable; every function may be called from any thread. It never blocks and does no I/O:
+/// models do.
 class LookupStream {
  public:
   virtual ~LookupStream() = default;
@@ -83,7 +86,8 @@ class LookupStream {
   /// Number of events.
   virtual std::uint64_t events() const noexcept = 0;
   virtual Counts empty_tally() const = 0;
-  /// CPU time that accept() takes beside the counting: whoever schedules may treat light and heavy work differently.
+  /// CPU time that accept() takes beside the counting: whoever schedules may treat light and heavy work
+  /// differently.
   virtual std::chrono::nanoseconds grain() const noexcept = 0;
 
   /// No request is longer.
@@ -93,11 +97,13 @@ class LookupStream {
 
   /// Writes the request of `event` and returns its length in bytes.
   virtual std::size_t request(std::uint64_t event, std::span<char, kMaxRequestBytes> out) const noexcept = 0;
-  /// The length of the whole reply that `received` begins with, or 0 if more bytes are needed. Throws LookupFailed if
-  /// this cannot become an answer (an error reply, rubbish, longer than kMaxReplyBytes).
+  /// The length of the whole reply that `received` begins with, or 0 if more bytes are needed. Throws
+  /// LookupFailed if this cannot become an answer (an error reply, rubbish, longer than kMaxReplyBytes).
   virtual std::size_t reply_length(std::span<char const> received) const = 0;
-  /// Counts `event` by the key in `reply` (a whole one, as reply_length() found it), and does the grain's work. Throws
-  /// LookupFailed if there is no valid key in it.
+  /// The key in `reply` (a whole one, as reply_length() found it) to `event`, in decimal: a view into
+  /// `reply`. Throws LookupFailed if there is no valid key in it.
+  virtual std::string_view key_in(std::uint64_t event, std::span<char const> reply) const = 0;
+  /// Counts `event` by the key in `reply`, and does the grain's work. Throws as key_in() does.
   virtual void accept(std::uint64_t event, std::span<char const> reply, Counts& tally) const = 0;
   /// What sequential counting gives, without asking: the reference for verification.
   virtual Counts reference() const = 0;

@@ -1,0 +1,19 @@
+// Measuring for `--slo`: the samples by which find_highest_rate() searches.
+#pragma once
+
+#include "bench/cell_runner.hpp"
+#include "bench/options.hpp"
+#include "bench/progress.hpp"
+#include "bench/slo_search.hpp"
+#include "bench/streams.hpp"
+
+namespace tally {
+
+/// The highest rate at which `cell`, of the `ingest` stream, keeps options.slo. A search begins at half of
+/// what the cell takes at no rate, with samples of half a second or, at low rates, a few thousand events; the
+/// answer is verified for three seconds at least, and as long as the percentile needs latencies
+/// (latencies_needed()), half a minute at most. Throws Interrupted.
+SloAnswer search_rate(Cell const& cell, RunOptions const& options, Streams& streams, CellRunner& runner,
+                      Progress& progress);
+
+}  // namespace tally

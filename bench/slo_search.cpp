@@ -1,0 +1,110 @@
+#include "bench/slo_search.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "bench/units.hpp"
+#include "bench/usage_error.hpp"
+
+namespace tally {
+namespace {
+
+constexpr double kLeast_per_s = 100, kMost_per_s = 1e8;
+constexpr double kResolution = 1.05;
+/// How far down the search for a rate that holds for longer goes, by turns.
+constexpr double kStepsDown[] = {1.05, 1.1, 1.2, 1.4, 2, 2};
+
+double three_digits(double rate) {
+  double const unit = std::pow(10, std::floor(std::log10(rate)) - 2);
+  return std::round(rate / unit) * unit;
+}
+
+class Search {
+ public:
+  explicit Search(SloMeasure const& measure) : measure_(measure) {}
+
+  SloAnswer run(double first_per_s) {
+    double kept = 0, missed = 0;
+    double rate = std::clamp(three_digits(std::max(first_per_s, 1.0)), kLeast_per_s, kMost_per_s);
+    // Out to a rate on each side; 0 as long as there is none.
+    while (kept == 0 || missed == 0) {
+      if (keeps(rate)) {
+        kept = rate;
+        if (rate >= kMost_per_s) return verify(rate);
+        rate = std::min(three_digits(rate * 2), kMost_per_s);
+      } else {
+        missed = rate;
+        if (rate <= kLeast_per_s) return answer_;
+        rate = std::max(three_digits(rate / 2), kLeast_per_s);
+      }
+    }
+    while (missed / kept > kResolution) {
+      rate = three_digits(std::sqrt(kept * missed));
+      if (rate <= kept || rate >= missed) break;  // as near as three digits are
+      (keeps(rate) ? kept : missed) = rate;
+    }
+    return verify(kept);
+  }
+
+ private:
+  bool keeps(double rate) {
+    for (int tries = 0; tries < 2; ++tries) {
+      answer_.probes.push_back(measure_(rate, false));
+      if (answer_.probes.back().kept) return true;
+    }
+    // The last rate that is too high is the next above the answer.
+    answer_.generator_limited = answer_.probes.back().generator_late;
+    return false;
+  }
+
+  SloAnswer verify(double rate) {
+    for (double const step : kStepsDown) {
+      answer_.probes.push_back(measure_(rate, true));
+      SloProbe const& probe = answer_.probes.back();
+      if (probe.kept) {
+        answer_.rate_per_s = rate;
+        break;
+      }
+      answer_.generator_limited = probe.generator_late;
+      if (rate <= kLeast_per_s) break;
+      rate = std::max(three_digits(rate / step), kLeast_per_s);
+    }
+    return std::move(answer_);
+  }
+
+  SloMeasure const& measure_;
+  SloAnswer answer_;
+};
+
+}  // namespace
+
+std::string spell(Slo const& slo) {
+  char text[32];
+  auto const end = std::to_chars(text, text + sizeof text, slo.percent).ptr;
+  return "p" + std::string(text, end) + "=" + format_duration(slo.latency);
+}
+
+Slo parse_slo(std::string_view flag, std::string const& text) {
+  std::string const wrong =
+      std::string(flag) + " '" + text + "': write a percentile and a duration, as in p99=5ms";
+  auto const equals = text.find('=');
+  if (!text.starts_with('p') || equals == std::string::npos) throw UsageError(wrong);
+  Slo slo;
+  char const* const begin = text.data() + 1;
+  char const* const end = text.data() + equals;
+  if (auto const [read, error] = std::from_chars(begin, end, slo.percent, std::chars_format::fixed);
+      begin == end || read != end || error != std::errc{})
+    throw UsageError(wrong);
+  if (!(slo.percent >= 1 && slo.percent <= 99.99))
+    throw UsageError(std::string(flag) + " '" + text + "': a percentile is from p1 to p99.99");
+  slo.latency = parse_duration(flag, text.substr(equals + 1));
+  if (slo.latency.count() == 0) throw UsageError(wrong + "; no event takes no time");
+  return slo;
+}
+
+SloAnswer find_highest_rate(SloMeasure const& measure, double first_per_s) {
+  return Search(measure).run(first_per_s);
+}
+
+}  // namespace tally

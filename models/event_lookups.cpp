@@ -1,0 +1,52 @@
+#include "models/event_lookups.hpp"
+
+#include <utility>
+
+namespace tally {
+namespace {
+
+Connection connect(ServiceAddress const& address, bool non_blocking) {
+  return non_blocking ? connect_non_blocking(address) : Connection(Socket::connect(address));
+}
+
+}  // namespace
+
+EventLookups::EventLookups(IngestStream const& stream, int worker, bool non_blocking)
+    : stream_(stream),
+      worker_(worker),
+      non_blocking_(non_blocking),
+      connection_(connect(stream.lookups()->service(), non_blocking)) {}
+
+bool EventLookups::ask() {
+  if (!any()) {
+    events_.clear();
+    next_ = 0;
+    return false;
+  }
+  connection_.send(*stream_.lookups(), events_[next_].number);
+  return true;
+}
+
+void EventLookups::count(std::span<char const> reply, int worker) {
+  stream_.count_looked_up(worker, events_[next_], reply);
+  ++next_;
+}
+
+bool EventLookups::receive_and_count(ReceiveBuffer& buffer) {
+  std::span<char const> const reply = receive(buffer);
+  if (reply.empty()) return false;
+  count(reply, worker_);
+  return true;
+}
+
+void EventLookups::take(std::string_view bytes, LineRest& rest) {
+  stream_.read(worker_, bytes, rest, events_);
+  if (non_blocking_) return;
+  ReceiveBuffer buffer;
+  while (ask()) {
+    while (!receive_and_count(buffer)) {
+    }
+  }
+}
+
+}  // namespace tally

@@ -1,0 +1,131 @@
+// `--slo`: the search for the highest rate that keeps a latency, on models that are simulated.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "bench/campaign.hpp"
+#include "bench/event_numbers.hpp"
+#include "bench/options.hpp"
+#include "bench/record.hpp"
+#include "bench/slo_search.hpp"
+#include "bench/table.hpp"
+
+namespace tally {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A model that keeps the objective up to a rate, and over a longer measurement up to another.
+SloMeasure keeps_up_to(double rate, double longer_rate) {
+  return [=](double offered, bool longer) {
+    return SloProbe{.rate_per_s = offered, .longer = longer, .kept = offered <= (longer ? longer_rate : rate)};
+  };
+}
+
+TEST(Slo, IsReadAndSpelledAlike) {
+  Slo const slo = parse_slo("--slo", "p99.9=5ms");
+  EXPECT_EQ(slo.percent, 99.9);
+  EXPECT_EQ(slo.latency, 5ms);
+  EXPECT_EQ(spell(slo), "p99.9=5ms");
+  for (char const* wrong : {"", "p99", "99=5ms", "p=5ms", "p99=", "p99=5", "p99=0ms", "p100=5ms", "p0=5ms", "p-1=1ms", "pnan=1ms"})
+    EXPECT_THROW(parse_slo("--slo", wrong), UsageError) << wrong;
+}
+
+TEST(Slo, TheHighestRateIsFoundFromEitherSide) {
+  for (double const highest : {130.0, 5'000.0, 310'000.0, 9.9e6}) {
+    for (double const first : {200.0, 310'000.0, 5e7}) {
+      SloAnswer const answer = find_highest_rate(keeps_up_to(highest, highest), first);
+      ASSERT_TRUE(answer.rate_per_s) << highest << " from " << first;
+      EXPECT_LE(*answer.rate_per_s, highest);
+      EXPECT_GE(*answer.rate_per_s, highest / 1.06) << "from " << first;
+      EXPECT_TRUE(answer.probes.back().longer && answer.probes.back().kept) << "verified";
+      EXPECT_LT(answer.probes.size(), 60u);
+    }
+  }
+}
+
+TEST(Slo, ARateThatDoesNotHoldForLongerIsNotTheAnswer) {
+  SloAnswer const answer = find_highest_rate(keeps_up_to(100'000, 70'000), 50'000);
+  ASSERT_TRUE(answer.rate_per_s);
+  EXPECT_LE(*answer.rate_per_s, 70'000);
+  EXPECT_GE(*answer.rate_per_s, 70'000 / 1.45);
+}
+
+TEST(Slo, WhatKeepsItAtNoRateHasNone) {
+  SloAnswer const never = find_highest_rate(keeps_up_to(0, 0), 300'000);
+  EXPECT_FALSE(never.rate_per_s);
+  EXPECT_EQ(never.probes.back().rate_per_s, 100) << "and that was tried";
+  EXPECT_FALSE(find_highest_rate(keeps_up_to(1000, 0), 300'000).rate_per_s) << "not for longer";
+}
+
+TEST(Slo, OneStallDoesNotMakeARateTooHigh) {
+  int measured = 0;
+  SloAnswer const answer = find_highest_rate(
+      [&](double offered, bool longer) {
+        bool const stall = !longer && ++measured % 2 == 1;
+        return SloProbe{.rate_per_s = offered, .longer = longer, .kept = !stall && offered <= 80'000};
+      },
+      80'000);
+  ASSERT_TRUE(answer.rate_per_s);
+  EXPECT_GE(*answer.rate_per_s, 76'000);
+}
+
+TEST(Slo, AGeneratorThatIsTheLimitIsNamed) {
+  auto const with = [](bool late) {
+    return find_highest_rate(
+        [=](double offered, bool longer) {
+          bool const kept = offered <= 500'000;
+          return SloProbe{.rate_per_s = offered, .longer = longer, .generator_late = late && !kept, .kept = kept};
+        },
+        100'000);
+  };
+  EXPECT_TRUE(with(true).generator_limited);
+  EXPECT_FALSE(with(false).generator_limited);
+}
+
+RunOptions options(std::vector<std::string> arguments) { return parse_run_options(arguments, all_models()); }
+
+TEST(Slo, IsForIngestAndFindsTheRatesItself) {
+  EXPECT_THROW(options({"--slo", "p99=5ms"}), UsageError);
+  EXPECT_THROW(options({"--stream", "ingest,cpu", "--slo", "p99=5ms"}), UsageError);
+  EXPECT_THROW(options({"--stream", "ingest", "--slo", "p99=5ms", "--rate", "1k"}), UsageError);
+  Plan const plan = make_plan(options({"--stream", "ingest", "--slo", "p99=5ms", "--connections", "1,2"}));
+  ASSERT_EQ(plan.groups.size(), 2u);
+  EXPECT_TRUE(plan.groups[0].slo);
+}
+
+TEST(Slo, ACampaignMeasuresAModelAtTheRateThatWasFound) {
+  RunOptions const asked = options({"--stream", "ingest", "--model", "event_loop", "--workers", "1", "--connections", "2",
+                                    "--grain", "200us", "--slo", "p50=50ms", "--rounds", "1", "--no-progress"});
+  CampaignResult const result = run_campaign(asked, make_plan(asked));
+  CellResult const& cell = result.cells.at(0);
+  ASSERT_TRUE(cell.slo && cell.slo->rate_per_s);
+  EXPECT_EQ(cell.cell.rate_per_s, *cell.slo->rate_per_s);
+  EXPECT_LT(cell.cell.rate_per_s, 5'500) << "200 us of work each";
+  ASSERT_EQ(cell.samples.size(), 1u);
+  EXPECT_EQ(cell.samples[0].events, two_digits(cell.cell.rate_per_s)) << "a second at that rate";
+  auto const slo = nlohmann::json::parse(record_text(result))["context"]["slo"];
+  EXPECT_EQ(slo["percentile"], 50);
+  ASSERT_EQ(slo["searches"].size(), 1u);
+  EXPECT_EQ(slo["searches"][0]["cell"], cell.cell.name());
+  EXPECT_EQ(slo["searches"][0]["probes"].size(), cell.slo->probes.size());
+  EXPECT_NE(render_table(result).find("the highest rate with p50=50ms"), std::string::npos) << render_table(result);
+}
+
+TEST(Slo, AModelWithoutARateHasARowThatSaysWhy) {
+  CampaignResult result;
+  result.options = options({"--stream", "ingest", "--slo", "p99=5ms"});
+  CellResult& cell = result.cells.emplace_back();
+  cell.cell = {.model = &all_models()[0], .stream = StreamKind::ingest};
+  cell.slo = SloAnswer{.probes = {{.rate_per_s = 800, .latency_s = 2.0}, {.rate_per_s = 100, .latency_s = 1.5}}};
+  cell.closed = Closed::no_rate;
+  result.plan.cells = {cell.cell};
+  result.plan.groups = {{.stream = StreamKind::ingest, .slo = true, .cells = {0}}};
+  std::string const table = render_table(result);
+  EXPECT_NE(table.find("keeps p99=5ms at no rate: at 100 events/s it was 1.50 s"), std::string::npos) << table;
+  EXPECT_EQ(table.find("latency of"), std::string::npos) << "there are none";
+  EXPECT_FALSE(result.any_failed()) << "that is a result";
+}
+
+}  // namespace
+}  // namespace tally
