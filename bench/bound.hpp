@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "bench/cell.hpp"
+#include "workloads/load_schedule.hpp"
 #include "workloads/lookup_service.hpp"
 
 namespace tally {
@@ -17,5 +18,10 @@ double analytic_bound(Cell const& cell, int cpus, double wait_s);
 /// The mean of the waits that the embedded service draws for events 0 to `events` - 1, in seconds: exactly
 /// what a cell of that many events waits for. The nominal mean for no events.
 double mean_wait_s(WaitSpec const& wait, std::uint64_t seed, std::uint64_t events);
+
+/// On ingest, a connection's events are looked up one after another: a mean wait, in seconds, with which c
+/// connections that all have as many events would take as long as the waits of the one here that has most to
+/// wait for. 0 for no events.
+double slowest_wait_s(LoadSchedule const& load, WaitSpec const& wait, std::uint64_t seed);
 
 }  // namespace tally

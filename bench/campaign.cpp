@@ -113,9 +113,14 @@ class Campaign {
       double wait_s = 0;
       if (looks_up(cell) && runner_.waits_are_ours()) {
         WaitSpec const wait{cell.wait, result_.options.wait_distribution};
-        wait_s = mean_wait_s(wait, result_.options.keys.seed, cell.events);
+        LoadSchedule const* const load = streams_are_here ? streams_.workload(cell).load.get() : nullptr;
+        wait_s = load && !cell.model->sequential ? slowest_wait_s(*load, wait, result_.options.keys.seed)
+                                                 : mean_wait_s(wait, result_.options.keys.seed, cell.events);
       }
-      result.nominal_bound = analytic_bound(cell, runner_.cpus_of(cell), wait_s);
+      // A rate that was searched for is what the cell could do, and bounds nothing.
+      Cell bounded = cell;
+      if (result.slo) bounded.rate_per_s = 0;
+      result.nominal_bound = analytic_bound(bounded, runner_.cpus_of(cell), wait_s);
       result.analytic_bound = result.nominal_bound;
       result_.plan.cells[i].events = cell.events;
     }
@@ -129,7 +134,14 @@ class Campaign {
   void search_rates() {
     for (std::size_t i = 0; i < result_.cells.size(); ++i) {
       CellResult& result = result_.cells[i];
-      result.slo = search_rate(result.cell, result_.options, streams_, runner_, progress_);
+      try {
+        result.slo = search_rate(result.cell, result_.options, streams_, runner_, progress_);
+      } catch (SearchFailed const& failed) {
+        result.closed = Closed::failed;
+        result.failure = failed.what();
+        progress_.warn(result.cell.name() + ": " + result.failure);
+        continue;
+      }
       if (result.slo->rate_per_s)
         result_.plan.cells[i].rate_per_s = result.cell.rate_per_s = *result.slo->rate_per_s;
       else

@@ -117,6 +117,10 @@ bool is_saturated(CellResult const& cell);
 /// A generator whose sends are later (p99) is no clock to measure by.
 inline constexpr double kGeneratorOnTime_s = 0.2e-3;
 
+/// Whether, in the median of the cell's samples, the generator was late, though the server made no sender
+/// wait: then more could not be sent on time, whatever the model.
+bool generator_is_late(CellResult const& cell);
+
 /// Whether a cell with --slo kept the objective in its rounds, over all samples together. None where there
 /// are none.
 std::optional<bool> keeps_slo(CellResult const& cell, Slo const& slo);

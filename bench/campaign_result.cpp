@@ -194,10 +194,13 @@ std::string_view CampaignResult::limited_by(CellResult const& cell) const {
     return *s.service_busy_s / seconds(s.elapsed);
   });
   if (service && *service > kFull) return "service";
-  if (cell.cell.rate_per_s > 0 && !is_saturated(cell)) return "arrivals";
+  if (cell.cell.rate_per_s > 0 && !is_saturated(cell))
+    return generator_is_late(cell) ? "generator" : "arrivals";
   auto const rate = median_over(cell, [](Sample const& s) { return s.items_per_second(); });
   if (looks_up(cell.cell) && cell.cell.wait.count() > 0 && rate) {
-    int const at_once = cell.cell.stream == StreamKind::lookup ? cell.cell.in_flight : cell.cell.connections;
+    int const at_once = cell.cell.model->sequential              ? 1
+                        : cell.cell.stream == StreamKind::lookup ? cell.cell.in_flight
+                                                                 : cell.cell.connections;
     double const most = at_once / seconds(cell.cell.wait + cell.cell.grain);
     if (*rate > kFull * most) return "wait";
   }
@@ -212,19 +215,34 @@ std::string_view CampaignResult::limited_by(CellResult const& cell) const {
   });
   if (busy && *busy > kFull) return "CPU";
   if (!ingest) return "";
-  // A generator that never waited for the server, and yet did not send it more: at no rate it never rests.
-  auto const kept_waiting = median_over(cell, [](Sample const& s) -> std::optional<double> {
-    return s.load ? std::optional(static_cast<double>(s.load->waits)) : std::nullopt;
+  // A generator that never waited for the server, and was not done long before it: at no rate it never rests.
+  auto const kept_sending = median_over(cell, [](Sample const& s) -> std::optional<double> {
+    if (!s.load) return std::nullopt;
+    return s.load->waits == 0 && s.load->achieved_per_s * kFull < s.items_per_second() ? 1.0 : 0.0;
   });
-  return kept_waiting && *kept_waiting == 0 ? "generator" : "";
+  return kept_sending && *kept_sending > 0.5 ? "generator" : "";
+}
+
+bool generator_is_late(CellResult const& cell) {
+  auto const late = median_over(cell, [](Sample const& s) -> std::optional<double> {
+    if (!s.load) return std::nullopt;
+    return s.load->waits == 0 && s.load->late_p99_s > kGeneratorOnTime_s ? 1.0 : 0.0;
+  });
+  return late && *late > 0.5;
 }
 
 bool is_saturated(CellResult const& cell) {
-  constexpr double kMostBehind = 0.005, kMostBehind_s = 0.010;
+  constexpr double kMostBehind = 0.005;
   if (cell.cell.rate_per_s == 0) return false;
+  // The last events of all connections wait for their lookups at once, and queue a little before: the longest
+  // of as many waits, exponential ones, is about the logarithm of their number times the mean.
+  constexpr double kWaitsQueued = 10;
+  double const waits =
+      looks_up(cell.cell) ? std::log(static_cast<double>(cell.cell.connections)) + kWaitsQueued : 0;
+  double const most_behind_s = 0.010 + waits * seconds(cell.cell.wait);
   auto const behind = median_over(cell, [=](Sample const& s) -> std::optional<double> {
     if (!s.load) return std::nullopt;
-    return s.load->behind_s / std::max(s.load->schedule_s * kMostBehind, kMostBehind_s);
+    return s.load->behind_s / std::max(s.load->schedule_s * kMostBehind, most_behind_s);
   });
   return behind && *behind > 1;
 }

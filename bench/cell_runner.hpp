@@ -22,10 +22,11 @@ struct CellSample {
   /// Of this sample's events, until they were counted: from when they were to be sent, and from when they
   /// were. Ingest at a rate; else null.
   std::shared_ptr<LatencyHistogram const> corrected{}, uncorrected{};
+  bool timed_out = false;  ///< that is why it failed
 };
 
-/// An empty histogram that processes forked from now on have not in their memory: a sample's peak would hold the latencies
-/// of all samples before it.
+/// An empty histogram that processes forked from now on have not in their memory: a sample's peak would hold
+/// the latencies of all samples before it.
 std::shared_ptr<LatencyHistogram> make_latencies();
 
 /// Worker CPUs are the first `workers` of usable_cpus(), all of them if there are fewer. The load generator

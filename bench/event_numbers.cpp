@@ -21,6 +21,9 @@ constexpr double kMostEvents = 200e6;
 constexpr double kMostLookups = 10e6;
 constexpr double kBatchHandOffSeconds = 20e-9;
 constexpr double kLookupsPerInFlight = 10;
+/// On ingest, connections have their events from the first: the slowest of them is the last to end, by less
+/// the more it has.
+constexpr double kLookupsPerConnection = 100;
 /// Where no pilot comes through and no bound is known: the rounds will say what is wrong.
 constexpr double kEventsOfUnknownRate = 100'000;
 
@@ -121,7 +124,8 @@ std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, doub
   double const pace = std::min(rate.value_or(bound), bound);
   double events = std::isfinite(pace) ? pace * sample_s : kEventsOfUnknownRate;
   if (looks_up(cell)) {
-    events = std::max(events, kLookupsPerInFlight * waiting_at_once(cell));
+    double const each = cell.stream == StreamKind::ingest ? kLookupsPerConnection : kLookupsPerInFlight;
+    events = std::max(events, each * waiting_at_once(cell));
   } else if (cell.stream == StreamKind::cpu) {
     double const handed_out = static_cast<double>(cell.batch) * sample_s / kBatchHandOffSeconds;
     double const least = std::isfinite(pace) ? pace * kPilotSeconds : events;

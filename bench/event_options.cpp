@@ -27,8 +27,8 @@ KeySpec KeyArguments::read() const {
   return spec;
 }
 
-TextArguments::TextArguments(ArgumentParser& parser)
-    : format(parser.option("--format", "F", "lines (default) or clf, the Common and Combined Log Format")),
+FormatArguments::FormatArguments(ArgumentParser& parser, std::string const& formats)
+    : format(parser.option("--format", "F", formats)),
       key(parser.option(
           "--key", "FIELD",
           "lines: number of a blank-separated field (default: the whole line); clf: host, method, target "
@@ -36,17 +36,24 @@ TextArguments::TextArguments(ArgumentParser& parser)
       time(parser.option(
           "--time", "FIELD",
           "where the event time is; lines: number of the field with an ISO 8601 date; clf: time "
-          "(default)")),
+          "(default)")) {}
+
+void FormatArguments::read(TextSpec& spec) const {
+  static constexpr std::array<std::pair<std::string_view, TextFormat>, 2> kFormats{
+      {{"lines", TextFormat::lines}, {"clf", TextFormat::clf}}};
+  if (format) spec.format = choose("--format", *format, kFormats);
+  spec.key = key.value_or("");
+  spec.time = time.value_or("");
+}
+
+TextArguments::TextArguments(ArgumentParser& parser)
+    : FormatArguments(parser, "lines (default) or clf, the Common and Combined Log Format"),
       window(parser.option("--window", "D",
                            "tumbling windows of event time, such as 60s (default: one window)")) {}
 
 TextSpec TextArguments::read() const {
-  static constexpr std::array<std::pair<std::string_view, TextFormat>, 2> kFormats{
-      {{"lines", TextFormat::lines}, {"clf", TextFormat::clf}}};
   TextSpec spec;
-  if (format) spec.format = choose("--format", *format, kFormats);
-  spec.key = key.value_or("");
-  spec.time = time.value_or("");
+  FormatArguments::read(spec);
   if (time && !window)
     throw UsageError("--time is the event time of windows: add --window D, or leave --time out");
   if (window) {
@@ -69,7 +76,8 @@ LoadArguments::LoadArguments(ArgumentParser& parser)
       coalesce(parser.option("--coalesce", "D",
                              "ingest: a sender keeps events for so long and sends them together (default " +
                                  format_duration(defaults::kCoalesce) + ")")),
-      disorder(parser.option("--disorder", "D", "ingest: event times are up to so much out of order (default 0)")) {}
+      disorder(parser.option("--disorder", "D",
+                             "ingest: event times are up to so much out of order (default 0)")) {}
 
 void LoadArguments::read(LoadSpec& spec) const {
   static constexpr std::array<std::pair<std::string_view, Arrivals>, 3> kArrivals{

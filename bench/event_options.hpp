@@ -23,13 +23,23 @@ struct KeyArguments {
   std::optional<std::string>&seed, &keys, &skew;
 };
 
-/// --format, --key, --time and --window: how a real file's lines are read.
-struct TextArguments {
+/// --format, --key and --time: how lines are read.
+struct FormatArguments {
+  /// `formats` says which there are.
+  FormatArguments(ArgumentParser& parser, std::string const& formats);
+  /// Sets format, key and time of `spec`. Throws UsageError if there is no such format.
+  void read(TextSpec& spec) const;
+
+  std::optional<std::string>&format, &key, &time;
+};
+
+/// These and --window: how a real file's lines are read.
+struct TextArguments : FormatArguments {
   explicit TextArguments(ArgumentParser& parser);
   /// Throws UsageError. The repeat stays 1.
   TextSpec read() const;
 
-  std::optional<std::string>&format, &key, &time, &window;
+  std::optional<std::string>& window;
 };
 
 /// --arrivals, --coalesce and --disorder: how a load is sent.

@@ -21,18 +21,19 @@ LatencyFigures figures_of(LatencyHistogram const& latencies);
 
 /// What the load generator did in one sample, and what came of it.
 struct LoadFigures {
-  double offered_per_s = 0;     ///< events a second, as the schedule has them; at no rate, as achieved
-  double achieved_per_s = 0;    ///< as they were sent
-  double schedule_s = 0;        ///< how long the schedule was; at a rate
-  double behind_s = 0;          ///< from when the last event was due until the last was counted; at a rate
-  double late_p99_s = 0;        ///< of sends, after they were due; at a rate
+  double offered_per_s = 0;   ///< events a second, as the schedule has them; at no rate, as achieved
+  double achieved_per_s = 0;  ///< as they were sent
+  double schedule_s = 0;      ///< how long the schedule was; at a rate
+  double behind_s = 0;        ///< at a rate: from when the last event was due, or if no sender waited for the
+                              ///< server, from when it was sent, until the last was counted
+  double late_p99_s = 0;      ///< of sends, after they were due; at a rate
   double late_greatest_s = 0;
   std::uint64_t bytes = 0;
   std::uint64_t sends = 0;
-  std::uint64_t waits = 0;      ///< how often a connection would take no more
-  double generator_cpu_s = 0;   ///< spinning included
-  LatencyFigures corrected;     ///< from when an event was to be sent until it was counted; at a rate
-  LatencyFigures uncorrected;   ///< from when it was sent
+  std::uint64_t waits = 0;     ///< how often a connection would take no more
+  double generator_cpu_s = 0;  ///< spinning included
+  LatencyFigures corrected;    ///< from when an event was to be sent until it was counted; at a rate
+  LatencyFigures uncorrected;  ///< from when it was sent
 };
 
 /// One timed run of a cell, as measured in its own process. `failure` is empty if and only if the counts were
@@ -68,7 +69,8 @@ struct Sample {
 struct SampleWatch {
   std::chrono::nanoseconds timeout;  ///< > 0; then the sample's processes are killed
   StopSignals const& stop;           ///< a signal ends the sample at once
-  /// pidfds; when one of these processes ends (the lookup service, the load generator), the sample ends with it.
+  /// pidfds; when one of these processes ends (the lookup service, the load generator), the sample ends with
+  /// it.
   std::vector<int> other_processes{};
 };
 
@@ -94,9 +96,9 @@ struct Measured {
 /// (VmHWM, which begins at what it shares with its parent) plus what the model reports of its children's own.
 ///
 /// Every way to go wrong is named in Sample::failure: a wrong count, an exception, a signal, an exit without
-/// a result, a watch never started, no worker reported, the time-out. On `cpu` and `ingest` the workers reported must be
-/// those that `setup` asks for. On return no process of the sample is left, nor a zombie. Call
-/// single-threaded. Throws std::system_error when no process can be made, std::logic_error if the model
+/// a result, a watch never started, no worker reported, the time-out. On `cpu` and `ingest` the workers
+/// reported must be those that `setup` asks for. On return no process of the sample is left, nor a zombie.
+/// Call single-threaded. Throws std::system_error when no process can be made, std::logic_error if the model
 /// cannot run such a stream.
 Measured measure(Model const& model, CpuStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch);

@@ -38,6 +38,8 @@ constexpr auto kDrainWithin = 30s;
 constexpr std::uint64_t kSpareFiles = 64, kFilesPerWorker = 4;
 /// A client's clock may be so far ahead of this machine's; no further ahead does event time follow it.
 constexpr auto kAhead = 60s;
+/// Open at once, in each worker; an empty one takes 4 KiB.
+constexpr std::size_t kMostWindows = 10'000;
 /// A read buffer holds a line twice over.
 constexpr std::uint64_t kMostLineBytes = 32 * 1024;
 
@@ -56,34 +58,65 @@ std::uint32_t read_host(std::string const& text) {
   in_addr address{};
   if (text == "localhost") return INADDR_LOOPBACK;
   if (inet_pton(AF_INET, text.c_str(), &address) != 1)
-    throw UsageError("--listen '" + text + "': write an IPv4 address of this machine, or 0.0.0.0 for all of them");
+    throw UsageError("--listen '" + text +
+                     "': write an IPv4 address of this machine, or 0.0.0.0 for all of them");
   return ntohl(address.s_addr);
+}
+
+/// None for lines as senders of events write them.
+std::optional<LineFormat> read_format(FormatArguments const& given) {
+  if (!given.format) {
+    if (given.key || given.time)
+      throw UsageError(std::string(given.key ? "--key" : "--time") +
+                       " is a field of a format: add --format lines, or clf");
+    return std::nullopt;
+  }
+  TextSpec spec;
+  given.read(spec);
+  try {
+    return line_format(spec);
+  } catch (std::invalid_argument const& error) {
+    throw UsageError(error.what());
+  }
 }
 
 ServeOptions read_options(Arguments const& arguments, std::span<Model const> models) {
   ArgumentParser parser("tally serve", "Counts the events that arrive over TCP, by window, with one model.");
-  auto const& model = parser.option("--model", "M", std::string("the model to serve with (default: ") +
-                                                        std::string(defaults::kServeModel) + ")");
-  auto const& workers = parser.option("--workers", "N", "threads or processes (default: the CPUs this process may use)");
+  auto const& model = parser.option(
+      "--model", "M",
+      std::string("the model to serve with (default: ") + std::string(defaults::kServeModel) + ")");
+  auto const& workers =
+      parser.option("--workers", "N", "threads or processes (default: the CPUs this process may use)");
   auto const& port = parser.option("--port", "P", "port (default: any free one)");
-  auto const& listen = parser.option("--listen", "ADDRESS", "address to listen on (default: 127.0.0.1, this machine alone)");
-  auto const& most = parser.option("--connections-max", "N", "clients at once (default: as descriptors allow)");
+  auto const& listen =
+      parser.option("--listen", "ADDRESS", "address to listen on (default: 127.0.0.1, this machine alone)");
+  auto const& most =
+      parser.option("--connections-max", "N", "clients at once (default: as descriptors allow)");
   auto const& line_max = parser.option("--line-max", "BYTES", "longer lines are malformed (default 4096)");
-  auto const& window = parser.option("--window", "D", "tumbling windows of event time (default 60s); 0: one, until the end");
-  auto const& grace = parser.option("--grace", "D", "a window is printed so long after its end (default 1s): events that come later are late");
+  FormatArguments const format(
+      parser, "as for files: lines, or clf, the Common and Combined Log Format (default: as below)");
+  auto const& window =
+      parser.option("--window", "D", "tumbling windows of event time (default 60s); 0: one, until the end");
+  auto const& grace = parser.option(
+      "--grace", "D",
+      "a window is printed so long after its end (default 1s): events that come later are late");
   auto const& top = parser.option("--top", "N", "with each window, its N greatest counts");
   bool const& json = parser.flag("--json", "a JSON object for each window");
-  auto const& snapshot = parser.option("--snapshot", "FILE", "at each window's end, all its counts here, as JSON");
+  auto const& snapshot =
+      parser.option("--snapshot", "FILE", "at each window's end, all its counts here, as JSON");
   parser.footer(
-      "An event is a line: key, or time<TAB>key, the time in seconds since 1970, with decimals if wished; without a time it\n"
-      "is of when it arrives. Prints window_start<TAB>events<TAB>distinct_keys at each window's end. SIGTERM counts what has\n"
+      "An event is a line: key, or time<TAB>key, the time in seconds since 1970, with decimals if wished; "
+      "without a time it\n"
+      "is of when it arrives. Prints window_start<TAB>events<TAB>distinct_keys at each window's end. SIGTERM "
+      "counts what has\n"
       "arrived, prints the last windows and ends it with status 0; SIGINT likewise, with 130.");
   parser.parse(arguments);
 
   ServeOptions options;
   options.model = &find_model(model ? *model : std::string(defaults::kServeModel), models);
   if (options.model->ingest == nullptr)
-    throw UsageError("--model '" + std::string(options.model->name) + "' does not serve; 'tally list' says which do");
+    throw UsageError("--model '" + std::string(options.model->name) +
+                     "' does not serve; 'tally list' says which do");
   options.workers = workers ? static_cast<int>(parse_count("--workers", *workers, 1, 1'024))
                             : static_cast<int>(usable_cpus().size());
   if (options.model->sequential) options.workers = 1;
@@ -94,12 +127,15 @@ ServeOptions read_options(Arguments const& arguments, std::span<Model const> mod
   std::uint64_t const room = files > 2 * spare ? files - spare : spare;
   options.spec.connections_max = most ? parse_count("--connections-max", *most, 1, 10'000'000) : room;
   if (line_max)
-    options.spec.rules.line_max = static_cast<std::size_t>(parse_count("--line-max", *line_max, 1, kMostLineBytes));
+    options.spec.rules.line_max =
+        static_cast<std::size_t>(parse_count("--line-max", *line_max, 1, kMostLineBytes));
+  options.spec.rules.format = read_format(format);
   options.window = window ? parse_duration("--window", *window) : defaults::kServeWindow;
   options.grace = grace ? parse_duration("--grace", *grace) : defaults::kServeGrace;
   options.spec.workers = options.workers;
   options.spec.rules.window = options.window;
   options.spec.rules.untimed_now = true;
+  options.spec.rules.windows_max = kMostWindows;
   options.spec.counts_stay = true;
   if (top) options.top = parse_count("--top", *top, 1);
   options.json = json;
@@ -124,15 +160,16 @@ class Windows {
  public:
   Windows(IngestStream const& stream, ServeOptions const& options) : stream_(stream), options_(options) {}
 
-  /// Prints those that are over: whose end, and the grace after it, event time has passed. It advances with the newest event,
-  /// and with the clock while none comes that is newer.
+  /// Prints those that are over: whose end, and the grace after it, event time has passed. It advances with
+  /// the newest event, and with the clock while none comes that is newer.
   void print_ended() {
     if (options_.window.count() == 0) return;
     nanoseconds newest = nanoseconds::min();
     each_tally([&](LiveTally& tally) { newest = std::max(newest, tally.totals().newest); });
     if (newest == nanoseconds::min()) return;
     // One client whose clock is a day ahead must not end everybody's windows.
-    auto const wall = std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch());
+    auto const wall =
+        std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch());
     newest = std::min(newest, wall + kAhead);
     auto const now = std::chrono::steady_clock::now();
     if (newest > newest_) {
@@ -157,17 +194,19 @@ class Windows {
       malformed += totals.malformed;
       cut_off += totals.cut_off;
       for (auto const& bad : tally.bad_lines())
-        if (shown++ < LiveTally::kBadLinesKept) complain("malformed: '" + bad.text + "': " + std::string(bad.why));
+        if (shown++ < LiveTally::kBadLinesKept)
+          complain("malformed: '" + bad.text + "': " + std::string(bad.why));
     });
     if (malformed > 0)
-      complain(std::to_string(malformed) + " lines were malformed and not counted, " + std::to_string(cut_off) +
-               " of them cut off by the end of their connection");
+      complain(std::to_string(malformed) + " lines were malformed and not counted, " +
+               std::to_string(cut_off) + " of them cut off by the end of their connection");
     if (std::uint64_t const refused = stream_.control().refused.load())
       complain(std::to_string(refused) + " connections were refused");
   }
 
  private:
-  /// Calls `visit` for the tally of each worker but those that were lost with their process, of which is said so once.
+  /// Calls `visit` for the tally of each worker but those that were lost with their process, of which is said
+  /// so once.
   template <class Visit>
   void each_tally(Visit&& visit) {
     for (int w = 0; w < stream_.workers(); ++w) {
@@ -207,7 +246,8 @@ class Windows {
     }
     write_output(out);
     if (late > late_)
-      complain(std::to_string(late - late_) + " events came after their window had been printed, and are in none");
+      complain(std::to_string(late - late_) +
+               " events came after their window had been printed, and are in none");
     late_ = late;
   }
 

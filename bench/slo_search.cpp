@@ -11,9 +11,8 @@ namespace tally {
 namespace {
 
 constexpr double kLeast_per_s = 100, kMost_per_s = 1e8;
-constexpr double kResolution = 1.05;
-/// How far down the search for a rate that holds for longer goes, by turns.
-constexpr double kStepsDown[] = {1.05, 1.1, 1.2, 1.4, 2, 2};
+/// By how much the rate is lowered when it does not hold for longer: ever more, up to a half.
+constexpr double kFirstStepDown = 1.05, kGreatestStepDown = 2, kStepsGrowBy = 1.1;
 
 double three_digits(double rate) {
   double const unit = std::pow(10, std::floor(std::log10(rate)) - 2);
@@ -39,7 +38,7 @@ class Search {
         rate = std::max(three_digits(rate / 2), kLeast_per_s);
       }
     }
-    while (missed / kept > kResolution) {
+    while (missed / kept > kSearchResolution) {
       rate = three_digits(std::sqrt(kept * missed));
       if (rate <= kept || rate >= missed) break;  // as near as three digits are
       (keeps(rate) ? kept : missed) = rate;
@@ -48,9 +47,9 @@ class Search {
   }
 
  private:
-  bool keeps(double rate) {
+  bool keeps(double rate, bool longer = false) {
     for (int tries = 0; tries < 2; ++tries) {
-      answer_.probes.push_back(measure_(rate, false));
+      answer_.probes.push_back(measure_(rate, longer));
       if (answer_.probes.back().kept) return true;
     }
     // The last rate that is too high is the next above the answer.
@@ -59,17 +58,12 @@ class Search {
   }
 
   SloAnswer verify(double rate) {
-    for (double const step : kStepsDown) {
-      answer_.probes.push_back(measure_(rate, true));
-      SloProbe const& probe = answer_.probes.back();
-      if (probe.kept) {
-        answer_.rate_per_s = rate;
-        break;
-      }
-      answer_.generator_limited = probe.generator_late;
-      if (rate <= kLeast_per_s) break;
+    for (double step = kFirstStepDown; !keeps(rate, true);
+         step = std::min(step * kStepsGrowBy, kGreatestStepDown)) {
+      if (rate <= kLeast_per_s) return std::move(answer_);
       rate = std::max(three_digits(rate / step), kLeast_per_s);
     }
+    answer_.rate_per_s = rate;
     return std::move(answer_);
   }
 

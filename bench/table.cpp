@@ -88,6 +88,16 @@ std::string title_of(CampaignResult const& result, Group const& group) {
   return title + " events a sample";
 }
 
+/// Whether the interval of a ratio excludes 1, with the confidence claimed: too few rounds separate nothing.
+/// Rates that were searched for are known to 5% each, however steadily a model then keeps its own.
+bool separates(Interval const& ratio, Group const& group) {
+  double const known_to = group.slo ? kSearchResolution * kSearchResolution : 1;
+  return ratio.holds() && (ratio.low > known_to || ratio.high < 1 / known_to);
+}
+
+/// At a rate that is given, throughput is that rate, and ranks nobody.
+bool ranks(Group const& group) { return group.slo || group.rate_per_s == 0; }
+
 /// What the rows of a group are compared with.
 struct Base {
   std::optional<std::size_t> sequential;  ///< its cell
@@ -99,7 +109,7 @@ Base base_of(CampaignResult const& result, Group const& group) {
   for (std::size_t const c : group.cells) {
     CellResult const& cell = result.cells[c];
     auto const rate = cell.throughput();
-    if (cell.cell.model->sequential && rate && rate->median > 0) {
+    if (ranks(group) && cell.cell.model->sequential && rate && rate->median > 0) {
       base.sequential = c;
       base.line = "ratios to " + std::string(cell.cell.model->name) + ", " + format_scaled(rate->median) +
                   " events/s";
@@ -127,22 +137,19 @@ Base base_of(CampaignResult const& result, Group const& group) {
   return base;
 }
 
-/// Whether the interval excludes 1, with the confidence claimed: too few rounds separate nothing.
-bool excludes_one(Interval const& ratio) { return ratio.holds() && (ratio.low > 1 || ratio.high < 1); }
-
 /// The interval's half-width; with too few values for one of 95%, how many there are.
 std::string interval_text(Interval const& rate) {
   if (!rate.holds()) return "n=" + std::to_string(rate.n);
   return "\u00b1" + format_percent(rate.relative_half_width(), 1);
 }
 
-std::string ratio_cell(CampaignResult const& result, std::size_t cell, std::optional<std::size_t> base,
-                       Marks& used) {
-  if (!base) return "";
+std::string ratio_cell(CampaignResult const& result, Group const& group, std::size_t cell,
+                       std::optional<std::size_t> base, Marks& used) {
+  if (!base || !ranks(group)) return "";
   if (cell == *base) return "1 ";
   auto const ratio = result.ratio(cell, *base);
   if (!ratio) return "";
-  bool const separated = excludes_one(*ratio);
+  bool const separated = separates(*ratio, group);
   if (!separated) used.insert("?");
   return ratio_text(ratio->median) + (separated ? " " : "?");
 }
@@ -160,8 +167,8 @@ std::string no_rate_text(SloAnswer const& answer, Slo const& slo) {
   return text + "it was " + format_seconds(lowest->latency_s.value_or(0));
 }
 
-void add_row(TextTable& table, CampaignResult const& result, std::size_t c, std::string const& rank,
-             Base const& base, Marks& used) {
+void add_row(TextTable& table, CampaignResult const& result, Group const& group, std::size_t c,
+             std::string const& rank, Base const& base, Marks& used) {
   CellResult const& cell = result.cells[c];
   auto const rate = cell.throughput();
   std::string const name(cell.cell.model->name);
@@ -188,7 +195,7 @@ void add_row(TextTable& table, CampaignResult const& result, std::size_t c, std:
   std::string limit(result.limited_by(cell));
   if (limit == "service") used.insert("service");
   table.row({rank, name, format_scaled(rate->median), interval_text(result.claimed(*rate)),
-             ratio_cell(result, c, base.sequential, used),
+             ratio_cell(result, group, c, base.sequential, used),
              efficiency ? format_percent(efficiency->median, 0) : "", cpu ? format_seconds(*cpu) : "",
              memory ? format_bytes(*memory) : "", std::move(limit), marks_of(result, c, used)});
 }
@@ -263,17 +270,18 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
   for (std::size_t const c : in_order(result, group)) {
     CellResult const& cell = result.cells[c];
     auto const rate = cell.throughput();
-    bool const ranked = cell.cell.model->candidate && cell.failure.empty() && rate && rate->median > 0;
+    bool const ranked =
+        ranks(group) && cell.cell.model->candidate && cell.failure.empty() && rate && rate->median > 0;
     if (!ranked) {
-      add_row(table, result, c, "", base, used);
+      add_row(table, result, group, c, "", base, used);
       continue;
     }
     ++place;
     auto const ratio = above ? result.ratio(*above, c) : std::nullopt;
-    bool const separated = !above || (ratio && excludes_one(*ratio));
+    bool const separated = !above || (ratio && separates(*ratio, group));
     if (separated) rank = place;
     if (!separated) used.insert("=");
-    add_row(table, result, c, std::to_string(rank) + (separated ? " " : "="), base, used);
+    add_row(table, result, group, c, std::to_string(rank) + (separated ? " " : "="), base, used);
     above = c;
   }
   std::string const latencies =

@@ -27,6 +27,12 @@ bool EventLookups::ask() {
   return true;
 }
 
+std::span<char const> EventLookups::receive(ReceiveBuffer& buffer) {
+  std::span<char const> const reply = connection_.receive(*stream_.lookups(), buffer);
+  if (!reply.empty() && !any()) throw LookupFailed("the lookup service sent an answer to no request");
+  return reply;
+}
+
 void EventLookups::count(std::span<char const> reply, int worker) {
   stream_.count_looked_up(worker, events_[next_], reply);
   ++next_;

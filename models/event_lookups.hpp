@@ -31,9 +31,7 @@ class EventLookups {
   bool ask();
   /// Receives what is there: the whole reply, once all of it has come (a view into `buffer`), else empty.
   /// Throws LookupFailed.
-  std::span<char const> receive(ReceiveBuffer& buffer) {
-    return connection_.receive(*stream_.lookups(), buffer);
-  }
+  std::span<char const> receive(ReceiveBuffer& buffer);
   /// Counts the event that was asked for, by its reply, into the tally of `worker`. Throws as
   /// IngestStream::count_looked_up() does.
   void count(std::span<char const> reply, int worker);

@@ -5,6 +5,7 @@
 #include <boost/fiber/operations.hpp>
 #include <boost/fiber/protected_fixedsize_stack.hpp>
 #include <memory>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -108,12 +109,24 @@ class IngestServer {
     }
   }
 
+  /// What the fiber of a connection does.
+  struct Serving {
+    IngestServer* server;
+    OwnedFd socket;
+    void operator()() { server->serve(std::move(socket)); }
+  };
+
   void begin(OwnedFd connection) {
-    // Counted once it is there: it does not run before this fiber gives way.
-    bf::fiber fiber(std::allocator_arg, bf::protected_fixedsize_stack(kStackBytes),
-                    [this, socket = std::move(connection)]() mutable { serve(std::move(socket)); });
-    ++serving_;
-    fiber.detach();
+    Serving body{this, std::move(connection)};
+    try {
+      // Counted once it is there: it does not run before this fiber gives way.
+      bf::fiber fiber(std::allocator_arg, bf::protected_fixedsize_stack(kStackBytes), std::move(body));
+      ++serving_;
+      fiber.detach();
+    } catch (std::bad_alloc const&) {  // by the stack, before the body was moved into it
+      acceptor_.reject(std::move(body.socket),
+                       "tally: too many connections: no more stacks ('vm.max_map_count')\n");
+    }
   }
 
   void serve(OwnedFd socket) noexcept {

@@ -1,8 +1,10 @@
 // thread_pool: std::jthread workers over a bounded queue of tasks; a blocking connection per thread.
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <list>
@@ -166,7 +168,7 @@ namespace {
 /// The threads of the connections that there are: each serves one.
 class ConnectionThreads {
  public:
-  explicit ConnectionThreads(IngestStream const& stream) : stream_(stream) {}
+  ConnectionThreads(IngestStream const& stream, Setup const& setup) : stream_(stream), setup_(setup) {}
   ~ConnectionThreads() { end_all(); }
   ConnectionThreads(ConnectionThreads const&) = delete;
   ConnectionThreads& operator=(ConnectionThreads const&) = delete;
@@ -182,10 +184,8 @@ class ConnectionThreads {
       connections_.splice(connections_.begin(), place);
     }
     connection->client.socket = std::move(socket);
-    // A tally for each CPU, not for each thread: thousands of tables would fit into no cache.
-    int const worker = static_cast<int>(begun_++ % static_cast<std::uint64_t>(stream_.workers()));
     try {
-      connection->thread = std::jthread([this, connection, worker] { serve(connection, worker); });
+      connection->thread = std::jthread([this, connection] { serve(connection); });
       return OwnedFd();
     } catch (std::system_error const&) {
       OwnedFd back = std::move(connection->client.socket);
@@ -221,15 +221,25 @@ class ConnectionThreads {
     std::jthread thread;  // last: joined before the rest goes
   };
 
-  void serve(std::list<Connection>::iterator connection, int worker) {
+  /// The tally of the CPU that this thread runs on: one for each CPU, not for each thread, since thousands of
+  /// tables would fit into no cache; and not for some of the threads each, since these would then wait for
+  /// each other while a CPU is idle.
+  int tally_here() const noexcept {
+    int const cpu = ::sched_getcpu();
+    for (std::size_t w = 0; w < setup_.cpus.size() && w < static_cast<std::size_t>(stream_.workers()); ++w)
+      if (setup_.cpus[w] == cpu) return static_cast<int>(w);
+    return std::max(0, cpu) % stream_.workers();
+  }
+
+  void serve(std::list<Connection>::iterator connection) {
     bool const ok = failure_.guard([&] {
       auto const buffer = std::make_unique_for_overwrite<ReadBuffer>();
       ServedConnection& client = connection->client;
-      client.lookups = lookups_of(stream_, worker, false);
+      client.lookups = lookups_of(stream_, tally_here(), false);
       bool more = true;
       while (more && !ending_.load(std::memory_order_seq_cst))
-        more = receive_blocking(client, stream_, worker, *buffer);
-      if (more) receive_last(client, stream_, worker, *buffer);
+        more = receive_blocking(client, stream_, tally_here(), *buffer);
+      if (more) receive_last(client, stream_, tally_here(), *buffer);
     });
     if (!ok) stream_.stop();
     std::scoped_lock const lock(mutex_);
@@ -238,9 +248,9 @@ class ConnectionThreads {
   }
 
   IngestStream const& stream_;
+  Setup const& setup_;
   FirstFailure failure_;
   std::atomic<bool> ending_{false};
-  std::uint64_t begun_ = 0;
   std::mutex mutex_;
   std::list<Connection> connections_;  // whose threads serve
   std::list<Connection> ended_;        // whose threads return
@@ -251,7 +261,7 @@ class ConnectionThreads {
 /// The calling thread accepts.
 Counts thread_pool_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
   SmallStacks const small_stacks;
-  ConnectionThreads threads(stream);
+  ConnectionThreads threads(stream, setup);
   Acceptor acceptor(stream);
   // Workers are the CPUs that the threads share, not the threads: those are the connections.
   for (int w = 0; w < setup.workers; ++w) watch.worker_ready();

@@ -3,7 +3,8 @@
 
     scripts/reproduce.py RESULT.json [-o NEW.json] [--tally build/bench/tally]
 
-The command line is the file's own, without what it said of output. A cell agrees if its throughput is not separated from the old
+The command line is the file's own, without what it said of output. A rate that was searched for (--slo) is not searched again: the
+cells are measured at the rates that were found. A cell agrees if its throughput is not separated from the old
 one (scripts/compare.py says how that is told). A ranking is reversed where two models of a group were told apart in the old file and
 are told apart the other way round here, by their ratios round by round; where they cannot be told apart here, that is said and is
 no reversal. On another machine figures may differ and rankings still hold. Exit status: 0 every cell agrees and no ranking is
@@ -23,7 +24,24 @@ import tally_results as results
 
 # Options of the old run that say where its output went and beside which other build, with the number of values that follow one
 # without `=`.
-OUTPUT = {"--against": 1, "--out": 1, "--no-progress": 0, "--benchmark_out": 0, "--benchmark_out_format": 0, "--benchmark_format": 0}
+OUTPUT = {"--against": 1, "--out": 1, "--hgrm": 1, "--no-progress": 0, "--benchmark_out": 0, "--benchmark_out_format": 0, "--benchmark_format": 0}
+
+
+def at_the_rates_found(arguments, searches):
+    """The arguments of a search for rates as those of a campaign at the rates that it found, of the same cells and no others."""
+    kept, rest = [], iter(arguments)
+    for part in rest:
+        name, equals, _ = part.partition("=")
+        if name not in ("--slo", "--benchmark_filter"):
+            kept.append(part)
+        elif not equals:
+            next(rest, None)
+    found = [search for search in searches if "rate_per_s" in search]
+    if not found:
+        raise compare.Refused("no rate was found: there is nothing to measure again")
+    rates = sorted({search["rate_per_s"] for search in found})
+    names = "|".join(search["cell"] for search in found)
+    return [*kept, "--rate", ",".join(f"{rate:g}" if rate < 1e6 else f"{rate:.0f}" for rate in rates), f"--benchmark_filter=^({names})$"]
 
 
 def arguments_of(context):
@@ -39,6 +57,8 @@ def arguments_of(context):
         elif not equals:
             for _ in range(OUTPUT[name]):
                 next(rest, None)
+    if "slo" in context:
+        kept = at_the_rates_found(kept, context["slo"]["searches"])
     if "against" in context:  # which has defaults of its own
         factors = context["factors"]
         kept += ["--ci", str(factors["ci"]), "--rounds", f"{factors['min_rounds']}:{factors['max_rounds']}", "--time-budget",

@@ -317,7 +317,7 @@ def unsteadiness(file):
         values = [s[key] for s in file["context"]["noise_floor"]["samples"] if s.get(key)]
         if values:  # there is no speed where memory was too short for it
             found = results.median_interval(values)
-            widths.append(max(found.high - found.median, found.median - found.low) / found.median)
+            widths.append(found.relative_half_width)
     return max(widths)
 
 

@@ -43,6 +43,11 @@ class Interval:
     n: int
     holds: bool = True  # whether the values were enough for the confidence that was asked for
 
+    @property
+    def relative_half_width(self):
+        """How far the interval reaches from its median, relative to it."""
+        return max(self.high - self.median, self.median - self.low) / self.median
+
 
 def median_interval(values, confidence=0.95):
     """The median of `values` and the narrowest symmetric pair of order statistics that covers it with at least `confidence`.

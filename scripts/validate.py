@@ -148,14 +148,13 @@ def interval(file):
         claims = [summary[key] for key in ("claimed_low", "claimed_high") if key in summary]  # which older files have not
         if claims and not all(map(near, claims, (claim.low, claim.high))):
             yield f"{name}: claims {claims}, where samples and noise floor allow {[claim.low, claim.high]}"
-        half = max(found.high - found.median, found.median - found.low)
         pair = name.removesuffix(results.AGAINST)
         ratio_found = file.ratio(pair) if pair in file.summaries else None
         if ratio_found:  # what such a cell is measured for
-            found, half = ratio_found, max(ratio_found.high - ratio_found.median, ratio_found.median - ratio_found.low)
-        within = found.holds and half <= ci * found.median * (1 + SAME)
+            found = ratio_found
+        within = found.holds and found.relative_half_width <= ci * (1 + SAME)
         if summary.get("converged") and not within:
-            yield f"{name}: called converged, with an interval of ±{half / found.median:.1%} from {found.n} samples"
+            yield f"{name}: called converged, with an interval of ±{found.relative_half_width:.1%} from {found.n} samples"
 
 
 def ratio(file):
@@ -255,25 +254,20 @@ def finite(file):
                     yield f"{entry['name']}: {key} is {'both there and absent' if key in entry else 'absent without a reason'}"
 
 
-def half_width(interval):
-    """How far the interval reaches from its median, relative to it."""
-    return max(interval.high - interval.median, interval.median - interval.low) / interval.median
-
-
 def floor(file):
     """Sampling: the noise floor is that of its samples, and a campaign whose floor exceeds its interval says so."""
     stated = file.context.get("noise_floor")
     if stated is None or not stated["samples"]:
         return
     found = results.median_interval([s["real_time_s"] for s in stated["samples"]])
-    width = half_width(found)
+    width = found.relative_half_width
     if not (near(stated["median_s"], found.median) and math.isclose(stated["relative_half_width"], width, rel_tol=1e-6, abs_tol=1e-12)):
         yield f"median {stated['median_s']} s ±{stated['relative_half_width']:.3%} stands for {found.median} s ±{width:.3%}"
     # With another build, what was asked for is of ratios: then the default of throughputs stands.
     wanted = max(file.context["factors"]["ci"], DEFAULT_CI if "against" in file.context else 0)
     widths = {"": width}
     if "read_relative_half_width" in stated:
-        read_width = half_width(results.median_interval([s["read_bytes_per_s"] for s in stated["samples"] if s["read_bytes_per_s"] > 0]))
+        read_width = results.median_interval([s["read_bytes_per_s"] for s in stated["samples"] if s["read_bytes_per_s"] > 0]).relative_half_width
         if not math.isclose(stated["read_relative_half_width"], read_width, rel_tol=1e-6, abs_tol=1e-12):
             yield f"±{stated['read_relative_half_width']:.3%} of reading memory stands for ±{read_width:.3%}"
         if any(name.startswith("cpu/") for name in file.samples):

@@ -21,7 +21,8 @@ namespace {
 using namespace std::chrono_literals;
 
 Model const& model_called(std::string_view name) {
-  return *std::find_if(all_models().begin(), all_models().end(), [&](Model const& m) { return m.name == name; });
+  return *std::find_if(all_models().begin(), all_models().end(),
+                       [&](Model const& m) { return m.name == name; });
 }
 
 RunOptions options(std::vector<std::string> more) {
@@ -31,8 +32,8 @@ RunOptions options(std::vector<std::string> more) {
 }
 
 TEST(Ingest, CellsAreConnectionsAndRates) {
-  Plan const plan = make_plan(options({"--model", "event_loop,limit", "--connections", "1,100", "--rate", "max,50k",
-                                       "--grain", "0,1us"}));
+  Plan const plan = make_plan(options(
+      {"--model", "event_loop,limit", "--connections", "1,100", "--rate", "max,50k", "--grain", "0,1us"}));
   ASSERT_EQ(plan.cells.size(), 16u);
   ASSERT_EQ(plan.groups.size(), 8u);
   EXPECT_EQ(plan.cells[0].name(), "ingest/event_loop/workers:1/connections:1/rate:max");
@@ -42,7 +43,8 @@ TEST(Ingest, CellsAreConnectionsAndRates) {
 }
 
 TEST(Ingest, CellsThatAreLookedUpHaveAWait) {
-  Plan const plan = make_plan(options({"--model", "limit", "--connections", "7", "--lookup", "--wait", "2ms,1us", "--grain", "5us"}));
+  Plan const plan = make_plan(
+      options({"--model", "limit", "--connections", "7", "--lookup", "--wait", "2ms,1us", "--grain", "5us"}));
   ASSERT_EQ(plan.cells.size(), 2u);
   EXPECT_EQ(plan.cells[0].name(), "ingest/limit/workers:1/connections:7/rate:max/wait_us:2000/grain_ns:5000");
   EXPECT_DOUBLE_EQ(analytic_bound(plan.cells[0], 1, 2e-3), 7 / 2.005e-3) << "connections / (wait + grain)";
@@ -51,8 +53,9 @@ TEST(Ingest, CellsThatAreLookedUpHaveAWait) {
 }
 
 TEST(Ingest, ACampaignOfLookupsAccountsForTheService) {
-  RunOptions const asked = options({"--model", "event_loop,coroutines", "--connections", "4", "--rate", "5k", "--events", "500",
-                                    "--rounds", "1", "--lookup", "--wait", "1ms", "--wait-dist", "fixed"});
+  RunOptions const asked =
+      options({"--model", "event_loop,coroutines", "--connections", "4", "--rate", "5k", "--events", "500",
+               "--rounds", "1", "--lookup", "--wait", "1ms", "--wait-dist", "fixed"});
   CampaignResult const result = run_campaign(asked, make_plan(asked));
   ASSERT_EQ(result.cells.size(), 2u);
   for (CellResult const& cell : result.cells) {
@@ -66,15 +69,21 @@ TEST(Ingest, ACampaignOfLookupsAccountsForTheService) {
 }
 
 TEST(Ingest, WrongLoadsAreRefused) {
-  for (auto const& [flag, value] : {std::pair{"--rate", "0"}, {"--rate", "fast"}, {"--connections", "0"}, {"--arrivals", "never"},
-                                    {"--coalesce", "20"}, {"--disorder", "-1s"}, {"--against", "/bin/true"}}) {
+  for (auto const& [flag, value] : {std::pair{"--rate", "0"},
+                                    {"--rate", "fast"},
+                                    {"--connections", "0"},
+                                    {"--arrivals", "never"},
+                                    {"--coalesce", "20"},
+                                    {"--disorder", "-1s"},
+                                    {"--against", "/bin/true"}}) {
     EXPECT_THROW(options({flag, value}), UsageError) << flag << " " << value;
   }
 }
 
 TEST(Ingest, ACampaignHasRatesLatenciesAndWhatTheGeneratorDid) {
-  RunOptions const asked = options({"--model", "event_loop,sequential", "--connections", "2", "--rate", "20k,max", "--events",
-                                    "4000", "--rounds", "2", "--window", "10ms", "--disorder", "5ms"});
+  RunOptions const asked =
+      options({"--model", "event_loop,sequential", "--connections", "2", "--rate", "20k,max", "--events",
+               "4000", "--rounds", "2", "--window", "10ms", "--disorder", "5ms"});
   CampaignResult const result = run_campaign(asked, make_plan(asked));
   ASSERT_EQ(result.cells.size(), 4u);
   for (CellResult const& cell : result.cells) {
@@ -97,6 +106,28 @@ TEST(Ingest, ACampaignHasRatesLatenciesAndWhatTheGeneratorDid) {
   EXPECT_NE(render_table(result).find("latency of"), std::string::npos) << render_table(result);
 }
 
+TEST(Ingest, AGeneratorThatIsLateByItselfIsTheLimitAndNotTheModel) {
+  CampaignResult result;
+  CellResult cell;
+  cell.cell = {.model = &model_called("event_loop"), .stream = StreamKind::ingest, .rate_per_s = 1e6};
+  Sample sample;
+  sample.events = 1'000'000;
+  sample.elapsed = 1s;
+  sample.load.emplace();
+  sample.load->schedule_s = 1;
+  sample.load->behind_s = 0.001;
+  auto const with = [&](double late_s, std::uint64_t waits) {
+    sample.load->late_p99_s = late_s;
+    sample.load->waits = waits;
+    cell.samples = {sample};
+    return std::string(result.limited_by(cell));
+  };
+  EXPECT_EQ(with(0.1e-3, 0), "arrivals");
+  EXPECT_EQ(with(50e-3, 0), "generator") << "late, and nobody made it wait";
+  EXPECT_EQ(with(50e-3, 7), "arrivals") << "the server made it wait, and caught up";
+  EXPECT_FALSE(is_saturated(cell));
+}
+
 TEST(Ingest, EnoughLatenciesAreThoseOfMlPerf) {
   EXPECT_EQ(latencies_needed(90), 24'576u);
   EXPECT_EQ(latencies_needed(95), 57'344u);
@@ -113,7 +144,8 @@ class IngestSample : public testing::Test {
     std::uint64_t sent = 0;
   };
 
-  Taken take(IngestRun run, LoadSpec const& spec, std::function<void(LoadProcess&)> const& meanwhile = nullptr) {
+  Taken take(IngestRun run, LoadSpec const& spec,
+             std::function<void(LoadProcess&)> const& meanwhile = nullptr) {
     SyntheticEvents const keys({}, spec.events);
     LoadSchedule const schedule(spec, keys);
     IngestSpec serve;

@@ -257,6 +257,17 @@ TEST_P(Crossing, PassesOnWhatCountingThrows) {
             std::string::npos);
 }
 
+TEST_P(Crossing, PassesOnWhatALookupThrowsWhileEventsArrive) {
+  ServiceProcess service({.keys = {.keys = 100'000}, .port = 0, .spin = false}, {}, signals_);
+  SyntheticEvents const keys({}, 2'000);
+  // Of a service that has other keys than the stream.
+  auto const lookups = make_lookup_stream({.keys = 1'000}, keys.size(), {}, 0ns, service.address());
+  LoadSpec spec{.events = keys.size(), .connections = 5, .stamped = false};
+  spec.numbered = true;
+  std::string const failure = run_ingest(LoadSchedule(spec, keys), {}, lookups.get());
+  EXPECT_NE(failure.find("which is not a key"), std::string::npos) << failure;
+}
+
 /// A stream whose first batch is not done until the reader has stopped reading: in shared memory, since
 /// models may fork.
 class Stalling final : public CpuStream {

@@ -91,3 +91,14 @@ def test_what_said_where_output_goes_is_left_out(command, kept):
 def test_a_changed_file_is_not_run_again(run, reference):
     done = run(reference.replace('"interrupted": false', '"interrupted": true', 1), reference)
     assert done.returncode == 2 and "was changed" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_search_is_measured_again_at_the_rates_that_it_found(program):
+    searches = [{"model": "event_loop", "cell": "ingest/event_loop/workers:1/connections:2/rate:310000", "rate_per_s": 310000.0},
+                {"model": "sequential", "cell": "ingest/sequential/workers:1/connections:2/rate:max"},
+                {"model": "limit", "cell": "ingest/limit/workers:1/connections:2/rate:1250000", "rate_per_s": 1250000.0}]
+    context = {"command_line": ["tally", "run", "--stream", "ingest", "--connections", "2", "--workers", "1", "--slo", "p99=5ms", "--hgrm", "x"],
+               "slo": {"searches": searches}}
+    done = subprocess.run([program, "run", *reproduce.arguments_of(context), "--benchmark_list_tests"], capture_output=True, text=True,
+                          check=True)
+    assert done.stdout.split() == [searches[0]["cell"], searches[2]["cell"]]

@@ -31,10 +31,12 @@ class Server:
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
-    def send(self, text):
-        """Sends it over a connection of its own, ends that, and waits until the server has ended it too."""
+    def send(self, text, piece=1 << 30):
+        """Sends it over a connection of its own, `piece` bytes at a time, ends that, and waits until the server has ended it too."""
         with self.connect() as connection:
-            connection.sendall(text)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for begin in range(0, len(text), piece):
+                connection.sendall(text[begin:begin + piece])
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(1000):
                 pass
@@ -243,6 +245,30 @@ def test_its_own_load_generator_is_counted_to_the_last_event(serve, tally, model
     assert said["events"] == 20_000 and 0 <= said["late_p99_s"] and said["offered_per_s"] == 200_000
     out, err, _ = server.stop()
     assert windows(out) == {0: (220_000, 100)} and err == ""
+
+
+def test_lines_of_other_formats_are_read_as_those_of_files_are(serve):
+    clf = serve("--window", "3600s", "--grace", "9000s", "--format", "clf", "--key", "status")
+    lines = serve("--window", "86400s", "--grace", "900000s", "--format", "lines", "--key", 3, "--time", 1)
+    untimed = serve("--window", "0", "--format", "lines", "--key", 2, "--top", 2)
+    for piece in (1, 1000):  # bytes at a time
+        clf.send(b'h - - [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 5\nno log line\n'
+             b'h - - [10/Oct/2000:14:00:00 -0700] "GET /b HTTP/1.0" 404 5\r\n', piece)
+        lines.send(b"2024-05-01 12:00:00 install a\n2024-05-02T00:00:00Z x remove\n1969-12-31 x y\n", piece)
+        untimed.send(b"a\tlonger-than-a-word c\nx y\nshort\n", piece)
+    out, err, status = clf.stop()
+    assert windows(out) == {971208000: (2, 1), 971211600: (2, 1)}
+    assert "2 lines were malformed" in err and status == 0
+    out, err, _ = lines.stop()
+    assert windows(out) == {1714521600: (2, 1), 1714608000: (2, 1)} and "before 1970" in err
+    out, err, _ = untimed.stop()
+    assert "\t2\tlonger-than-a-word" in out and "\t2\ty" in out and "2 lines were malformed" in err
+
+
+def test_a_field_needs_a_format(tally):
+    refused(tally("serve", "--key", "3"), "--key is a field of a format")
+    refused(tally("serve", "--format", "clf", "--key", "nowhere"), "no field of format clf")
+    refused(tally("serve", "--format", "csv"), "--format")
 
 
 def test_a_load_without_a_server_is_a_line(tally):

@@ -133,6 +133,74 @@ def modified_tree(data):
     data["context"]["tally_tree"] = "modified"
 
 
+@pytest.fixture(scope="module")
+def served(program, tmp_path_factory):
+    """A result of the ingest stream at a rate, and of a search for one."""
+    folder = tmp_path_factory.mktemp("served")
+    texts = []
+    for name, arguments in (("rate", ["--rate", "5k", "--events", "500", "--rounds", "6"]),
+                            ("slo", ["--slo", "p50=100ms", "--grain", "500us", "--rounds", "1"])):
+        done = subprocess.run([program, "run", "--stream", "ingest", "--model", "event_loop", "--workers", "1", "--connections", "2",
+                               *arguments, "--no-progress", "--hgrm", folder / name, "--out", folder / f"{name}.json"],
+                              capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        texts.append((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return folder, *texts
+
+
+def rules_broken(text):
+    """The rules that a file breaks but for those of how its program was built, and how short its samples are."""
+    return {rule for rule, _ in validate.broken(text)} - {"disclosure", "length", "floor"}
+
+
+def test_results_of_serving_hold(served):
+    _, rate, slo = served
+    assert rules_broken(rate) == set()
+    assert rules_broken(slo) == set()
+    search = json.loads(slo)["context"]["slo"]["searches"][0]
+    assert search["cell"].endswith(f"/rate:{search['rate_per_s']:g}/grain_ns:500000")
+    assert search["probes"][-1]["longer"] and search["probes"][-1]["kept"]
+
+
+def latency_of_another_histogram(data):
+    summary_of_ingest(data)["latency"]["p99_s"] *= 1.1
+
+
+def a_latency_is_lost(data):
+    summary_of_ingest(data)["latency_uncorrected"]["histogram_ns"][0][1] -= 1
+
+
+def enough_for_every_percentile(data):
+    summary_of_ingest(data)["latency"]["too_few_for"] = []
+
+
+def latencies_of_a_saturated_cell(data):
+    summary_of_ingest(data)["saturated"] = True
+
+
+def summary_of_ingest(data):
+    return next(b for b in data["benchmarks"] if b.get("aggregate_name") == "median")
+
+
+@pytest.mark.parametrize("change", [latency_of_another_histogram, a_latency_is_lost, enough_for_every_percentile, latencies_of_a_saturated_cell])
+def test_latencies_that_are_not_those_of_the_histogram_are_named(served, change):
+    data = json.loads(served[1])
+    change(data)
+    assert rules_broken(signed(data)) == {"latency"}
+
+
+def test_percentiles_are_written_as_hdrhistogram_writes_them(served):
+    folder, rate, _ = served
+    latency = next(b for b in json.loads(rate)["benchmarks"] if b.get("aggregate_name") == "median")["latency"]
+    name = "ingest_event_loop_workers-1_connections-2_rate-5000"
+    assert {path.name for path in (folder / "rate").iterdir()} == {f"{name}.hgrm", f"{name}.uncorrected.hgrm"}
+    lines = (folder / "rate" / f"{name}.hgrm").read_text(encoding="ascii").splitlines()
+    assert lines[0].split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+    rows = [line.split() for line in lines[2:] if line and not line.startswith("#")]
+    assert int(rows[-1][2]) == latency["count"] == 3000
+    assert float(rows[-1][0]) == pytest.approx(latency["max_s"] * 1e3, rel=1e-3, abs=1e-3), "milliseconds"
+
+
 @pytest.mark.parametrize("change, rule", [
     (faster_median, "interval"), (narrower_interval, "interval"), (another_ratio, "ratio"), (called_converged, "interval"),
     (not_verified, "schema"), (figures_of_a_failed_cell, "verified"), (lost_events, "work"), (fewer_workers, "work"),

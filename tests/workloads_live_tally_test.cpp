@@ -266,5 +266,52 @@ TEST(LiveTally, AProcessThatDiesWhileItCountsIsNotWaitedForForEver) {
   EXPECT_THROW((void)tally->totals(), TallyLost) << "from then on";
 }
 
+TEST(LiveTally, LinesOfAFormatAreReadByIt) {
+  LineRules rules;
+  rules.format = LineFormat{.key_field = 2, .time_field = 1};
+  rules.window = 24h;
+  for (std::size_t const size : {1ul, 17ul, 1000ul}) {
+    std::string const text = "2024-05-01\tinstall a\n2024-05-02T10:00:00Z remove\r\n2024-05-01 \nno-date x\n1969-12-31 y\n";
+    std::vector<std::string> pieces;
+    for (std::size_t at = 0; at < text.size(); at += size) pieces.push_back(text.substr(at, size));
+    auto const tally = LiveTally::make();
+    EXPECT_EQ(feed(*tally, pieces, rules), 2u) << size;
+    EXPECT_EQ(tally->totals().malformed, 3u) << "no second field, no date, before 1970";
+    auto const windows = all(*tally).windows();
+    ASSERT_EQ(windows.size(), 2u);
+    EXPECT_EQ(windows[0].window, 1'714'521'600'000'000'000);
+    EXPECT_EQ(windows[1].window - windows[0].window, 86'400'000'000'000);
+  }
+}
+
+TEST(LiveTally, WhatIsToBeLookedUpIsKeptAndCountedOnceItIs) {
+  auto const tally = LiveTally::make();
+  std::string text = "17\n2.5\t18\n1\t19\t1000\t50\nkey\n20x\n\n";
+  std::size_t const bytes = text.size();
+  text.resize(bytes + kReadAheadBytes);
+  LineRest rest;
+  std::vector<PendingEvent> events;
+  tally->read({text.data(), bytes}, rest, {}, events);
+  EXPECT_EQ(tally->totals().events, 0u) << "none is counted yet";
+  EXPECT_EQ(tally->totals().malformed, 3u) << "no numbers, and nothing";
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(events[0].number, 17u);
+  EXPECT_EQ(events[1].number, 18u);
+  EXPECT_EQ(events[1].time, 2500ms);
+  EXPECT_TRUE(events[2].stamped);
+  EXPECT_EQ(events[2].due + events[2].late, 1050ns);
+  LineRules rules;
+  rules.window = 1s;
+  for (PendingEvent const& event : events) tally->count_looked_up(event, "42", rules);
+  EXPECT_EQ(tally->totals().events, 3u);
+  EXPECT_EQ(tally->totals().looked_up, 3u);
+  Counts const counts = all(*tally);
+  EXPECT_EQ(counts.windows().size(), 3u) << "by the times in the lines";
+  EXPECT_EQ(by_key(counts), (std::map<std::string, std::uint64_t>{{"42", 3}}));
+  auto const corrected = std::make_unique<LatencyHistogram>(), uncorrected = std::make_unique<LatencyHistogram>();
+  tally->add_latencies(*corrected, *uncorrected);
+  EXPECT_EQ(corrected->total(), 1u) << "one line has a stamp";
+}
+
 }  // namespace
 }  // namespace tally

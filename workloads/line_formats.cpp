@@ -141,7 +141,8 @@ struct Request {
 };
 
 Request split_request(std::string_view request) noexcept {
-  Request const unknown{"-", request};
+  // Eight bytes may be read from where a key begins.
+  Request const unknown{std::string_view("-\0\0\0\0\0\0", 1), request};
   std::size_t const method_end = request.find(' ');
   if (method_end == 0 || method_end == std::string_view::npos) return unknown;
   std::string_view const method = request.substr(0, method_end);

@@ -7,6 +7,8 @@
 
 namespace tally {
 
+enum class TextFormat { lines, clf };
+
 /// What a line says. Views are into the line, or to string literals.
 struct ParsedLine {
   std::string_view key;
@@ -55,5 +57,21 @@ ParsedLine parse_clf(std::string_view line, ClfKey key, ClfClock& clock) noexcep
 /// or `12:00:00.5`, after a `T` or as the next field, then optionally the zone, `Z` or `+02:00` or `+0200` or
 /// `+02`; UTC without it. A date that no time of day follows is its midnight.
 ParsedLine parse_fields(std::string_view line, unsigned key_field, unsigned time_field) noexcept;
+
+/// What is read of each line.
+struct LineFormat {
+  TextFormat format = TextFormat::lines;
+  ClfKey clf_key = ClfKey::target;  ///< clf
+  unsigned key_field = 0;           ///< lines, as parse_fields() has it
+  unsigned time_field = 0;          ///< lines, as parse_fields() has it
+
+  /// Whether the lines' times are read.
+  bool timed() const noexcept { return format == TextFormat::clf || time_field != 0; }
+  /// `clock` is to be the same for lines that follow each other.
+  ParsedLine parse(std::string_view line, ClfClock& clock) const noexcept {
+    return format == TextFormat::clf ? parse_clf(line, clf_key, clock)
+                                     : parse_fields(line, key_field, time_field);
+  }
+};
 
 }  // namespace tally

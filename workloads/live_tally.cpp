@@ -19,6 +19,9 @@ namespace tally {
 namespace {
 
 constexpr std::string_view kTooLong = "longer than a line may be";
+constexpr std::string_view kTooManyWindows = "too many windows are open for another";
+constexpr std::string_view kEmptyKey = "its key is empty";
+constexpr std::string_view kOutOfTime = "its time is before 1970, or after 2262";
 constexpr std::string_view kCutOff = "cut off by the end of its connection";
 constexpr unsigned kFirstBits = 8;
 constexpr unsigned kFirstWindowBits = 4;
@@ -83,7 +86,10 @@ class LineSplitter {
   /// All lines that end in [begin, end); returns where the last, unended one begins.
   char const* split(char const* begin, char const* end) {
     char const* line = begin;
-    bool tabs_before = false;  // in the part of the line that lies in earlier blocks
+    // In the part of the line that lies in earlier blocks. Lines of another format are looked at whole, as if
+    // they had.
+    bool const whole = rules_.format.has_value();
+    bool tabs_before = whole;
     for (char const* block = begin; block < end; block += 64) {
       Marks marks = marks_of(block);
       if (end - block < 64) {
@@ -107,7 +113,7 @@ class LineSplitter {
           with_tabs(line, length);
         else
           bare(line, length);
-        tabs_before = false;
+        tabs_before = whole;
         marks.tabs &= ~below;
         line = at + 1;
       }
@@ -118,7 +124,7 @@ class LineSplitter {
 
   /// One line, without its LF.
   void one(std::string_view line) {
-    if (line.find('\t') == std::string_view::npos)
+    if (line.find('\t') == std::string_view::npos && !rules_.format)
       bare(line.data(), line.size());
     else
       with_tabs(line.data(), line.size());
@@ -133,13 +139,13 @@ class LineSplitter {
   void bare(char const* line, std::size_t length) {
     if (length > 0 && line[length - 1] == '\r') --length;
     if (length == 0) return sink().malformed({}, parse_event_line({}).problem);
-    if (untimed_ns_ == kUnset) untimed_ns_ = rules_.untimed_now ? wall_ns() : 0;
-    sink().add({line, length}, untimed_ns_);
+    sink().add({line, length}, untimed_ns());
   }
 
   void with_tabs(char const* text, std::size_t length) {
     if (length > 0 && text[length - 1] == '\r') --length;
     if (length > rules_.line_max) return sink().malformed({text, length}, kTooLong);
+    if (rules_.format) return formatted({text, length});
     EventLine const line = parse_event_line({text, length});
     if (!line.problem.empty()) return sink().malformed({text, length}, line.problem);
     if (line.stamped)
@@ -148,10 +154,27 @@ class LineSplitter {
       sink().add(line.key, line.time.count());
   }
 
+  /// A line of another format.
+  void formatted(std::string_view text) {
+    ParsedLine const line = rules_.format->parse(text, clock_);
+    if (!line.problem.empty()) return sink().malformed(text, line.problem);
+    if (line.key.empty()) return sink().malformed(text, kEmptyKey);
+    if (!rules_.format->timed()) return sink().add(line.key, untimed_ns());
+    constexpr std::int64_t kMost_s = std::numeric_limits<std::int64_t>::max() / 1'000'000'000;
+    if (line.time_s < 0 || line.time_s > kMost_s) return sink().malformed(text, kOutOfTime);
+    sink().add(line.key, line.time_s * 1'000'000'000);
+  }
+
+  std::int64_t untimed_ns() {
+    if (untimed_ns_ == kUnset) untimed_ns_ = rules_.untimed_now ? wall_ns() : 0;
+    return untimed_ns_;
+  }
+
   Sink& sink() noexcept { return static_cast<Sink&>(*this); }
 
   static constexpr std::int64_t kUnset = -1;
   std::int64_t untimed_ns_ = kUnset;  // of this call's lines without a time
+  ClfClock clock_;
 };
 
 }  // namespace
@@ -191,6 +214,7 @@ class LiveTally::Counting : public LineSplitter<Counting> {
   void add(std::string_view key, std::int64_t time_ns) {
     if (time_ns < from_ns_ || time_ns >= until_ns_) enter(time_ns);
     if (window_ == nullptr) {
+      if (too_many_) return tally_.malformed(key, kTooManyWindows);
       ++tally_.totals_.late;
       return;
     }
@@ -248,10 +272,15 @@ class LiveTally::Counting : public LineSplitter<Counting> {
       if (span <= until_ns_ - start) until_ns_ = start + span;
     }
     tally_.totals_.newest = std::max(tally_.totals_.newest, std::chrono::nanoseconds(time_ns));
-    window_ = start < tally_.taken_until_ns_ ? nullptr : tally_.window(start);
+    too_many_ = false;
+    window_ = nullptr;
+    if (start < tally_.taken_until_ns_) return;
+    window_ = tally_.window(start, rules_.windows_max);
+    too_many_ = window_ == nullptr;
   }
 
   Window* window_ = nullptr;
+  bool too_many_ = false;                    // windows, so that there is none
   std::int64_t from_ns_ = 0, until_ns_ = 0;  // of that window; empty at first
   std::uint64_t events_ = 0;
   Stamps stamps_;
@@ -455,10 +484,11 @@ void LiveTally::add_latencies(LatencyHistogram& corrected, LatencyHistogram& unc
   uncorrected.merge(*uncorrected_);
 }
 
-LiveTally::Window* LiveTally::window(std::int64_t start_ns) {
+LiveTally::Window* LiveTally::window(std::int64_t start_ns, std::size_t most) {
   std::size_t i = first_slot(static_cast<std::uint64_t>(start_ns), window_bits_);
   for (; windows_[i] != nullptr; i = (i + 1) & (slots(window_bits_) - 1))
     if (windows_[i]->start_ns == start_ns) return windows_[i];
+  if (windows_used_ >= most) return nullptr;
   if ((windows_used_ + 1) * 2 > slots(window_bits_)) grow_windows();
   Window* const made = make_window(start_ns);
   place(made);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@
 #include "workloads/event_lines.hpp"
 #include "workloads/grain.hpp"
 #include "workloads/latency_histogram.hpp"
+#include "workloads/line_formats.hpp"
 
 namespace tally {
 
@@ -37,6 +39,11 @@ struct LineRules {
   std::chrono::nanoseconds window{0};
   /// The event time of lines that have none is when they arrive; otherwise 0.
   bool untimed_now = false;
+  /// How lines are read; none: as event_lines.hpp says.
+  std::optional<LineFormat> format{};
+  /// No more windows may be open at once: an event of a further one is malformed. Bounds what a client with a
+  /// wild clock fills.
+  std::size_t windows_max = std::numeric_limits<std::size_t>::max();
   /// Longer lines are malformed, without their ends.
   std::size_t line_max = 4096;
   /// Work for each event.
@@ -170,7 +177,7 @@ class LiveTally {
   void release(void* block, std::size_t bytes) noexcept;
 
   // Windows: an open-addressed table of pointers, by start.
-  Window* window(std::int64_t start_ns);
+  Window* window(std::int64_t start_ns, std::size_t most);
   Window* make_window(std::int64_t start_ns);
   void place(Window* window) noexcept;
   void forget(Window* window) noexcept;

@@ -27,8 +27,8 @@ std::string reason(int error) { return std::strerror(error); }
 
 constexpr bool is_loopback(std::uint32_t host) noexcept { return host >> 24 == 127; }
 
-/// An address of loopback to connect from, another for each process: closed connections keep their ports for a minute,
-/// and one address has 28,000 of them.
+/// An address of loopback to connect from, another for each process: closed connections keep their ports for
+/// a minute, and one address has 28,000 of them.
 std::uint32_t own_loopback() noexcept {
   auto const number = static_cast<std::uint32_t>(::getpid());
   return 0x7f000001 | (1 + number % 250) << 8;
@@ -71,17 +71,21 @@ void LoadGenerator::connect() {
     sender.next_run = c;
     sender.socket.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     int const fd = sender.socket.get();
-    auto const which = [&] { return "connection " + std::to_string(c + 1) + " of " + std::to_string(senders_.size()); };
+    auto const which = [&] {
+      return "connection " + std::to_string(c + 1) + " of " + std::to_string(senders_.size());
+    };
     if (fd < 0) throw LoadFailed("no socket for " + which() + ": " + reason(errno));
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (is_loopback(server_.host)) {
-      // The port is chosen when connecting, by both ends' addresses. Not to be had: then from wherever the kernel says.
+      // The port is chosen when connecting, by both ends' addresses. Not to be had: then from wherever the
+      // kernel says.
       ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
       [[maybe_unused]] int const bound = ::bind(fd, reinterpret_cast<sockaddr const*>(&from), sizeof from);
     }
     while (::connect(fd, reinterpret_cast<sockaddr const*>(&to), sizeof to) != 0) {
       if (errno == EINTR) continue;
-      throw LoadFailed(which() + " to port " + std::to_string(server_.port) + " cannot be made: " + reason(errno));
+      throw LoadFailed(which() + " to port " + std::to_string(server_.port) +
+                       " cannot be made: " + reason(errno));
     }
     // Reported once each time that a full socket has room again.
     epoll_event event{.events = EPOLLOUT | EPOLLET, .data = {.ptr = &sender}};
@@ -98,7 +102,8 @@ void LoadGenerator::send(std::chrono::steady_clock::time_point begin) {
     send_at_rate();
   else
     send_as_taken();
-  for (Sender const& sender : senders_) ::shutdown(sender.socket.get(), SHUT_WR);
+  // Those that had nothing to send.
+  for (Sender& sender : senders_) end_if_done(sender);
 }
 
 void LoadGenerator::wait_for_end() {
@@ -124,7 +129,12 @@ void LoadGenerator::lost(Sender const& sender, int error) const {
   throw LoadFailed(text);
 }
 
-/// Sends what the socket takes of `bytes`, and says how much. False if that is not all: then the sender is blocked.
+void LoadGenerator::end_if_done(Sender& sender) noexcept {
+  if (sender.next_run >= schedule_.runs() && !sender.blocked) ::shutdown(sender.socket.get(), SHUT_WR);
+}
+
+/// Sends what the socket takes of `bytes`, and says how much. False if that is not all: then the sender is
+/// blocked.
 bool LoadGenerator::hand_over(Sender& sender, char const* bytes, std::size_t size, std::size_t& taken) {
   taken = 0;
   while (taken < size) {
@@ -145,7 +155,8 @@ bool LoadGenerator::hand_over(Sender& sender, char const* bytes, std::size_t siz
   return true;
 }
 
-/// Waits, no longer than `timeout` (none: for ever), and calls `unblocked(sender)` for each that has room again.
+/// Waits, no longer than `timeout` (none: for ever), and calls `unblocked(sender)` for each that has room
+/// again.
 template <class Unblocked>
 void LoadGenerator::wait_for_room(std::optional<std::chrono::nanoseconds> timeout, Unblocked&& unblocked) {
   constexpr int kAtOnce = 256;
@@ -176,9 +187,11 @@ void LoadGenerator::send_at_rate() {
     }
     account_.last_sent_ns = steady_ns();
     while (!sender.blocked && sender.next_run < runs_passed_) send_run(sender, steady_ns());
+    end_if_done(sender);
   };
   for (std::uint64_t run = 0; run < schedule_.runs(); ++run) {
-    std::int64_t const due_ns = account_.began_ns + schedule_.send_time(schedule_.end_of_run(run) - 1).count();
+    std::int64_t const due_ns =
+        account_.began_ns + schedule_.send_time(schedule_.end_of_run(run) - 1).count();
     std::int64_t now_ns = steady_ns();
     while (now_ns < due_ns) {
       if (!spin_)
@@ -192,17 +205,19 @@ void LoadGenerator::send_at_rate() {
     if (blocked_ > 0 && run % 64 == 0) wait_for_room(0ns, catch_up);
     Sender& sender = senders_[run % connections];
     while (!sender.blocked && sender.next_run <= run) send_run(sender, steady_ns());
+    end_if_done(sender);
   }
   while (blocked_ > 0) wait_for_room(std::nullopt, catch_up);
 }
 
-/// Sends the sender's next run, whose time has come. What its socket does not take is kept, and sent later: its stamps
-/// are then early by that much, of one run of a connection that waits.
+/// Sends the sender's next run, whose time has come. What its socket does not take is kept, and sent later:
+/// its stamps are then early by that much, of one run of a connection that waits.
 void LoadGenerator::send_run(Sender& sender, std::int64_t now_ns) {
   std::uint64_t const run = sender.next_run;
   sender.next_run += senders_.size();
   std::uint64_t const first = schedule_.first_of_run(run), end = schedule_.end_of_run(run);
-  if (line_buffer_.size() < (end - first) * kMaxEventLineBytes) line_buffer_.resize((end - first) * kMaxEventLineBytes);
+  if (line_buffer_.size() < (end - first) * kMaxEventLineBytes)
+    line_buffer_.resize((end - first) * kMaxEventLineBytes);
   bool const stamped = schedule_.spec().stamped, timed = schedule_.spec().timed;
   std::size_t size = 0;
   for (std::uint64_t i = first; i < end; ++i) {
@@ -217,16 +232,17 @@ void LoadGenerator::send_run(Sender& sender, std::int64_t now_ns) {
       size += write_event_line(out, schedule_.said(i));
   }
   std::size_t taken = 0;
-  if (!hand_over(sender, line_buffer_.data(), size, taken)) sender.unsent.assign(line_buffer_, taken, size - taken);
+  if (!hand_over(sender, line_buffer_.data(), size, taken))
+    sender.unsent.assign(line_buffer_, taken, size - taken);
   // When the call had returned, so that no lateness is hidden that the call itself brought.
   std::int64_t const sent_ns = steady_ns();
-  for (std::uint64_t i = first; i < end; ++i)
-    account_.lateness.record(
-        std::chrono::nanoseconds(sent_ns - account_.began_ns - schedule_.send_time(i).count()));
+  // Of the whole piece: that its first events wait for its last is how such a sender sends, and no lateness
+  // of it.
+  std::int64_t const due_ns = account_.began_ns + schedule_.send_time(end - 1).count();
+  account_.lateness.record(std::chrono::nanoseconds(sent_ns - due_ns), end - first);
   account_.events += end - first;
   account_.last_sent_ns = sent_ns;
-  account_.last_due_ns =
-      std::max(account_.last_due_ns, account_.began_ns + schedule_.send_time(end - 1).count());
+  account_.last_due_ns = std::max(account_.last_due_ns, due_ns);
 }
 
 void LoadGenerator::send_as_taken() {
@@ -242,8 +258,10 @@ void LoadGenerator::send_as_taken() {
       if (!send_text(*sender)) continue;
       if (sender->next_run < schedule_.runs())
         open.push_back(sender);
-      else
+      else {
+        end_if_done(*sender);
         --left;
+      }
     }
   }
   account_.last_sent_ns = account_.last_due_ns = steady_ns();

@@ -64,6 +64,9 @@ class LoadGenerator {
     std::size_t sent = 0;        ///< bytes of `next_run` that were sent (at no rate)
   };
 
+  /// Ends the connection's sending side if it has sent all that it will: a server that serves one connection
+  /// at a time waits for that before it reads the next.
+  void end_if_done(Sender& sender) noexcept;
   void send_at_rate();
   void send_run(Sender& sender, std::int64_t now_ns);
   void send_as_taken();

@@ -65,13 +65,8 @@ class TextStream final : public CpuStream {
         lines_(count_lines(text)),
         window_s_(spec.window.count()),
         grain_iterations_(grain.iterations),
-        format_(spec.format) {
-    if (format_ == TextFormat::clf) {
-      clf_key_ = clf_key(spec.key).value_or(ClfKey::target);
-    } else {
-      key_field_ = field_number(spec.key, "key");
-      time_field_ = window_s_ == 0 ? 0 : field_number(spec.time, "time");
-    }
+        format_(line_format(spec)) {
+    if (window_s_ == 0) format_.time_field = 0;
   }
 
   std::uint64_t size() const noexcept override { return size_; }
@@ -94,10 +89,7 @@ class TextStream final : public CpuStream {
   std::uint64_t lines_;
   std::int64_t window_s_;
   std::uint64_t grain_iterations_;
-  TextFormat format_;
-  ClfKey clf_key_ = ClfKey::target;
-  unsigned key_field_ = 0;
-  unsigned time_field_ = 0;
+  LineFormat format_;
 };
 
 inline void TextStream::add(ParsedLine const& line, std::uint64_t position, Counts& tally) const {
@@ -116,14 +108,15 @@ inline void TextStream::add(ParsedLine const& line, std::uint64_t position, Coun
 }
 
 void TextStream::count_in_copy(std::string_view lines, std::uint64_t position, Counts& tally) const {
-  if (format_ == TextFormat::clf) {
+  // Apart, so that each loop is of one format.
+  if (format_.format == TextFormat::clf) {
     ClfClock clock;
     for_each_line(lines, position, [&](std::string_view line, std::uint64_t at) {
-      add(parse_clf(line, clf_key_, clock), at, tally);
+      add(parse_clf(line, format_.clf_key, clock), at, tally);
     });
   } else {
     for_each_line(lines, position, [&](std::string_view line, std::uint64_t at) {
-      add(parse_fields(line, key_field_, time_field_), at, tally);
+      add(parse_fields(line, format_.key_field, format_.time_field), at, tally);
     });
   }
 }
@@ -188,6 +181,18 @@ void check(TextSpec const& spec) {
     throw std::invalid_argument(
         "windows need a time: give the number of the field where an ISO 8601 date stands, from 1");
   }
+}
+
+LineFormat line_format(TextSpec const& spec) {
+  check(spec);
+  LineFormat format{.format = spec.format};
+  if (spec.format == TextFormat::clf) {
+    format.clf_key = clf_key(spec.key).value_or(ClfKey::target);
+  } else {
+    format.key_field = field_number(spec.key, "key");
+    format.time_field = field_number(spec.time, "time");
+  }
+  return format;
 }
 
 std::unique_ptr<CpuStream> make_text_stream(std::string_view text, TextSpec const& spec, Grain grain) {

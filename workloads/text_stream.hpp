@@ -9,11 +9,10 @@
 #include <vector>
 
 #include "workloads/grain.hpp"
+#include "workloads/line_formats.hpp"
 #include "workloads/stream.hpp"
 
 namespace tally {
-
-enum class TextFormat { lines, clf };
 
 /// What is read from each line.
 struct TextSpec {
@@ -32,6 +31,9 @@ struct TextSpec {
 /// Throws std::invalid_argument, one line naming the valid values, for a spec that makes no sense or names
 /// what its format does not have.
 void check(TextSpec const& spec);
+
+/// What `spec` reads of a line: of `lines`, the time only if it names a field for it. Throws as check() does.
+LineFormat line_format(TextSpec const& spec);
 
 /// The lines of `text` as a stream. Positions are byte offsets in `repeat` virtual copies of the text. A
 /// final line without newline counts; a line's trailing CR does not belong to it; with `lines`, an empty line
