@@ -112,26 +112,27 @@ class IngestServer {
   /// What the fiber of a connection does.
   struct Serving {
     IngestServer* server;
-    OwnedFd socket;
-    void operator()() { server->serve(std::move(socket)); }
+    ServedConnection client;
+    void operator()() { server->serve(client); }
   };
 
   void begin(OwnedFd connection) {
-    Serving body{this, std::move(connection)};
+    Serving body{this, {.socket = std::move(connection), .lookups = lookups_of(stream_, worker_, true)}};
     try {
       // Counted once it is there: it does not run before this fiber gives way.
       bf::fiber fiber(std::allocator_arg, bf::protected_fixedsize_stack(kStackBytes), std::move(body));
       ++serving_;
       fiber.detach();
     } catch (std::bad_alloc const&) {  // by the stack, before the body was moved into it
-      acceptor_.reject(std::move(body.socket),
+      acceptor_.reject(std::move(body.client.socket),
                        "tally: too many connections: no more stacks ('vm.max_map_count')\n");
     }
   }
 
-  void serve(OwnedFd socket) noexcept {
+  void serve(ServedConnection& accepted) noexcept {
     bool const ok = failure_.guard([&] {
-      ServedConnection client{.socket = std::move(socket), .lookups = lookups_of(stream_, worker_, true)};
+      // Closed at its end, not when the fiber's stack is taken away.
+      ServedConnection client = std::move(accepted);
       Waiting waiting(*this, client.socket.get());
       std::optional<Waiting> replies;
       if (client.lookups) replies.emplace(*this, client.lookups->fd());
