@@ -43,6 +43,8 @@ int waiting_at_once(Cell const& cell) {
   return cell.stream == StreamKind::ingest ? cell.connections : cell.in_flight;
 }
 
+constexpr double kPilotLinesPerConnection = 4'000, kMostPilotLines = 8e6;
+
 class Pilots {
  public:
   Pilots(RunOptions const& options, Streams& streams, CellRunner& runner, Progress& progress)
@@ -60,7 +62,11 @@ class Pilots {
     double const expected = bound(cell);
     double const most = most_events(cell, options_);
     double events = std::isfinite(expected) ? expected * kPilotSeconds : kFirstPilotEvents;
-    if (looks_up(cell)) events = std::max(events, 2.0 * waiting_at_once(cell));
+    if (looks_up(cell))
+      events = std::max(events, 2.0 * waiting_at_once(cell));
+    else if (cell.stream == StreamKind::ingest)  // in pieces of a few lines, a pilot would be of sends alone
+      events =
+          std::clamp(kPilotLinesPerConnection * cell.connections, events, std::max(events, kMostPilotLines));
     std::optional<double> rate;
     int long_enough = 0;
     for (int i = 0; i < kPilotsAtMost && long_enough < kLongPilots; ++i) {

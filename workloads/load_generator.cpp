@@ -187,7 +187,7 @@ void LoadGenerator::send_at_rate() {
     }
     account_.last_sent_ns = steady_ns();
     while (!sender.blocked && sender.next_run < runs_passed_) send_run(sender, steady_ns());
-    end_if_done(sender);
+    if (runs_passed_ == schedule_.runs()) end_if_done(sender);
   };
   for (std::uint64_t run = 0; run < schedule_.runs(); ++run) {
     std::int64_t const due_ns =
@@ -205,8 +205,9 @@ void LoadGenerator::send_at_rate() {
     if (blocked_ > 0 && run % 64 == 0) wait_for_room(0ns, catch_up);
     Sender& sender = senders_[run % connections];
     while (!sender.blocked && sender.next_run <= run) send_run(sender, steady_ns());
-    end_if_done(sender);
   }
+  // Not sooner: a server would be closing connections while the last events of others arrive.
+  for (Sender& sender : senders_) end_if_done(sender);
   while (blocked_ > 0) wait_for_room(std::nullopt, catch_up);
 }
 
@@ -252,16 +253,16 @@ void LoadGenerator::send_as_taken() {
   std::size_t left = open.size();
   auto const go_on = [&](Sender& sender) { open.push_back(&sender); };
   while (left > 0) {
+    if (open.empty())
+      for (Sender& sender : senders_) end_if_done(sender);  // what is blocked may be waiting for their end
     if (blocked_ > 0) wait_for_room(open.empty() ? std::nullopt : std::optional(0ns), go_on);
     std::vector<Sender*> const turn = std::exchange(open, {});
     for (Sender* const sender : turn) {
       if (!send_text(*sender)) continue;
       if (sender->next_run < schedule_.runs())
         open.push_back(sender);
-      else {
-        end_if_done(*sender);
+      else
         --left;
-      }
     }
   }
   account_.last_sent_ns = account_.last_due_ns = steady_ns();
