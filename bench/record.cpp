@@ -225,8 +225,10 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
   put(entry, "memory_share", result.memory_share(cell),
       "the stream is not in memory, or ran on fewer CPUs than the reference computation");
   auto const base = base_of(result, index);
-  put(entry, "ratio_to_sequential", base ? result.ratio(index, *base) : std::nullopt,
-      "sequential was not measured in this cell's rounds");
+  bool const at_rate = cell.cell.rate_per_s > 0;
+  put(entry, "ratio_to_sequential", base && !at_rate ? result.ratio(index, *base) : std::nullopt,
+      at_rate ? "at a rate, throughput is what was offered"
+              : "sequential was not measured in this cell's rounds");
   if (Pair const* const pair = result.plan.pair_of(index); pair && pair->here == index)
     put_pair(entry, result, *pair);
   if (!cell.lateness.empty()) {

@@ -203,10 +203,6 @@ def bound(file):
                 yield f"{name}: round {s['round']}: efficiency {s['efficiency']} is not {s['items_per_second']} over {s['bound_items_per_second']}"
 
 
-# The percentiles of a file, and how many latencies must stand behind each (MLPerf's rule).
-PERCENTILES = {"p50": (50, 8192), "p90": (90, 24576), "p95": (95, 57344), "p99": (99, 270336), "p999": (99.9, 2654208)}
-
-
 def at_percentile(histogram, percent, greatest_ns):
     """The least value in ns that so many percent of the latencies do not exceed: the end of its part, or the greatest."""
     rank = max(1, math.ceil(percent / 100 * sum(n for _, n in histogram) - 1e-6))
@@ -234,7 +230,8 @@ def of_latency(found, samples):
     events = sum(s["events_counted"] for s in samples if "events_counted" in s)
     if found["count"] != sum(n for _, n in histogram) or (samples and found["count"] != events):
         yield f"{found['count']} latencies of {events} events, {sum(n for _, n in histogram)} in the histogram"
-    for label, (percent, needed) in PERCENTILES.items():
+    for percent, label in results.PERCENTILES.items():
+        needed = results.latencies_needed(percent)
         value = at_percentile(histogram, percent, greatest_ns) * 1e-9 if histogram else 0
         if not math.isclose(found[f"{label}_s"], value, rel_tol=1e-6, abs_tol=1e-12):
             yield f"{label} of {found[f'{label}_s']} s stands for {value} s"

@@ -178,10 +178,11 @@ def test_a_table_that_cannot_be_written_is_an_error(program, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_campaign_keeps_what_it_has(program, tmp_path, number):
-    process = subprocess.Popen([program, "run", "--model", "sequential,thread_pool,process_shard,fibers", "--wait", "1ms",
-                                "--in-flight", "100", "--grain", "1us", "--rounds", "1000", "--events", "1k", "--out",
-                                "r.json"],
+@pytest.mark.parametrize("stream", [["--wait", "1ms", "--in-flight", "100"], ["--stream", "ingest", "--connections", "20"],
+                                    ["--stream", "ingest", "--connections", "20", "--rate", "5k", "--lookup"]])
+def test_an_interrupted_campaign_keeps_what_it_has(program, tmp_path, number, stream):
+    process = subprocess.Popen([program, "run", "--model", "sequential,thread_pool,process_shard,fibers", *stream, "--grain", "1us",
+                                "--rounds", "1000", "--events", "1k", "--out", "r.json"],
                                cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     deadline = time.monotonic() + 30
     while not (tmp_path / "r.json").exists():

@@ -162,6 +162,23 @@ def test_results_of_serving_hold(served):
     assert search["probes"][-1]["longer"] and search["probes"][-1]["kept"]
 
 
+def test_a_cell_at_a_rate_is_cited_with_its_latency_and_no_ratio(run, served):
+    data = json.loads(served[1])
+    data["context"].update(tally_tree="clean")
+    done = run("cite.py", signed(data), "--cell", "rate:5000")
+    assert done.returncode == 0, done.stderr
+    sentence = done.stdout.splitlines()[1]
+    p99_ms = summary_of_ingest(data)["latency"]["p99_s"] * 1e3
+    assert f"99% of 3,000 events (fewer than the percentile takes) were counted within {p99_ms:.3g} ms" in sentence
+    assert " times " not in sentence and "not separated" not in sentence
+    done = run("cite.py", signed(data), "--cell", "rate:5000", "--base", "limit")
+    assert done.returncode == 1 and "has no figure of limit" in done.stderr
+    summary = summary_of_ingest(data)
+    del summary["latency"], summary["latency_uncorrected"]
+    summary.update(saturated=True, latency_absent="saturated: the cell fell behind the rate that was offered")
+    assert "it fell behind the rate that was offered" in run("cite.py", signed(data), "--cell", "rate:5000").stdout
+
+
 def latency_of_another_histogram(data):
     summary_of_ingest(data)["latency"]["p99_s"] *= 1.1
 

@@ -11,17 +11,12 @@
 #include <system_error>
 #include <utility>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#include "workloads/line_splitter.hpp"
 
 namespace tally {
 namespace {
 
-constexpr std::string_view kTooLong = "longer than a line may be";
 constexpr std::string_view kTooManyWindows = "too many windows are open for another";
-constexpr std::string_view kEmptyKey = "its key is empty";
-constexpr std::string_view kOutOfTime = "its time is before 1970, or after 2262";
 constexpr std::string_view kCutOff = "cut off by the end of its connection";
 constexpr unsigned kFirstBits = 8;
 constexpr unsigned kFirstWindowBits = 4;
@@ -37,145 +32,10 @@ constexpr std::size_t first_slot(std::uint64_t hash, unsigned bits) noexcept {
 }
 
 std::int64_t steady_ns() noexcept { return std::chrono::steady_clock::now().time_since_epoch().count(); }
-std::int64_t wall_ns() noexcept {
-  using namespace std::chrono;
-  return duration_cast<nanoseconds>(system_clock::now().time_since_epoch()).count();
-}
-
-/// The bits of a block of 64 bytes that are line ends, and tabs.
-struct Marks {
-  std::uint64_t ends = 0, tabs = 0;
-};
-
-Marks marks_of(char const* block) noexcept {
-  Marks marks;
-#ifdef __SSE2__
-  __m128i const end = _mm_set1_epi8('\n'), tab = _mm_set1_epi8('\t');
-  for (unsigned i = 0; i < 4; ++i) {
-    __m128i const bytes = _mm_loadu_si128(reinterpret_cast<__m128i const*>(block + 16 * i));
-    auto const bits = [&](__m128i what) {
-      return static_cast<std::uint64_t>(
-          static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, what))));
-    };
-    marks.ends |= bits(end) << (16 * i);
-    marks.tabs |= bits(tab) << (16 * i);
-  }
-#else
-  for (unsigned i = 0; i < 64; ++i) {
-    marks.ends |= static_cast<std::uint64_t>(block[i] == '\n') << i;
-    marks.tabs |= static_cast<std::uint64_t>(block[i] == '\t') << i;
-  }
-#endif
-  return marks;
-}
 
 [[noreturn]] void fail(int error, char const* what) {
   throw std::system_error(error, std::generic_category(), what);
 }
-
-/// Splits bytes into lines while the lock is held, and hands what they say to `Sink`, which is derived from
-/// this (so that all of it is one loop): add(key, time) for a key with or without a time, add_stamped(line)
-/// for one with a stamp too.
-template <class Sink>
-class LineSplitter {
- public:
-  LineSplitter(LiveTally& tally, LineRules const& rules) : tally_(tally), rules_(rules) {}
-  LineSplitter(LineSplitter const&) = delete;
-  LineSplitter& operator=(LineSplitter const&) = delete;
-
-  /// All lines that end in [begin, end); returns where the last, unended one begins.
-  char const* split(char const* begin, char const* end) {
-    char const* line = begin;
-    // In the part of the line that lies in earlier blocks. Lines of another format are looked at whole, as if
-    // they had.
-    bool const whole = rules_.format.has_value();
-    bool tabs_before = whole;
-    for (char const* block = begin; block < end; block += 64) {
-      Marks marks = marks_of(block);
-      if (end - block < 64) {
-        std::uint64_t const within = (std::uint64_t{1} << (end - block)) - 1;
-        marks.ends &= within;
-        marks.tabs &= within;
-      }
-      if (marks.tabs == 0 && !tabs_before) {
-        for (; marks.ends != 0; marks.ends &= marks.ends - 1) {
-          char const* const at = block + std::countr_zero(marks.ends);
-          bare(line, static_cast<std::size_t>(at - line));
-          line = at + 1;
-        }
-        continue;
-      }
-      for (; marks.ends != 0; marks.ends &= marks.ends - 1) {
-        std::uint64_t const below = (marks.ends & (0 - marks.ends)) - 1;
-        char const* const at = block + std::countr_zero(marks.ends);
-        auto const length = static_cast<std::size_t>(at - line);
-        if (tabs_before || (marks.tabs & below) != 0)
-          with_tabs(line, length);
-        else
-          bare(line, length);
-        tabs_before = whole;
-        marks.tabs &= ~below;
-        line = at + 1;
-      }
-      tabs_before = tabs_before || marks.tabs != 0;
-    }
-    return line;
-  }
-
-  /// One line, without its LF.
-  void one(std::string_view line) {
-    if (line.find('\t') == std::string_view::npos && !rules_.format)
-      bare(line.data(), line.size());
-    else
-      with_tabs(line.data(), line.size());
-  }
-
- protected:
-  LiveTally& tally_;
-  LineRules const& rules_;
-
- private:
-  /// A line that is a key alone.
-  void bare(char const* line, std::size_t length) {
-    if (length > 0 && line[length - 1] == '\r') --length;
-    if (length == 0) return sink().malformed({}, parse_event_line({}).problem);
-    sink().add({line, length}, untimed_ns());
-  }
-
-  void with_tabs(char const* text, std::size_t length) {
-    if (length > 0 && text[length - 1] == '\r') --length;
-    if (length > rules_.line_max) return sink().malformed({text, length}, kTooLong);
-    if (rules_.format) return formatted({text, length});
-    EventLine const line = parse_event_line({text, length});
-    if (!line.problem.empty()) return sink().malformed({text, length}, line.problem);
-    if (line.stamped)
-      sink().add_stamped(line);
-    else
-      sink().add(line.key, line.time.count());
-  }
-
-  /// A line of another format.
-  void formatted(std::string_view text) {
-    ParsedLine const line = rules_.format->parse(text, clock_);
-    if (!line.problem.empty()) return sink().malformed(text, line.problem);
-    if (line.key.empty()) return sink().malformed(text, kEmptyKey);
-    if (!rules_.format->timed()) return sink().add(line.key, untimed_ns());
-    constexpr std::int64_t kMost_s = std::numeric_limits<std::int64_t>::max() / 1'000'000'000;
-    if (line.time_s < 0 || line.time_s > kMost_s) return sink().malformed(text, kOutOfTime);
-    sink().add(line.key, line.time_s * 1'000'000'000);
-  }
-
-  std::int64_t untimed_ns() {
-    if (untimed_ns_ == kUnset) untimed_ns_ = rules_.untimed_now ? wall_ns() : 0;
-    return untimed_ns_;
-  }
-
-  Sink& sink() noexcept { return static_cast<Sink&>(*this); }
-
-  static constexpr std::int64_t kUnset = -1;
-  std::int64_t untimed_ns_ = kUnset;  // of this call's lines without a time
-  ClfClock clock_;
-};
 
 }  // namespace
 
@@ -202,7 +62,7 @@ class LiveTally::Lock {
 /// changes.
 class LiveTally::Counting : public LineSplitter<Counting> {
  public:
-  using LineSplitter::LineSplitter;
+  Counting(LiveTally& tally, LineRules const& rules) : LineSplitter(rules), tally_(tally) {}
   ~Counting() {
     tally_.record(stamps_);
     tally_.totals_.events += events_;
@@ -231,7 +91,7 @@ class LiveTally::Counting : public LineSplitter<Counting> {
       }
       ++window_->keys[i].count;
     } else {
-      if (key.size() > rules_.line_max) return tally_.malformed(key, kTooLong);
+      if (key.size() > rules_.line_max) return tally_.malformed(key, kLineTooLong);
       word = long_key_hash(key);
       tally_.bump_long(*window_, key, word);
     }
@@ -279,6 +139,7 @@ class LiveTally::Counting : public LineSplitter<Counting> {
     too_many_ = window_ == nullptr;
   }
 
+  LiveTally& tally_;
   Window* window_ = nullptr;
   bool too_many_ = false;                    // windows, so that there is none
   std::int64_t from_ns_ = 0, until_ns_ = 0;  // of that window; empty at first
@@ -290,7 +151,7 @@ class LiveTally::Counting : public LineSplitter<Counting> {
 class LiveTally::Keeping : public LineSplitter<Keeping> {
  public:
   Keeping(LiveTally& tally, LineRules const& rules, std::vector<PendingEvent>& events)
-      : LineSplitter(tally, rules), events_(events) {}
+      : LineSplitter(rules), tally_(tally), events_(events) {}
 
   void add(std::string_view key, std::int64_t time_ns) {
     EventLine line;
@@ -309,6 +170,7 @@ class LiveTally::Keeping : public LineSplitter<Keeping> {
   void malformed(std::string_view line, std::string_view why) noexcept { tally_.malformed(line, why); }
 
  private:
+  LiveTally& tally_;
   std::vector<PendingEvent>& events_;
 };
 
@@ -373,7 +235,7 @@ void LiveTally::take_lines(std::string_view bytes, LineRest& rest, LineRules con
     auto const* const line_end = static_cast<char const*>(std::memchr(begin, '\n', bytes.size()));
     std::size_t const more = line_end == nullptr ? bytes.size() : static_cast<std::size_t>(line_end - begin);
     if (!rest.too_long && rest.part.size() + more > rules.line_max + 1) {  // CR is no part of the line
-      malformed(rest.part, kTooLong);
+      malformed(rest.part, kLineTooLong);
       rest.too_long = true;
       std::string().swap(rest.part);  // what is skipped is not kept
     }
@@ -390,7 +252,7 @@ void LiveTally::take_lines(std::string_view bytes, LineRest& rest, LineRules con
   char const* const left = lines.split(begin, end);
   if (left == end) return;
   if (static_cast<std::size_t>(end - left) > rules.line_max + 1) {
-    malformed({left, static_cast<std::size_t>(end - left)}, kTooLong);
+    malformed({left, static_cast<std::size_t>(end - left)}, kLineTooLong);
     rest.too_long = true;
   } else {
     rest.part.assign(left, end);
