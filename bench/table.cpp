@@ -278,7 +278,10 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
     }
     ++place;
     auto const ratio = above ? result.ratio(*above, c) : std::nullopt;
-    bool const separated = !above || (ratio && separates(*ratio, group));
+    // The rate of one whose generator was the limit is the least that it keeps: it is below nobody's for
+    // certain.
+    bool const may_be_more = cell.slo && cell.slo->generator_limited;
+    bool const separated = !above || (ratio && separates(*ratio, group) && !may_be_more);
     if (separated) rank = place;
     if (!separated) used.insert("=");
     add_row(table, result, group, c, std::to_string(rank) + (separated ? " " : "="), base, used);

@@ -1,6 +1,7 @@
 // `--slo`: the search for the highest rate that keeps a latency, on models that are simulated.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "bench/campaign.hpp"
@@ -125,6 +126,30 @@ TEST(Slo, AModelWithoutARateHasARowThatSaysWhy) {
   EXPECT_NE(table.find("keeps p99=5ms at no rate: at 100 events/s it was 1.50 s"), std::string::npos) << table;
   EXPECT_EQ(table.find("latency of"), std::string::npos) << "there are none";
   EXPECT_FALSE(result.any_failed()) << "that is a result";
+}
+
+TEST(Slo, AModelWhoseGeneratorWasTheLimitRanksBelowNobody) {
+  auto const ranks = [](bool generator_limited) {
+    CampaignResult result;
+    result.options = options({"--stream", "ingest", "--slo", "p99=5ms"});
+    for (double const rate : {500'000.0, 300'000.0}) {
+      CellResult& cell = result.cells.emplace_back();
+      cell.cell = {.model = &all_models()[rate > 400'000 ? 1 : 2], .stream = StreamKind::ingest, .rate_per_s = rate};
+      cell.slo = SloAnswer{.rate_per_s = rate, .generator_limited = generator_limited, .probes = {}};
+      cell.analytic_bound = INFINITY;
+      for (int round = 0; round < 10; ++round) {
+        Sample& sample = cell.samples.emplace_back();
+        sample.events = static_cast<std::uint64_t>(rate);
+        sample.elapsed = 1s;
+        sample.round = round;
+      }
+      result.plan.cells.push_back(cell.cell);
+    }
+    result.plan.groups = {{.stream = StreamKind::ingest, .slo = true, .cells = {0, 1}}};
+    return render_table(result);
+  };
+  EXPECT_EQ(ranks(false).find("  1= "), std::string::npos) << ranks(false);
+  EXPECT_NE(ranks(true).find("  1= "), std::string::npos) << ranks(true);
 }
 
 }  // namespace
