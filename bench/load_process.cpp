@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 
 /// Between two looks at what only the server's process can change.
 constexpr auto kLook = 50us;
-/// From when all connections stand until the schedule begins.
+/// From when all connections are served until the schedule begins.
 constexpr auto kHeadStart = 1ms;
 
 }  // namespace
@@ -43,7 +43,8 @@ LoadProcess::LoadProcess(LoadSchedule const& schedule, IngestStream const& strea
       while (control.listening.load(std::memory_order_acquire) == 0) std::this_thread::sleep_for(kLook);
       generator.connect();
       // Refused ones are told so when they send.
-      while (control.opened.load(std::memory_order_acquire) + control.refused.load(std::memory_order_acquire) <
+      while (control.served.load(std::memory_order_acquire) +
+                 control.refused.load(std::memory_order_acquire) <
              config.connections_first)
         std::this_thread::sleep_for(kLook);
       auto const begin = std::chrono::steady_clock::now() + kHeadStart;

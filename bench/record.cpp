@@ -4,6 +4,8 @@
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
 
 #include "bench/atomic_file.hpp"
 #include "bench/service_process.hpp"
@@ -114,6 +116,35 @@ Json latency_of(LatencyHistogram const& latencies) {
     if (latencies.count(i) != 0) parts.push_back({LatencyHistogram::greatest_ns(i), latencies.count(i)});
   json["histogram_ns"] = std::move(parts);
   return json;
+}
+
+/// Indented JSON with every array of numbers, or of such arrays, on one line: a histogram has thousands of
+/// them, of which a line each would make most of the file.
+std::string numbers_on_a_line(std::string_view json) {
+  constexpr std::string_view kOfNumbers = "[]0123456789.,+-eE \n";
+  std::string out;
+  out.reserve(json.size());
+  bool in_string = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    char const c = json[i];
+    out += c;
+    if (in_string && c == '\\') out += json[++i];
+    if (c == '"') in_string = !in_string;
+    if (in_string || c != '[') continue;
+    std::size_t end = i;
+    for (int depth = 0; end < json.size() && kOfNumbers.find(json[end]) != std::string_view::npos; ++end) {
+      depth += (json[end] == '[') - (json[end] == ']');
+      if (depth == 0) break;
+    }
+    if (end == json.size() || json[end] != ']') continue;
+    while (++i <= end) {
+      if (json[i] == ' ' || json[i] == '\n') continue;
+      out += json[i];
+      if (json[i] == ',') out += ' ';
+    }
+    i = end;
+  }
+  return out;
 }
 
 void put_figures(Json& entry, CampaignResult const& result, std::size_t index, Sample const& s) {
@@ -375,7 +406,9 @@ std::vector<Aggregate> aggregates(CellResult const& cell) {
 
 std::string record_text(CampaignResult const& result) {
   Json record{{"context", context(result)}, {"benchmarks", entries(result)}};
-  auto const text = [&record] { return record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; };
+  auto const text = [&record] {
+    return numbers_on_a_line(record.dump(2, ' ', false, Json::error_handler_t::replace)) + "\n";
+  };
   record["context"]["result_id"] = "";
   record["context"]["result_id"] = sha256(text()).substr(0, 16);
   return text();

@@ -105,7 +105,7 @@ class IngestServer {
   }
   void accept_some(int most) {
     for (int i = 0; i < most; ++i) {
-      OwnedFd connection = acceptor_.accept(true);
+      OwnedFd connection = acceptor_.accept();
       if (connection.get() < 0) return;
       if (stream_.lookups() != nullptr)
         serve_looking_up(std::move(connection));

@@ -103,7 +103,7 @@ class IngestServer {
 
   void accept_some(int most) {
     for (int i = 0; i < most; ++i) {
-      OwnedFd connection = acceptor_.accept(true);
+      OwnedFd connection = acceptor_.accept();
       if (connection.get() < 0) return;
       begin(std::move(connection));
     }

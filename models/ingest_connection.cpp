@@ -23,11 +23,11 @@ OwnedFd spare_descriptor() { return OwnedFd(::open("/dev/null", O_RDONLY | O_CLO
 /// connection.
 constexpr std::size_t kBytesToLookUp = 4096;
 
-/// One recv(2) with `flags`, and the counting of what it gives.
-Arrived receive_once(ServedConnection& connection, IngestStream const& stream, int worker, ReadBuffer& buffer,
-                     int flags) {
+/// One recv(2), and the counting of what it gives.
+Arrived receive_once(ServedConnection& connection, IngestStream const& stream, int worker,
+                     ReadBuffer& buffer) {
   std::size_t const room = connection.lookups ? kBytesToLookUp : ReadBuffer::kBytes;
-  ssize_t const n = ::recv(connection.socket.get(), buffer.bytes.data(), room, flags);
+  ssize_t const n = ::recv(connection.socket.get(), buffer.bytes.data(), room, MSG_DONTWAIT);
   if (n > 0) {
     std::string_view const bytes{buffer.bytes.data(), static_cast<std::size_t>(n)};
     if (connection.lookups)
@@ -35,7 +35,7 @@ Arrived receive_once(ServedConnection& connection, IngestStream const& stream, i
     else
       stream.receive(worker, bytes, connection.rest);
     // A short read has emptied the socket. The end that may have come with the bytes is reported again by a
-    // level-triggered loop, and by the next read of a blocking one.
+    // level-triggered loop, and by poll(2).
     return bytes.size() == room ? Arrived::more : Arrived::all;
   }
   if (n < 0 && errno == EINTR) return Arrived::more;
@@ -49,9 +49,15 @@ Arrived receive_once(ServedConnection& connection, IngestStream const& stream, i
 Acceptor::Acceptor(IngestStream const& stream)
     : stream_(stream), socket_(stream.listen()), spare_(spare_descriptor()) {}
 
-OwnedFd Acceptor::accept(bool non_blocking) {
+OwnedFd Acceptor::accept() {
+  OwnedFd connection = accept_for_thread();
+  if (connection.get() >= 0) stream_.serving();
+  return connection;
+}
+
+OwnedFd Acceptor::accept_for_thread() {
   for (int refused = 0; refused < kAcceptsAtOnce; ++refused) {
-    OwnedFd connection(::accept4(fd(), nullptr, nullptr, SOCK_CLOEXEC | (non_blocking ? SOCK_NONBLOCK : 0)));
+    OwnedFd connection(::accept4(fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (connection.get() >= 0) {
       if (stream_.open()) return connection;
       refuse(std::move(connection), "tally: too many connections: no more than --connections-max\n");
@@ -122,13 +128,8 @@ Arrived receive_ready(ServedConnection& connection, IngestStream const& stream, 
                       ReadBuffer& buffer) {
   Arrived arrived = Arrived::more;
   for (int i = 0; i < kReadsAtOnce && arrived == Arrived::more && !connection.waits(); ++i)
-    arrived = receive_once(connection, stream, worker, buffer, MSG_DONTWAIT);
+    arrived = receive_once(connection, stream, worker, buffer);
   return arrived;
-}
-
-bool receive_blocking(ServedConnection& connection, IngestStream const& stream, int worker,
-                      ReadBuffer& buffer) {
-  return receive_once(connection, stream, worker, buffer, 0) != Arrived::the_end;
 }
 
 void receive_last(ServedConnection& connection, IngestStream const& stream, int worker, ReadBuffer& buffer) {

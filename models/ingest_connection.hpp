@@ -14,8 +14,8 @@
 
 namespace tally {
 
-/// Where bytes are read to before they are counted. A worker's connections share one, since nothing stays in
-/// it: one in each would be 64 KiB of memory for each.
+/// Where bytes are read to before they are counted. A worker's connections share one, or few, since nothing
+/// stays in it: one in each would be 64 KiB of memory for each.
 struct ReadBuffer {
   static constexpr std::size_t kBytes = 64 * 1024;
   alignas(64) std::array<char, kBytes + kReadAheadBytes> bytes;
@@ -23,7 +23,7 @@ struct ReadBuffer {
 
 /// A connection that was accepted.
 struct ServedConnection {
-  OwnedFd socket;
+  OwnedFd socket{};
   LineRest rest{};
   std::unique_ptr<EventLookups> lookups{};  ///< null if events are counted as they come
 
@@ -41,10 +41,12 @@ class Acceptor {
   /// Listens. Throws std::system_error.
   explicit Acceptor(IngestStream const& stream);
   int fd() const noexcept { return socket_.get(); }
-  /// The next connection that waits to be accepted, not blocking if `non_blocking`; none if there is none.
-  /// Refuses those that there is no room for, with a line that says so: some, and then gives none, so that
-  /// others have their turn. Throws std::system_error if the socket is no more.
-  OwnedFd accept(bool non_blocking);
+  /// The next connection that waits to be accepted, which the caller serves from now on; none if there is
+  /// none. It does not block. Refuses those that there is no room for, with a line that says so: some, and
+  /// then gives none, so that others have their turn. Throws std::system_error if the socket is no more.
+  OwnedFd accept();
+  /// The same of one that another thread serves, which calls IngestStream::serving() when it stands ready to.
+  OwnedFd accept_for_thread();
   /// How many connections wait to be accepted at this moment.
   int waiting() const noexcept;
   /// Refuses a connection that accept() gave: there are not the means to serve it.
@@ -77,10 +79,6 @@ inline constexpr int kReadsAtOnce = 16;
 /// kReadsAtOnce times. Where lookups do not block, until there are events to look up, which are then the
 /// caller's to ask for. Throws as IngestStream::receive() does, and LookupFailed.
 Arrived receive_ready(ServedConnection& connection, IngestStream const& stream, int worker,
-                      ReadBuffer& buffer);
-
-/// Waits for bytes, reads and counts them: false at the connection's end. Throws as receive_ready() does.
-bool receive_blocking(ServedConnection& connection, IngestStream const& stream, int worker,
                       ReadBuffer& buffer);
 
 /// Counts what there is to be read at this moment, and ends the connection, however much more its sender

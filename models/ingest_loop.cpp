@@ -71,7 +71,7 @@ void IngestLoop::run() {
 
 void IngestLoop::accept_some(int most) {
   for (int i = 0; i < most; ++i) {
-    OwnedFd connection = acceptor_.accept(true);
+    OwnedFd connection = acceptor_.accept();
     if (connection.get() < 0) return;
     // In the list, which owns it.
     new Client(*this, {.socket = std::move(connection), .lookups = lookups_of(stream_, worker_, true)});

@@ -185,7 +185,7 @@ class BareServer {
   }
   void accept_some(int most) {
     OwnedFd socket;
-    for (int i = 0; i < most && (socket = acceptor_.accept(true)).get() >= 0; ++i) {
+    for (int i = 0; i < most && (socket = acceptor_.accept()).get() >= 0; ++i) {
       Client& client = clients_.emplace_back(
           ServedConnection{.socket = std::move(socket), .lookups = lookups_of(stream_, worker_, true)});
       client.place = std::prev(clients_.end());

@@ -56,7 +56,7 @@ Counts sequential_ingest(IngestStream const& stream, Setup const& setup, Stopwat
   };
   bool serving = true;
   while (serving && (serving = wait(acceptor.fd()))) {
-    OwnedFd socket = acceptor.accept(true);
+    OwnedFd socket = acceptor.accept();
     if (socket.get() < 0) continue;
     ServedConnection connection = serve(std::move(socket));
     Arrived arrived = Arrived::more;
@@ -70,7 +70,7 @@ Counts sequential_ingest(IngestStream const& stream, Setup const& setup, Stopwat
     if (arrived != Arrived::the_end) receive_last(connection, stream, kOnlyWorker, *buffer);
   }
   for (int left = acceptor.waiting(); left > 0; --left) {
-    OwnedFd socket = acceptor.accept(true);
+    OwnedFd socket = acceptor.accept();
     if (socket.get() < 0) break;
     ServedConnection connection = serve(std::move(socket));
     receive_last(connection, stream, kOnlyWorker, *buffer);

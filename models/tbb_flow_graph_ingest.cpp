@@ -189,7 +189,7 @@ class IngestGraph {
 
   void accept_some(int most) {
     for (int i = 0; i < most; ++i) {
-      OwnedFd socket = acceptor_.accept(true);
+      OwnedFd socket = acceptor_.accept();
       if (socket.get() < 0) return;
       // In the list, which owns it.
       new Client(*this, {.socket = std::move(socket), .lookups = lookups_of(stream_, kIoWorker, true)});

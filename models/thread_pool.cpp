@@ -1,26 +1,14 @@
 // thread_pool: std::jthread workers over a bounded queue of tasks; a blocking connection per thread.
-#include <poll.h>
-#include <pthread.h>
-#include <sched.h>
-#include <sys/socket.h>
-
-#include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <list>
-#include <memory>
-#include <mutex>
-#include <system_error>
-#include <thread>
+#include <cstdint>
 #include <vector>
 
 #include "models/batch_ring.hpp"
 #include "models/connection.hpp"
 #include "models/event_cursor.hpp"
-#include "models/failure.hpp"
-#include "models/ingest_connection.hpp"
 #include "models/model.hpp"
 #include "models/placement.hpp"
+#include "models/small_stacks.hpp"
 #include "models/worker_threads.hpp"
 
 namespace tally {
@@ -110,39 +98,6 @@ Counts thread_pool_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& w
   });
 }
 
-namespace {
-
-/// While it lives, new threads get stacks of this size: one that waits in recv(2) needs little, and thousands
-/// at the default of 8 MiB would reserve more address space than many machines grant.
-class SmallStacks {
- public:
-  SmallStacks() {
-    pthread_getattr_default_np(&before_);
-    pthread_attr_t small;
-    pthread_getattr_default_np(&small);
-    pthread_attr_setstacksize(&small, kBytes);
-    pthread_setattr_default_np(&small);
-    pthread_attr_destroy(&small);
-  }
-  ~SmallStacks() {
-    pthread_setattr_default_np(&before_);
-    pthread_attr_destroy(&before_);
-  }
-  SmallStacks(SmallStacks const&) = delete;
-  SmallStacks& operator=(SmallStacks const&) = delete;
-
- private:
-#ifdef __SANITIZE_THREAD__
-  static constexpr std::size_t kBytes =
-      8 * 1024 * 1024;  // ThreadSanitizer keeps more than the others' stack in each
-#else
-  static constexpr std::size_t kBytes = 256 * 1024;
-#endif
-  pthread_attr_t before_;
-};
-
-}  // namespace
-
 Counts thread_pool_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
   std::vector<Counts> tallies = empty_tallies(stream, setup.in_flight);
   EventCursor cursor(stream.events());
@@ -161,129 +116,6 @@ Counts thread_pool_lookup(LookupStream const& stream, Setup const& setup, Stopwa
   // Workers are the CPUs that the threads share, not the threads: those are the events in flight.
   for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
   return time_workers(threads, watch, tallies);
-}
-
-namespace {
-
-/// The threads of the connections that there are: each serves one.
-class ConnectionThreads {
- public:
-  ConnectionThreads(IngestStream const& stream, Setup const& setup) : stream_(stream), setup_(setup) {}
-  ~ConnectionThreads() { end_all(); }
-  ConnectionThreads(ConnectionThreads const&) = delete;
-  ConnectionThreads& operator=(ConnectionThreads const&) = delete;
-
-  /// Serves the connection on a thread of its own, and joins those that have ended. Gives the connection back
-  /// if there can be no more threads.
-  OwnedFd begin(OwnedFd socket) {
-    std::list<Connection> place(1);
-    auto const connection = place.begin();
-    {
-      std::scoped_lock const lock(mutex_);
-      ended_.clear();  // joins; each is about to return
-      connections_.splice(connections_.begin(), place);
-    }
-    connection->client.socket = std::move(socket);
-    try {
-      connection->thread = std::jthread([this, connection] { serve(connection); });
-      return OwnedFd();
-    } catch (std::system_error const&) {
-      OwnedFd back = std::move(connection->client.socket);
-      std::scoped_lock const lock(mutex_);
-      connections_.erase(connection);
-      return back;
-    }
-  }
-
-  /// Lets each count what is there, and joins it.
-  void end_all() {
-    ending_.store(true, std::memory_order_seq_cst);
-    {
-      // Wakes those that wait in recv(2): to these it looks like the end.
-      std::scoped_lock const lock(mutex_);
-      for (Connection const& c : connections_) ::shutdown(c.client.socket.get(), SHUT_RD);
-    }
-    for (;;) {
-      std::jthread last;
-      {
-        std::scoped_lock const lock(mutex_);
-        ended_.clear();
-        if (connections_.empty()) return;
-        last = std::move(connections_.front().thread);
-      }
-    }
-  }
-  void rethrow() const { failure_.rethrow(); }
-
- private:
-  struct Connection {
-    ServedConnection client;
-    std::jthread thread;  // last: joined before the rest goes
-  };
-
-  /// The tally of the CPU that this thread runs on: one for each CPU, not for each thread, since thousands of
-  /// tables would fit into no cache; and not for some of the threads each, since these would then wait for
-  /// each other while a CPU is idle.
-  int tally_here() const noexcept {
-    int const cpu = ::sched_getcpu();
-    for (std::size_t w = 0; w < setup_.cpus.size() && w < static_cast<std::size_t>(stream_.workers()); ++w)
-      if (setup_.cpus[w] == cpu) return static_cast<int>(w);
-    return std::max(0, cpu) % stream_.workers();
-  }
-
-  void serve(std::list<Connection>::iterator connection) {
-    bool const ok = failure_.guard([&] {
-      auto const buffer = std::make_unique_for_overwrite<ReadBuffer>();
-      ServedConnection& client = connection->client;
-      client.lookups = lookups_of(stream_, tally_here(), false);
-      bool more = true;
-      while (more && !ending_.load(std::memory_order_seq_cst))
-        more = receive_blocking(client, stream_, tally_here(), *buffer);
-      if (more) receive_last(client, stream_, tally_here(), *buffer);
-    });
-    if (!ok) stream_.stop();
-    std::scoped_lock const lock(mutex_);
-    connection->client.socket.reset();
-    ended_.splice(ended_.end(), connections_, connection);
-  }
-
-  IngestStream const& stream_;
-  Setup const& setup_;
-  FirstFailure failure_;
-  std::atomic<bool> ending_{false};
-  std::mutex mutex_;
-  std::list<Connection> connections_;  // whose threads serve
-  std::list<Connection> ended_;        // whose threads return
-};
-
-}  // namespace
-
-/// The calling thread accepts.
-Counts thread_pool_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
-  SmallStacks const small_stacks;
-  ConnectionThreads threads(stream, setup);
-  Acceptor acceptor(stream);
-  // Workers are the CPUs that the threads share, not the threads: those are the connections.
-  for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
-  stream.listening();
-  for (bool stopped = false; !stopped;) {
-    pollfd fds[] = {{.fd = acceptor.fd(), .events = POLLIN, .revents = 0},
-                    {.fd = stream.stop_fd(), .events = POLLIN, .revents = 0}};
-    if (::poll(fds, std::size(fds), -1) < 0 && errno != EINTR)
-      throw std::system_error(errno, std::generic_category(), "poll");
-    stopped = fds[1].revents != 0;
-    OwnedFd socket;
-    int const most = stopped ? acceptor.waiting() : kAcceptsAtOnce;
-    for (int i = 0; i < most && (socket = acceptor.accept(false)).get() >= 0; ++i) {
-      OwnedFd refused = threads.begin(std::move(socket));
-      if (refused.get() >= 0)
-        acceptor.reject(std::move(refused), "tally: too many connections: no more threads ('ulimit -u')\n");
-    }
-  }
-  acceptor.close();
-  threads.end_all();
-  threads.rethrow();
-  return merged_counts(stream, watch);
 }
 
 }  // namespace tally

@@ -1,5 +1,6 @@
 // The `ingest` stream in the harness: samples with a load generator beside them, and what goes wrong there.
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -207,7 +208,7 @@ TEST_F(IngestSample, AModelThatStopsServingFailsInWordsOfTheGenerator) {
         Acceptor acceptor(stream);
         stream.listening();
         OwnedFd socket;
-        while ((socket = acceptor.accept(false)).get() < 0) ::usleep(1000);
+        while ((socket = acceptor.accept()).get() < 0) ::usleep(1000);
         socket.reset();  // with what the client has sent unread: a reset
         for (;;) ::pause();
       },
@@ -234,10 +235,12 @@ TEST_F(IngestSample, ASlowServerMakesItsSendersWait) {
         Acceptor acceptor(stream);
         stream.listening();
         ServedConnection connection;
-        while ((connection.socket = acceptor.accept(false)).get() < 0) ::usleep(1000);
+        while ((connection.socket = acceptor.accept()).get() < 0) ::usleep(1000);
         ::usleep(300'000);
         auto const buffer = std::make_unique<ReadBuffer>();
-        while (receive_blocking(connection, stream, 0, *buffer)) {
+        while (receive_ready(connection, stream, 0, *buffer) != Arrived::the_end) {
+          pollfd fd{.fd = connection.socket.get(), .events = POLLIN, .revents = 0};
+          ::poll(&fd, 1, -1);
         }
         return merged_counts(stream, watch);
       },

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
@@ -164,6 +165,22 @@ TEST_F(Record, OfBytesThatAreNoTextIsStillJson) {
   result_.cells[1].failure = "wrong count: key \"\xff\xfe\"";
   result_.cells[1].samples[0].failure = result_.cells[1].failure;
   EXPECT_NO_THROW(text());
+}
+
+TEST_F(Record, ArraysOfNumbersAreALineEachAndTextsStayAsTheyAre) {
+  result_.options.batches = {1, 256};
+  result_.cells[1].failure = "wrong count: [ 1,\n 2] and \"[3,  4\\";
+  result_.cells[1].samples[0].failure = result_.cells[1].failure;
+  std::string const all = record_text(result_);
+  EXPECT_NE(all.find("\"batch\": [1, 256],\n"), std::string::npos);
+  for (std::size_t at = 0; (at = all.find("[\n", at)) != std::string::npos; ++at)
+    EXPECT_FALSE(std::isdigit(all[all.find_first_not_of(" \n[", at)])) << all.substr(at, 80);
+  bool there = false;
+  Json const record = text();
+  for (Json const& e : record["benchmarks"])
+    there = there || (e.contains("error_message") && e["error_message"].get<std::string>().find(
+                                                         "[ 1,\n 2] and \"[3,  4\\") != std::string::npos);
+  EXPECT_TRUE(there);
 }
 
 TEST_F(Record, ResultIdIsTheHashOfTheRestAndChangesWithIt) {

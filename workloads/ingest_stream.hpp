@@ -34,6 +34,7 @@ struct IngestSpec {
 struct IngestControl {
   std::atomic<std::uint32_t> listening;  ///< workers that accept connections
   std::atomic<std::uint64_t> opened;     ///< connections accepted, ever
+  std::atomic<std::uint64_t> served;     ///< of these, those that whoever reads them has stood ready for
   std::atomic<std::uint64_t> ended;      ///< of these, those that have ended
   std::atomic<std::uint64_t> broken;     ///< of these, those that ended by a reset or another error
   std::atomic<std::uint64_t> refused;    ///< connections accepted only to be told that there is no room
@@ -77,6 +78,9 @@ class IngestStream {
 
   /// A connection was accepted. False if there are too many: then it is to be refused, and counts as such.
   bool open() const noexcept;
+  /// Whoever reads an accepted connection stands ready to. The load generator waits for that, so that
+  /// starting threads, say, is in no sample's time.
+  void serving() const noexcept { control_->served.fetch_add(1, std::memory_order_release); }
   /// A connection that was open()ed cannot be served after all, and is to be refused.
   void reject() const noexcept;
   /// The connection is to be refused for another reason, such as that there are no more descriptors.
