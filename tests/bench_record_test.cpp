@@ -168,11 +168,11 @@ TEST_F(Record, OfBytesThatAreNoTextIsStillJson) {
 }
 
 TEST_F(Record, ArraysOfNumbersAreALineEachAndTextsStayAsTheyAre) {
-  result_.options.batches = {1, 256};
+  result_.manifest = R"({"batch": [1, 256], "of": [[1.5, -2e3], []]})";
   result_.cells[1].failure = "wrong count: [ 1,\n 2] and \"[3,  4\\";
   result_.cells[1].samples[0].failure = result_.cells[1].failure;
   std::string const all = record_text(result_);
-  EXPECT_NE(all.find("\"batch\": [1, 256],\n"), std::string::npos);
+  EXPECT_NE(all.find("\"batch\": [1, 256],\n    \"of\": [[1.5, -2000.0], []]"), std::string::npos);
   for (std::size_t at = 0; (at = all.find("[\n", at)) != std::string::npos; ++at)
     EXPECT_FALSE(std::isdigit(all[all.find_first_not_of(" \n[", at)])) << all.substr(at, 80);
   bool there = false;
