@@ -29,8 +29,9 @@ bool needs_grain(Plan const& plan) {
 
 class Campaign {
  public:
-  Campaign(RunOptions const& options, Plan const& plan)
+  Campaign(RunOptions const& options, Plan const& plan, Grow const* grow = nullptr)
       : began_(Clock::now()),
+        grow_(grow),
         progress_(Progress::style(options.progress)),
         against_(start_against(options)),
         plan_(against_ ? against_->pair_up(plan) : plan),
@@ -63,6 +64,7 @@ class Campaign {
       settle_numbers();
       warm_up();
       rounds();
+      while (grow_ != nullptr && add((*grow_)(result_))) rounds();
     } catch (Interrupted const&) {
       result_.interrupted = true;
       close_all(result_, Closed::interrupted);
@@ -84,17 +86,40 @@ class Campaign {
     return std::make_unique<Against>(options, stop_);
   }
 
+  /// Takes in what is to be measured next. False if that is nothing, or there is no time.
+  bool add(Plan more) {
+    if (more.cells.empty() || budget_spent()) return false;
+    std::size_t const first = result_.cells.size();
+    engine_.add(more.cells);
+    took_.resize(first + more.cells.size(), Clock::duration::zero());
+    for (Cell const& cell : more.cells) {
+      result_.plan.cells.push_back(cell);
+      result_.cells.emplace_back().cell = cell;
+    }
+    settle_numbers(more, first);
+    for (Group& group : more.groups) {
+      for (std::size_t& cell : group.cells) cell += first;
+      result_.plan.groups.push_back(std::move(group));
+    }
+    return true;
+  }
+
   /// Numbers of events, references and bounds: all that is known before the first round.
   void settle_numbers() {
     if (result_.options.slo) search_rates();
     Plan own = result_.plan;
     std::erase_if(own.groups, [](Group const& group) { return group.against; });
     std::erase_if(own.cells, [](Cell const& cell) { return cell.against; });  // which stand last
-    auto const numbers = choose_numbers(result_.options, own, streams_, runner_, progress_);
+    settle_numbers(own, 0);
+  }
+
+  /// The same of the cells from `first` on, which are those of `part`, and their twins.
+  void settle_numbers(Plan const& part, std::size_t first) {
+    auto const numbers = choose_numbers(result_.options, part, streams_, runner_, progress_);
     std::uint64_t most_events = 0;
-    for (std::size_t i = 0; i < result_.cells.size(); ++i) {
+    for (std::size_t i = first; i < result_.cells.size(); ++i) {
       Pair const* const pair = result_.plan.pair_of(i);
-      CellNumbers const& number = numbers[pair ? pair->here : i];
+      CellNumbers const& number = numbers[pair ? pair->here : i - first];
       Cell& cell = result_.cells[i].cell;
       cell.events = number.events;
       result_.cells[i].limit_items_per_second = number.limit_items_per_second;
@@ -103,7 +128,7 @@ class Campaign {
     // With another build, both have streams of their own.
     bool const streams_are_here = !against_ || streams_.input();
     if (most_events > 0 && !streams_.input() && streams_are_here) streams_.reserve(most_events);
-    for (std::size_t i = 0; i < result_.cells.size(); ++i) {
+    for (std::size_t i = first; i < result_.cells.size(); ++i) {
       CellResult& result = result_.cells[i];
       Cell& cell = result.cell;
       if (streams_are_here) {
@@ -174,15 +199,17 @@ class Campaign {
   }
 
   void rounds() {
-    for (int round = 0;; ++round) {
+    int const first = result_.rounds;
+    for (int round = first;; ++round) {
       auto const open = open_cells(result_);
       if (open.empty()) return;
-      if (round > 0 && !fits_budget(open)) return close_all(result_, Closed::time_budget);
+      if (round > first && !fits_budget(open)) return close_all(result_, Closed::time_budget);
       bool const whole = run_round(round, open);
       note_limits(result_);
       note_speed(result_);
       if (!whole) return close_all(result_, Closed::time_budget);
-      close_cells(result_, round + 1);
+      close_outrun(result_);
+      close_cells(result_, round - first + 1);
       write_results();
       progress_.round_done(state(round, open.size(), open.size()));
     }
@@ -326,6 +353,7 @@ class Campaign {
 
   Clock::time_point began_;
   Clock::time_point budget_from_ = began_;
+  Grow const* grow_;  // null: nothing more
   StopSignals stop_;
   Progress progress_;
   std::unique_ptr<Against> against_;
@@ -337,11 +365,9 @@ class Campaign {
   CampaignResult result_;
 };
 
-}  // namespace
-
-CampaignResult run_campaign(RunOptions const& options, Plan const& plan) {
+CampaignResult run(RunOptions const& options, Plan const& plan, Grow const* grow) {
   try {
-    return Campaign(options, plan).run();
+    return Campaign(options, plan, grow).run();
   } catch (Interrupted const&) {  // while the service was started
     CampaignResult result;
     result.plan = plan;
@@ -351,6 +377,16 @@ CampaignResult run_campaign(RunOptions const& options, Plan const& plan) {
     close_all(result, Closed::interrupted);
     return result;
   }
+}
+
+}  // namespace
+
+CampaignResult run_campaign(RunOptions const& options, Plan const& plan) {
+  return run(options, plan, nullptr);
+}
+
+CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Grow const& grow) {
+  return run(options, plan, &grow);
 }
 
 }  // namespace tally

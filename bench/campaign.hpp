@@ -24,7 +24,7 @@ namespace tally {
 enum class Verdict { faster, slower, not_separated, too_few_rounds };
 std::string_view name(Verdict verdict);
 
-enum class Closed { open, converged, rounds, time_budget, interrupted, failed, no_rate };
+enum class Closed { open, converged, rounds, time_budget, interrupted, failed, no_rate, outrun };
 
 /// All that is known of one cell.
 struct CellResult {
@@ -143,5 +143,13 @@ std::string_view name(Closed closed);
 /// SIGTERM end it early with `interrupted`. After every round the results so far are written to options.out
 /// (whole or not at all). Throws UsageError for what can be known to be impossible before measuring.
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan);
+
+/// What to measure next, after all rounds of what there is: cells and groups that are new, their indices
+/// counted from 0; without any, the campaign ends.
+using Grow = std::function<Plan(CampaignResult const&)>;
+
+/// The same, and then rounds of what `grow` asks for, again and again, until it asks for nothing or the time
+/// budget is spent. No round is begun that the budget has no room for. Not with --against or --slo.
+CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Grow const& grow);
 
 }  // namespace tally

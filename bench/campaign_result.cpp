@@ -69,6 +69,8 @@ std::string_view name(Closed closed) {
       return "failed";
     case Closed::no_rate:
       return "no_rate";
+    case Closed::outrun:
+      return "outrun";
   }
   return "unknown";
 }

@@ -32,6 +32,13 @@ int load_command(Arguments const& arguments);
 /// arguments and talks to it over standard input and output (bench/sampler_protocol.hpp).
 int sampler_command(Arguments const& arguments, std::span<Model const> models);
 
+/// `tally map`: which model wins where, over grains, waits, events in flight and workers.
+int map_command(Arguments const& arguments, std::span<Model const> models);
+
+/// `tally advise`: which model to take at a point, from what was measured elsewhere; 1 if none can do what is
+/// asked.
+int advise_command(Arguments const& arguments, std::span<Model const> models);
+
 /// `tally doctor`: whether this machine is fit to measure on; 1 if it is not.
 int doctor_command(Arguments const& arguments);
 

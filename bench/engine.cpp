@@ -49,7 +49,11 @@ Engine::Engine(BenchmarkFlags const& flags, Plan const& plan) {
   if (argc > 1) throw UsageError(std::string("Google Benchmark does not take ") + argv[1] + ": leave it out");
 
   benchmark::ClearRegisteredBenchmarks();
-  for (Cell const& cell : plan.cells) {
+  add(plan.cells);
+}
+
+void Engine::add(std::vector<Cell> const& cells) {
+  for (Cell const& cell : cells) {
     std::string const name = cell.name();
     benchmark::RegisterBenchmark(name.c_str(), [this](benchmark::State& state) { run(state); })
         ->UseManualTime()

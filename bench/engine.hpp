@@ -19,6 +19,8 @@ class Engine {
  public:
   /// Gives the library its flags and registers the cells. Throws UsageError for a flag that it does not take.
   Engine(BenchmarkFlags const& flags, Plan const& plan);
+  /// Registers further cells, after those that there are.
+  void add(std::vector<Cell> const& cells);
   ~Engine();
   Engine(Engine const&) = delete;
   Engine& operator=(Engine const&) = delete;

@@ -21,6 +21,7 @@ constexpr double kMostEvents = 200e6;
 constexpr double kMostLookups = 10e6;
 constexpr double kBatchHandOffSeconds = 20e-9;
 constexpr double kLookupsPerInFlight = 10;
+constexpr double kTasksPerWorker = 16, kMostSecondsToBalance = 2;
 /// On ingest, connections have their events from the first: the slowest of them is the last to end, by less
 /// the more it has.
 constexpr double kLookupsPerConnection = 100;
@@ -130,12 +131,25 @@ std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, doub
   double const pace = std::min(rate.value_or(bound), bound);
   double events = std::isfinite(pace) ? pace * sample_s : kEventsOfUnknownRate;
   if (looks_up(cell)) {
-    double const each = cell.stream == StreamKind::ingest ? kLookupsPerConnection : kLookupsPerInFlight;
-    events = std::max(events, each * waiting_at_once(cell));
+    double const connections = waiting_at_once(cell);
+    if (cell.stream == StreamKind::ingest) {
+      events = std::max(events, kLookupsPerConnection * connections);
+    } else {
+      // Of those in flight, so many wait for the service at once (Little's law); the others wait for a CPU,
+      // which is no less busy for having been filled once.
+      double const waiting = std::isfinite(pace)
+                                 ? std::min(connections, pace * Seconds(cell.wait + cell.grain).count())
+                                 : connections;
+      events = std::max({events, kLookupsPerInFlight * waiting, connections});
+    }
   } else if (cell.stream == StreamKind::cpu) {
     double const handed_out = static_cast<double>(cell.batch) * sample_s / kBatchHandOffSeconds;
     double const least = std::isfinite(pace) ? pace * kPilotSeconds : events;
     events = std::min(events, std::max(handed_out, least));
+    // So many tasks that the last of them, which some workers have and others not, do not govern the figure.
+    double const balanced = kTasksPerWorker * static_cast<double>(cell.batch) * cell.workers;
+    if (std::isfinite(pace) && cell.workers > 1)
+      events = std::max(events, std::min(balanced, pace * kMostSecondsToBalance));
   }
   return two_digits(std::min(events, most_events(cell, options)));
 }

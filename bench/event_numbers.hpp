@@ -28,8 +28,9 @@ struct CellNumbers {
 /// No number needs more than a quarter of the memory there is, the counts of its windows included. Two more
 /// things bend it. Where batches are small, models slower than `limit` by orders of magnitude
 /// would take minutes: there the number allows 20 ns for each batch, as long as `limit` still runs for 10 ms.
-/// And lookups are at least ten for each one in flight, so that filling and draining the connections does not
-/// govern the figure. Throws Interrupted.
+/// Where a batch is long, there are 16 for each of several workers, as long as that takes no more than two seconds. And
+/// lookups are at least ten for each one that waits at once, and one for each in flight, so that filling and
+/// draining the connections does not govern the figure. Throws Interrupted.
 std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
                                         CellRunner& runner, Progress& progress);
 

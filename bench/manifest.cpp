@@ -97,16 +97,19 @@ Json factors(RunOptions const& options) {
   f["wait_distribution"] = name_of(options.wait_distribution);
   f["in_flight"] = options.in_flights;
   f["service"] = options.service ? describe(*options.service) : "embedded";
-  if (std::find(options.streams.begin(), options.streams.end(), StreamKind::ingest) != options.streams.end()) {
+  if (std::find(options.streams.begin(), options.streams.end(), StreamKind::ingest) !=
+      options.streams.end()) {
     f["connections"] = options.connections;
     f["rate_per_s"] = Json::array();
-    for (double const rate : options.rates_per_s) f["rate_per_s"].push_back(rate > 0 ? Json(rate) : Json("max"));
+    for (double const rate : options.rates_per_s)
+      f["rate_per_s"].push_back(rate > 0 ? Json(rate) : Json("max"));
     f["arrivals"] = name_of(options.arrivals);
     f["coalesce_ns"] = options.coalesce.count();
     f["disorder_ns"] = options.disorder.count();
   }
   f["min_rounds"] = options.min_rounds;
   f["max_rounds"] = options.max_rounds;
+  if (options.outrun_by) f["outrun_by"] = *options.outrun_by;
   f["ci"] = options.ci;
   f["confidence"] = kConfidence;
   f["time_budget_ns"] = options.time_budget.count();
@@ -162,7 +165,7 @@ std::string make_manifest(RunOptions const& options, InputFile const* input, dou
   static std::string const kOwnHash = hash_or_reason(self);  // does not change while it runs
   context["binary_sha256"] = kOwnHash;
   context["build"] = build();
-  context["command_line"] = {"tally", "run"};
+  context["command_line"] = {"tally", options.command};
   for (std::string const& argument : options.command_line) context["command_line"].push_back(argument);
   context["factors"] = factors(options);
   if (links_per_ns > 0) context["grain_links_per_ns"] = links_per_ns;

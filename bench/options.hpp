@@ -62,6 +62,9 @@ struct RunOptions {
   std::chrono::nanoseconds disorder{0};
   int min_rounds = 1;
   int max_rounds = 1;
+  /// After two rounds, a cell that was slower by this factor than another of its group in both is measured no
+  /// more; none: every cell has its rounds.
+  std::optional<double> outrun_by{};
   double ci = 0.03;  ///< half-width of the 95% interval, relative to the median
   std::chrono::nanoseconds time_budget{0};
   std::uint64_t order_seed = 1;
@@ -74,6 +77,7 @@ struct RunOptions {
   bool progress = true;
   BenchmarkFlags benchmark;
   std::vector<std::string> notes;         ///< flags given that change no cell, a sentence each
+  std::string command = "run";            ///< of tally, to which `command_line` was given
   std::vector<std::string> command_line;  ///< as given, for the manifest
 };
 

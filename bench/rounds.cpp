@@ -88,6 +88,32 @@ void close_cells(CampaignResult& result, int rounds_done) {
     if (!is_rested_on(result, i)) close(i);
 }
 
+void close_outrun(CampaignResult& result) {
+  if (!result.options.outrun_by) return;
+  auto const outruns = [&](CellResult const& fast, CellResult const& slow) {
+    std::size_t rounds = 0;
+    for (Sample const& one : fast.samples) {
+      for (Sample const& other : slow.samples) {
+        if (one.round != other.round) continue;
+        if (one.items_per_second() < other.items_per_second() * *result.options.outrun_by) return false;
+        ++rounds;
+      }
+    }
+    return rounds >= kRoundsToOutrun;
+  };
+  for (Group const& group : result.plan.groups) {
+    for (std::size_t const i : group.cells) {
+      CellResult& cell = result.cells[i];
+      if (cell.closed != Closed::open || is_base(cell)) continue;
+      if (std::any_of(group.cells.begin(), group.cells.end(), [&](std::size_t other) {
+            CellResult const& fast = result.cells[other];
+            return fast.failure.empty() && fast.cell.model->candidate && outruns(fast, cell);
+          }))
+        cell.closed = Closed::outrun;
+    }
+  }
+}
+
 void close_all(CampaignResult& result, Closed reason) {
   for (std::size_t const i : open_cells(result))
     result.cells[i].closed = has_converged(result, i) ? Closed::converged : reason;

@@ -31,6 +31,13 @@ std::vector<std::size_t> open_cells(CampaignResult const& result);
 /// those two are closed together, when the interval of their ratio is within `ci`.
 void close_cells(CampaignResult& result, int rounds_done);
 
+/// The least rounds after which a cell may be called outrun.
+inline constexpr std::size_t kRoundsToOutrun = 2;
+
+/// Closes cells that another of their group outran, by options.outrun_by, in every round that both had, of
+/// which there are at least kRoundsToOutrun. What is left is for those that may be the fastest.
+void close_outrun(CampaignResult& result);
+
 /// Closes all that is open, for the reason given.
 void close_all(CampaignResult& result, Closed reason);
 

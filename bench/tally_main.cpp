@@ -22,6 +22,8 @@ constexpr std::string_view kHelp =
   tally list [--json]            models x streams, and why one cannot run here
   tally run [options]            measure; table on stdout, progress on stderr
   tally count FILE [options]     count a real file's events with one model; no measuring
+  tally map [options]            which model wins where, over work, waiting, events in flight and workers
+  tally advise [options]         which model to take for so much work and waiting, from what was measured
   tally doctor                   whether this machine is fit to measure on, and what to do where it is not
   tally serve [options]          count what arrives over TCP, by window, with one model
   tally load [options]           send synthetic events to a server, on a schedule fixed in advance
@@ -38,6 +40,8 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
   if (command == "list") return list_command(arguments, models);
   if (command == "run") return run_command(arguments, models);
   if (command == "count") return count_command(arguments, models);
+  if (command == "map") return map_command(arguments, models);
+  if (command == "advise") return advise_command(arguments, models);
   if (command == "doctor") return doctor_command(arguments);
   if (command == "serve") return serve_command(arguments, models);
   if (command == "load") return load_command(arguments);
@@ -51,8 +55,9 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
     write_output("tally " + std::string(kVersion) + "\n");
     return 0;
   }
-  throw UsageError("no command '" + command +
-                   "'; write one of list, run, count, serve, load, doctor, lookup-service ('tally --help')");
+  throw UsageError(
+      "no command '" + command +
+      "'; write one of list, run, map, advise, count, serve, load, doctor, lookup-service ('tally --help')");
 }
 
 void write_all(int file, std::string_view text) {

@@ -219,7 +219,7 @@ def send_late(sample):
 def run_p99(sample):
     """The 99th percentile of a run's latencies, in s. Of all runs together it would be that of the one in which the machine stalled."""
     if "latency_p99_s" not in sample:
-        raise Missing(sample.get("latency_absent", "no latencies"))
+        raise Missing(sample.get("latency_p99_s_absent", "no latencies"))
     if sample["events"] < EVENTS_FOR_P99:
         raise Missing("too few latencies to know their p99")
     return sample["latency_p99_s"]

@@ -47,6 +47,9 @@ def at_the_rates_found(arguments, searches):
 def arguments_of(context):
     """The arguments of `tally run` that the file was made with, but for its output. Raises compare.Refused."""
     command = context.get("command_line")
+    if isinstance(command, list) and command[:2] == ["tally", "map"]:
+        raise compare.Refused("a map measures where its winners change, and that is elsewhere each time: make one here with 'tally map', "
+                              "and compare the two with scripts/compare.py")
     if not isinstance(command, list) or command[:2] != ["tally", "run"]:
         raise compare.Refused("the file does not say with which command it was made")
     kept, rest = [], iter(command[2:])

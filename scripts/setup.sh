@@ -14,6 +14,7 @@ libboost-fiber1.81-dev   Boost.Fiber: the model fibers
 libboost-context1.81-dev Boost.Context: what Boost.Fiber switches with
 libcli11-dev             the command line
 libgtest-dev             GoogleTest: the tests of the C++ code
+libnlopt-dev             NLopt: fits what models cost to what was measured
 nlohmann-json3-dev       result files
 zlib1g-dev               gzip input
 python3                  plots and their tests
@@ -22,6 +23,9 @@ python3-numpy            plots
 python3-jsonschema       result files against their schema
 python3-pytest           the tests of the scripts
 python3-twisted          one of the servers that serving is compared with (scripts/peers)
+chromium                 the browser in which reports are tested
+nodejs                   drives the browser
+npm                      installs what nodejs drives it with (tests/report)
 LIST
 }
 
@@ -31,11 +35,14 @@ tally_python() { printf '%s\n' "${TALLY_PYTHON:-/usr/bin/python3}"; }
 
 tally_say() { printf '%s\n' "$*" >&2; }
 
-# Names, one a line, of the packages that are not installed.
+# Names, one a line, of the packages that are neither installed nor provided by another that is: Node.js of another source
+# than Debian has npm in it, and cannot lie beside Debian's.
 tally_missing_packages() {
-  local name
+  local name provided
+  provided=$(dpkg-query -W -f='${db:Status-Status} ${Provides}\n' 2>/dev/null | sed -n 's/^installed \(.\)/, \1/p') || true
   while read -r name _; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || printf '%s\n' "$name"
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
+      grep -qE ", ${name//+/\\+}( \(|,|\$)" <<<"$provided" || printf '%s\n' "$name"
   done < <(tally_packages)
 }
 

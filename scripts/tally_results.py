@@ -23,6 +23,7 @@ SEQUENTIAL = "sequential"
 SEQUENTIAL_IGNORES = ("workers", "in_flight")
 AGAINST = "/against:1"  # ends the name of a cell of the other build, in a file made with --against
 LEAST_SAMPLES = 6  # under which no pair of order statistics covers the median with 95%
+LEAST_FOR_SLOPE = 7  # and with 97.5%, of two medians that hold together with 95%
 PERCENTILES = {50: "p50", 90: "p90", 95: "p95", 99: "p99", 99.9: "p999"}  # those of latencies that a file names
 ON_TIME_S = 0.2e-3  # the p99 of how late sends were, above which the load generator was late. Keep equal to bench/table.cpp
 LEAST_BEYOND = 10  # latencies beyond the last percentile of a spectrum
@@ -103,6 +104,23 @@ def ratio_by_round(mine, other, confidence=0.95):
     return median_interval(ratios, confidence) if ratios else None
 
 
+def slope(few, many, parameter, metric):
+    """How much the median of `metric` grows for each one more of `parameter`, from the cell with few to that with many of them.
+
+    The ends are those of two intervals that hold together with 95% (Bonferroni: 97.5% each), and are not to be used where either had
+    under LEAST_FOR_SLOPE samples (`holds`); None where the file has none. None without medians.
+    """
+    ends = [cell.interval(metric, 0.975) for cell in (few, many)]
+    if None in ends:
+        return None
+    low, high = ends
+    step = many.params[parameter] - few.params[parameter]
+    n, middle = min(low.n, high.n), (high.median - low.median) / step
+    if None in (low.low, low.high, high.low, high.high):
+        return Interval(middle, None, None, n, False)
+    return Interval(middle, (high.low - low.high) / step, (high.high - low.low) / step, n, low.holds and high.holds)
+
+
 @dataclasses.dataclass
 class Cell:
     """One model x stream x parameters. Times in seconds, memory in bytes, rates in events/s."""
@@ -116,14 +134,14 @@ class Cell:
     failure: str = ""  # why the cell has no figures
     converged: bool = True
 
-    def interval(self, metric):
+    def interval(self, metric, confidence=0.95):
         """Interval of what `metric(entry)` gives for each verified sample, or, from a file of
-        aggregates alone, what its median says (with ends where it has them). None if the cell failed or nothing is known."""
+        aggregates alone, what its median says (with ends of 95% where it has them). None if the cell failed or nothing is known."""
         if self.failure:
             return None
         values = [value for value in map(metric, self.samples) if value is not None]
         if values:
-            return median_interval(values)
+            return median_interval(values, confidence)
         summary = self.aggregates.get("median", {})
         value = metric(summary)
         if value is None:

@@ -204,8 +204,10 @@ def memory_slope(model, parameter, few, many):
     """KiB of peak memory for each one more of a parameter."""
 
     def figure(found):
-        low, high = (cell(found, model, **{parameter: n}).interval(results.peak_memory).median for n in (few, many))
-        return Figure((high - low) / (many - few) / 1024)
+        slope = results.slope(*(cell(found, model, **{parameter: n}) for n in (few, many)), parameter, results.peak_memory)
+        if slope is None:
+            raise Missing("no peak memory in the file")
+        return Figure(slope.median / 1024)
 
     return figure
 

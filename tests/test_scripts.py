@@ -142,9 +142,10 @@ def bench(machine, root, tmp_path):
     copy = tmp_path / "tally"
     (copy / "scripts").mkdir(parents=True)
     (copy / "build/bench").mkdir(parents=True)
-    for script in (root / "scripts").iterdir():
+    for script in (root / "scripts").rglob("*"):
         if script.is_file():
-            (copy / "scripts" / script.name).write_bytes(script.read_bytes())
+            (copy / script.relative_to(root)).parent.mkdir(exist_ok=True)
+            (copy / script.relative_to(root)).write_bytes(script.read_bytes())
     (copy / "scripts/bench").chmod(0o755)
     machine("dpkg-query", "echo installed")
     machine("cmake", "true")

@@ -1,0 +1,279 @@
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "bench/advice.hpp"
+#include "bench/argument_parser.hpp"
+#include "bench/campaign.hpp"
+#include "bench/commands.hpp"
+#include "bench/machine.hpp"
+#include "bench/text_table.hpp"
+#include "bench/units.hpp"
+
+namespace tally {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kNoAdvice = 1, kInterrupted = 130;
+constexpr std::size_t kWidth = 120;
+constexpr double kNear = 2;  // no farther in any factor: measured there, as good as
+constexpr char kMeasureFirst[] = "'tally map --out map.json' measures in ten minutes what advice rests on";
+
+std::vector<ResultFile> read_files(std::optional<std::string> const& from) {
+  if (!from)
+    throw UsageError(std::string("--from RESULT.json: there is nothing to advise from; ") + kMeasureFirst);
+  std::vector<ResultFile> files;
+  for (std::string const& path : split_list("--from", *from)) {
+    try {
+      files.push_back(read_result_file(path));
+    } catch (NoResultFile const& e) {
+      throw UsageError(std::string("--from ") + e.what());
+    }
+    ResultFile const &one = files.front(), &other = files.back();
+    if (one.host != other.host || one.machine() != other.machine())
+      throw UsageError("--from: " + one.path + " is of " + one.host + " (" + one.machine() + "), and " +
+                       other.path + " of " + other.host + " (" + other.machine() +
+                       "): take those of one machine");
+    if (one.wait_distribution != other.wait_distribution)
+      throw UsageError("--from: waits are " + one.wait_distribution + " in " + one.path + " and " +
+                       other.wait_distribution + " in " + other.path);
+  }
+  return files;
+}
+
+/// What a reader must know before the table, a line each.
+std::vector<std::string> warnings(std::vector<ResultFile> const& files, Advice const& advice) {
+  std::vector<std::string> lines;
+  ResultFile const& file = files.front();
+  Json const here = describe_machine();
+  std::string const cpu_model = here.value("cpu_model", "unknown CPU");
+  auto const cpus = static_cast<int>(usable_cpus().size());
+  if (cpu_model != file.cpu_model || cpus != file.cpus)
+    lines.push_back("measured on another machine: " + file.machine() + "; here: " + cpu_model + ", " +
+                    std::to_string(cpus) + " CPUs. It is advice for that one; " + kMeasureFirst);
+  for (ResultFile const& f : files)
+    if (!f.unfit.empty()) lines.push_back(f.path + ": " + f.unfit);
+  std::string outside;
+  for (std::string const& text : advice.distance.outside) outside += (outside.empty() ? "" : ", ") + text;
+  if (!outside.empty())
+    lines.push_back(
+        "BEYOND what was measured: " + outside +
+        "; intervals are wider there, and no more than a guess at what nobody tried. --confirm measures it");
+  if (!advice.contradiction.empty()) lines.push_back(advice.contradiction);
+  for (ResultFile const& f : files)
+    for (auto const& [cell, why] : f.failed) lines.push_back("failed when measured: " + cell + ": " + why);
+  return lines;
+}
+
+std::string nearest(Distance const& distance) {
+  std::string const text = "nearest measured: " + distance.nearest;
+  if (distance.differs_most.empty()) return text + ", which is it";
+  return text + " (" + format_fixed(distance.factor, 1) + " times as much or little " +
+         distance.differs_most + (distance.factor <= kNear ? ")" : ", far enough to --confirm)");
+}
+
+std::string within(Prediction const& p) {
+  return "[" + format_scaled(p.low) + ", " + format_scaled(p.high) + "]";
+}
+
+/// Medians of what --confirm measured, by model.
+using Confirmed = std::map<std::string, Interval>;
+
+std::string as_table(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
+                     Confirmed const* measured) {
+  std::string out;
+  for (std::string const& line : warnings(files, advice)) out += wrap(line, kWidth, 2) + "\n";
+  ResultFile const& file = files.front();
+  out += wrap(question.point.text() + "; from " + std::to_string(files.size()) +
+                  (files.size() == 1 ? " file of " : " files of ") + file.machine() + ", " +
+                  file.date.substr(0, 10),
+              kWidth, 2) +
+         "\n" + wrap(nearest(advice.distance), kWidth, 2) + "\n\n";
+  std::vector<TextTable::Column> columns{
+      {"rank"},  {"model", TextTable::Align::left}, {"events/s"}, {"90%"}, {"CPU/event"}, {"CPUs"},
+      {"memory"}};
+  if (question.slo) columns.push_back({spell(*question.slo).substr(0, spell(*question.slo).find('='))});
+  if (measured != nullptr) columns.push_back({"measured"});
+  columns.push_back({"why", TextTable::Align::left});
+  TextTable table(columns);
+  for (ModelAdvice const& m : advice.models) {
+    if (!m.prediction) {
+      table.spanning_row({"", m.model}, m.why);
+      continue;
+    }
+    Prediction const& p = *m.prediction;
+    std::vector<std::string> row{m.rank == 0 ? "no" : std::to_string(m.rank) + (m.shares_rank ? "=" : " "),
+                                 m.model,
+                                 format_scaled(p.items_per_second),
+                                 within(p),
+                                 format_seconds(p.cpu_s_per_event),
+                                 format_fixed(p.items_per_second * p.cpu_s_per_event, 2),
+                                 format_bytes(p.memory_bytes)};
+    if (question.slo) row.push_back(m.percentile_s ? format_seconds(*m.percentile_s) : "");
+    if (measured != nullptr) {
+      auto const found = measured->find(m.model);
+      row.push_back(
+          found == measured->end()
+              ? "failed"
+              : format_scaled(found->second.median) +
+                    (found->second.median < p.low || found->second.median > p.high ? " OUTSIDE" : ""));
+    }
+    row.push_back(m.why);
+    table.row(std::move(row));
+  }
+  out += table.str(kWidth);
+  out +=
+      "\n=  the prediction cannot tell it from the row above; the interval is that of nine predictions of "
+      "ten\n";
+  return out;
+}
+
+Json as_json(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
+             Confirmed const* measured) {
+  Point const& point = question.point;
+  Json asked{{"stream", name_of(point.stream)}, {"workers", point.workers}, {"grain_s", point.grain_s}};
+  if (point.stream == StreamKind::cpu) {
+    asked["batch"] = point.batch;
+  } else {
+    asked["wait_s"] = point.wait_s;
+    asked["in_flight"] = point.in_flight;
+  }
+  Json models = Json::array();
+  for (ModelAdvice const& m : advice.models) {
+    Json row{{"model", m.model}, {"why", m.why}};
+    if (m.prediction) {
+      Prediction const& p = *m.prediction;
+      row["excluded"] = m.rank == 0;
+      if (m.rank > 0) row["rank"] = m.rank;
+      row["items_per_second"] = p.items_per_second;
+      row["low"] = p.low;
+      row["high"] = p.high;
+      row["cpu_s_per_event"] = p.cpu_s_per_event;
+      row["memory_bytes"] = p.memory_bytes;
+      row["latency_mean_s"] = p.latency_s;
+      if (m.percentile_s) row["latency_percentile_s"] = *m.percentile_s;
+      row["limited_by"] = name_of(p.limit);
+      row["typical_factor"] = m.typical_factor;
+    }
+    if (measured != nullptr) {
+      if (auto const found = measured->find(m.model); found != measured->end()) {
+        row["measured"] = found->second.median;
+        row["measured_low"] = found->second.low;
+        row["measured_high"] = found->second.high;
+      }
+    }
+    models.push_back(std::move(row));
+  }
+  Json from = Json::array();
+  for (ResultFile const& file : files) from.push_back({{"path", file.path}, {"result_id", file.id}});
+  return {{"asked", asked},
+          {"from", from},
+          {"warnings", warnings(files, advice)},
+          {"nearest", advice.distance.nearest},
+          {"distance_factor", advice.distance.factor},
+          {"outside", advice.distance.outside},
+          {"models", models}};
+}
+
+/// Measures the point that was asked for, with the models that were advised on.
+CampaignResult confirm(Question const& question, Advice const& advice, std::string const& distribution,
+                       std::span<Model const> models) {
+  std::vector<std::string> names;
+  for (ModelAdvice const& m : advice.models) {
+    auto const known =
+        std::find_if(models.begin(), models.end(), [&](Model const& k) { return k.name == m.model; });
+    if (m.prediction && known != models.end() && known->unavailable.empty()) names.push_back(m.model);
+  }
+  Point const& point = question.point;
+  auto const ns = [](double seconds) { return std::to_string(std::llround(seconds * 1e9)) + "ns"; };
+  std::string list;
+  for (std::string const& name : names) list += (list.empty() ? "" : ",") + name;
+  Arguments arguments{"--model",   list,
+                      "--stream",  std::string(name_of(point.stream)),
+                      "--workers", std::to_string(point.workers),
+                      "--grain",   ns(point.grain_s),
+                      "--rounds",  "6"};
+  if (point.stream == StreamKind::cpu) {
+    arguments.insert(arguments.end(), {"--batch", std::to_string(point.batch)});
+  } else {
+    arguments.insert(arguments.end(), {"--wait", ns(point.wait_s), "--in-flight",
+                                       std::to_string(point.in_flight), "--wait-dist", distribution});
+  }
+  RunOptions const options = parse_run_options(arguments, models);
+  Plan const plan = make_plan(options);
+  check_limits(plan, options);
+  return run_campaign(options, plan);
+}
+
+}  // namespace
+
+int advise_command(Arguments const& arguments, std::span<Model const> models) {
+  ArgumentParser parser(
+      "tally advise",
+      "Which model to take for so much work and waiting per event: what each would do there, by a "
+      "cost model fitted to cells that were measured, what limits it, and how far that is from "
+      "anything measured. Exit status: 0, or 1 if no model can do what is asked.");
+  auto const& grain = parser.option("--grain", "D", "CPU time per event (default 0: counting alone)");
+  auto const& wait = parser.option("--wait", "D", "mean wait per event (default: events do not wait)");
+  auto const& in_flight = parser.option("--in-flight", "N", "events waiting at once (default 100)");
+  auto const& workers =
+      parser.option("--workers", "N", "threads or processes (default: the CPUs of the file's machine)");
+  auto const& batch = parser.option("--batch", "N", "events per task, where they do not wait (default 256)");
+  auto const& slo =
+      parser.option("--slo", "pP=D", "of events that wait: so many percent within D, as in p99=20ms");
+  auto const& memory = parser.option("--memory", "BYTES", "that the model may take at most, as in 256M");
+  auto const& from =
+      parser.option("--from", "RESULT,..", "result files of one machine, as 'tally map' writes them");
+  bool const& confirming = parser.flag("--confirm", "measure it here, and show the prediction beside it");
+  bool const& json = parser.flag("--json", "as JSON");
+  parser.parse(arguments);
+
+  auto const seconds = [](std::string_view flag, std::string const& text) {
+    return std::chrono::duration<double>(parse_duration(flag, text)).count();
+  };
+  Question question;
+  Point& point = question.point;
+  if (grain) point.grain_s = seconds("--grain", *grain);
+  if (wait) point.wait_s = seconds("--wait", *wait);
+  point.stream = point.wait_s > 0 ? StreamKind::lookup : StreamKind::cpu;
+  point.in_flight = 100;
+  if (in_flight) point.in_flight = static_cast<int>(parse_count("--in-flight", *in_flight, 1, 1'000'000));
+  if (batch) point.batch = parse_count("--batch", *batch, 1, 1'000'000'000);
+  if (slo) question.slo = parse_slo("--slo", *slo);
+  if (memory) question.memory_bytes = parse_count("--memory", *memory, 1);
+  for (auto const& [flag, given] : {std::pair{"--in-flight", &in_flight}, {"--slo", &slo}})
+    if (*given && point.stream == StreamKind::cpu)
+      throw UsageError(std::string(flag) + " is of events that wait: add --wait D, or leave it out");
+  if (batch && point.stream == StreamKind::lookup)
+    throw UsageError("--batch is of events that do not wait: leave it, or --wait, out");
+  auto const files = read_files(from);
+  point.workers =
+      workers ? static_cast<int>(parse_count("--workers", *workers, 1, 65'536)) : files.front().cpus;
+
+  Advice advice;
+  try {
+    advice = advise(files, question);
+  } catch (std::invalid_argument const& e) {
+    throw UsageError("--from " + *from + ": " + e.what() + "; " + kMeasureFirst);
+  }
+  Confirmed measured;
+  bool failed = false;
+  if (confirming) {
+    CampaignResult const result = confirm(question, advice, files.front().wait_distribution, models);
+    if (result.interrupted) return kInterrupted;
+    for (CellResult const& cell : result.cells)
+      if (auto const rate = cell.throughput(); rate && cell.failure.empty())
+        measured.emplace(cell.cell.model->name, *rate);
+    failed = result.any_failed();
+  }
+  Confirmed const* const beside = confirming ? &measured : nullptr;
+  write_output(json ? as_json(files, question, advice, beside).dump(2) + "\n"
+                    : as_table(files, question, advice, beside));
+  bool const any =
+      advice.contradiction.empty() && std::any_of(advice.models.begin(), advice.models.end(),
+                                                  [](ModelAdvice const& m) { return m.rank > 0; });
+  return any && !failed ? 0 : kNoAdvice;
+}
+
+}  // namespace tally

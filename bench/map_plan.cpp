@@ -1,0 +1,204 @@
+#include "bench/map_plan.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "bench/event_numbers.hpp"
+
+namespace tally {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// So much work makes a batch.
+constexpr auto kBatchOfWork = 100us;
+constexpr std::uint64_t kMostInBatch = 256;
+/// With so many times the events in flight that the waits can hide, the CPUs are full, and stay it.
+constexpr double kLongFull = 32;
+/// A lookup takes so much CPU time whatever its grain.
+constexpr auto kEventAtLeast = 5us;
+/// A middle between nothing and something is sought down to these: less is lost in an event's own costs.
+constexpr std::chrono::nanoseconds kLeastGrain_cpu = 10ns, kLeastGrain_lookup = 1us, kLeastWait = 50us;
+
+double in_ns(std::chrono::nanoseconds d) { return static_cast<double>(d.count()); }
+
+/// Whether the CPUs of `workers` have been full since many fewer were in flight.
+bool is_long_full(int workers, int in_flight, std::chrono::nanoseconds grain, std::chrono::nanoseconds wait) {
+  double const work_ns = in_ns(grain + kEventAtLeast);
+  return in_flight > kLongFull * workers * (in_ns(wait) + work_ns) / work_ns;
+}
+
+Group lookup_group(int workers, int in_flight, std::chrono::nanoseconds grain,
+                   std::chrono::nanoseconds wait) {
+  Group group;
+  group.stream = StreamKind::lookup;
+  group.workers = workers;
+  group.in_flight = in_flight;
+  group.grain = grain;
+  group.wait = wait;
+  return group;
+}
+
+Group cpu_group(int workers, std::chrono::nanoseconds grain) {
+  Group group;
+  group.stream = StreamKind::cpu;
+  group.workers = workers;
+  group.grain = grain;
+  group.batch = batch_of_grain(grain);
+  return group;
+}
+
+bool is_among(std::vector<std::size_t> const& cells, Model const* model, CampaignResult const& result) {
+  return std::any_of(cells.begin(), cells.end(),
+                     [&](std::size_t cell) { return result.cells[cell].cell.model == model; });
+}
+
+/// Two leading digits, so that names stay short.
+std::chrono::nanoseconds rounded(double ns) {
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(two_digits(ns)));
+}
+
+double least_grain_ns(Group const& group) {
+  return in_ns(group.stream == StreamKind::cpu ? kLeastGrain_cpu : kLeastGrain_lookup);
+}
+
+}  // namespace
+
+std::uint64_t batch_of_grain(std::chrono::nanoseconds grain) {
+  if (grain.count() == 0) return kMostInBatch;
+  return std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::chrono::nanoseconds(kBatchOfWork) / grain),
+                                   1, kMostInBatch);
+}
+
+std::vector<Group> coarse_points(MapAxes const& axes) {
+  std::vector<Group> groups;
+  for (int const workers : axes.workers) {
+    for (auto const wait : axes.waits) {
+      if (wait.count() == 0) {
+        for (auto const grain : axes.grains) groups.push_back(cpu_group(workers, grain));
+        continue;
+      }
+      for (int const in_flight : axes.in_flights) {
+        if (in_flight == 1 && workers != axes.workers.front()) continue;
+        for (auto const grain : axes.grains)
+          if (!is_long_full(workers, in_flight, grain, wait))
+            groups.push_back(lookup_group(workers, in_flight, grain, wait));
+      }
+    }
+  }
+  return groups;
+}
+
+std::vector<MapPoint> judge_points(CampaignResult const& result) {
+  std::vector<MapPoint> points;
+  for (Group const& group : result.plan.groups) {
+    std::vector<std::size_t> known;
+    std::size_t outrun = 0;
+    for (std::size_t const i : group.cells) {
+      CellResult const& cell = result.cells[i];
+      if (!cell.cell.model->candidate || !cell.failure.empty()) continue;
+      if (cell.closed == Closed::outrun)
+        ++outrun;
+      else if (cell.samples.size() >= static_cast<std::size_t>(kLeastValues))
+        known.push_back(i);
+    }
+    if (known.empty() || known.size() + outrun < 2) continue;
+    std::stable_sort(known.begin(), known.end(), [&](std::size_t a, std::size_t b) {
+      return result.cells[a].throughput()->median > result.cells[b].throughput()->median;
+    });
+    MapPoint point{.group = &group, .leaders = {known.front()}, .lead = {}};
+    for (std::size_t const i : known) {
+      if (i == known.front()) continue;
+      auto const ratio = result.ratio(known.front(), i);
+      bool const apart = ratio && ratio->holds() && ratio->low > 1;
+      if (!apart) {
+        point.leaders.push_back(i);
+      } else if (!point.has_next) {
+        point.has_next = true;
+        point.next = i;
+        point.lead = *ratio;
+      }
+    }
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+namespace {
+
+/// Points that differ in one axis alone, in order of it.
+template <class Line, class Value>
+std::vector<std::vector<MapPoint const*>> lines(std::vector<MapPoint> const& points, Line line, Value value) {
+  std::map<decltype(line(*points.front().group)), std::vector<MapPoint const*>> found;
+  for (MapPoint const& point : points) found[line(*point.group)].push_back(&point);
+  std::vector<std::vector<MapPoint const*>> sorted;
+  for (auto& [of, on_line] : found) {
+    std::sort(on_line.begin(), on_line.end(),
+              [&](MapPoint const* a, MapPoint const* b) { return value(*a->group) < value(*b->group); });
+    sorted.push_back(std::move(on_line));
+  }
+  return sorted;
+}
+
+}  // namespace
+
+std::vector<Border> borders(CampaignResult const& result, std::vector<MapPoint> const& points) {
+  std::vector<Border> found;
+  if (points.empty()) return found;
+  auto const disagree = [&](MapPoint const& a, MapPoint const& b) {
+    return std::none_of(a.leaders.begin(), a.leaders.end(), [&](std::size_t cell) {
+      return is_among(b.leaders, result.cells[cell].cell.model, result);
+    });
+  };
+  auto const add = [&](auto const& all_lines, bool in_grain) {
+    for (auto const& line : all_lines) {
+      for (std::size_t i = 0; i + 1 < line.size(); ++i) {
+        Group const &a = *line[i]->group, &b = *line[i + 1]->group;
+        if (!disagree(*line[i], *line[i + 1])) continue;
+        double const least = in_grain ? least_grain_ns(a) : in_ns(kLeastWait);
+        double const low = std::max(least, in_ns(in_grain ? a.grain : a.wait));
+        double const high = std::max(least, in_ns(in_grain ? b.grain : b.wait));
+        found.push_back({.low = line[i], .high = line[i + 1], .in_grain = in_grain, .factor = high / low});
+      }
+    }
+  };
+  add(lines(
+          points, [](Group const& g) { return std::tuple(g.stream, g.workers, g.in_flight, g.wait); },
+          [](Group const& g) { return g.grain; }),
+      true);
+  add(lines(
+          points,
+          [](Group const& g) {
+            // Events that do not wait are another stream: there is no way from them to waits.
+            return std::tuple(g.stream, g.workers, g.in_flight, g.grain);
+          },
+          [](Group const& g) { return g.wait; }),
+      false);
+  std::stable_sort(found.begin(), found.end(),
+                   [](Border const& a, Border const& b) { return a.factor > b.factor; });
+  return found;
+}
+
+std::vector<Group> refining_points(CampaignResult const& result, double factor, std::size_t most) {
+  std::vector<MapPoint> const points = judge_points(result);
+  std::set<std::string> there;
+  for (Group const& group : result.plan.groups) there.insert(group.name());
+  std::vector<Group> wanted;
+  for (Border const& border : borders(result, points)) {
+    if (border.factor <= factor || wanted.size() >= most) break;
+    Group const& a = *border.low->group;
+    double const low = border.in_grain ? std::max(least_grain_ns(a), in_ns(a.grain))
+                                       : std::max(in_ns(kLeastWait), in_ns(a.wait));
+    auto const middle = rounded(low * std::sqrt(border.factor));
+    Group const group = a.stream == StreamKind::cpu ? cpu_group(a.workers, middle)
+                        : border.in_grain           ? lookup_group(a.workers, a.in_flight, middle, a.wait)
+                                                    : lookup_group(a.workers, a.in_flight, a.grain, middle);
+    if (there.insert(group.name()).second) wanted.push_back(group);
+  }
+  return wanted;
+}
+
+}  // namespace tally

@@ -1,0 +1,40 @@
+// Reading what `tally run --out` wrote.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bench/cost_model.hpp"
+
+namespace tally {
+
+/// A file that is no result of Tally, or not whole, or was changed; what() is a line that names it.
+struct NoResultFile : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// What a result file says, as far as it is about models' costs.
+struct ResultFile {
+  std::string path;
+  std::string id, date, suite;    ///< result ID; when; version and commit of the program
+  std::string host, cpu_model;    ///< whose
+  int cpus = 0;                   ///< that it could use
+  std::string wait_distribution;  ///< of lookups: exponential, fixed or lognormal
+  std::string unfit;              ///< why the machine was not fit to measure on; empty if it was
+  /// Cells of models on cpu and on lookup that were verified, in medians, in the file's order.
+  std::vector<MeasuredCell> cells;
+  /// Cells that failed, and why.
+  std::vector<std::pair<std::string, std::string>> failed;
+
+  /// `Intel(R) Xeon(R) Processor, 2 CPUs`
+  std::string machine() const { return cpu_model + ", " + std::to_string(cpus) + " CPUs"; }
+};
+
+/// Reads a result file. Throws NoResultFile, also if its ID is not that of its content.
+ResultFile read_result_file(std::filesystem::path const& path);
+
+}  // namespace tally

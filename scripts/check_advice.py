@@ -1,0 +1,143 @@
+#!/usr/bin/python3
+"""Checks `tally advise` at random points that nobody measured: predicts, measures, and says how far off it was.
+
+    scripts/check_advice.py MAP.json -o results/check_advice            # 60 points with a new seed: some 20 minutes
+    scripts/check_advice.py MAP.json -o results/check_advice --seed 7   # those of an earlier seed
+    scripts/check_advice.py -o results/check_advice --judge             # judges the runs that are there
+
+Points are drawn as a review would ask: work from none to 1 ms, waiting from none to 20 ms, 1 to 5,000 events in flight, 1 worker
+to all CPUs; all but the workers over their orders of magnitude. Each is asked of `tally advise --confirm`, which measures every
+model there in rounds. What came out is DIR/SEED.json, and what it says is DIR/check_advice.md. Exit status: 0 all as it must
+be, 1 not all, 2 the command line is wrong.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import random
+import secrets
+import statistics
+import subprocess
+import sys
+
+import tally_results as results
+from self_check import Row, share
+from targets import write_whole
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+POINTS = 60
+GRAIN_NS, WAIT_NS, IN_FLIGHT = (100, 1_000_000), (50_000, 20_000_000), (1, 5000)
+NO_GRAIN, NO_WAIT = 0.1, 0.15  # of the points
+WITHIN_MEDIAN, WITHIN_MOST, AS_GOOD = 0.15, 0.35, 0.05
+
+
+def log_uniform(draw, low_high):
+    low, high = low_high
+    return round(math.exp(draw.uniform(math.log(low), math.log(high))))
+
+
+def points(seed, number, cpus):
+    """The options of so many points, the same for a seed on machines of as many CPUs."""
+    draw = random.Random(seed)
+    for _ in range(number):
+        grain = 0 if draw.random() < NO_GRAIN else log_uniform(draw, GRAIN_NS)
+        wait = 0 if draw.random() < NO_WAIT else log_uniform(draw, WAIT_NS)
+        workers, in_flight = draw.randint(1, cpus), log_uniform(draw, IN_FLIGHT)
+        options = ["--grain", f"{grain}ns", "--workers", str(workers)]
+        if wait:
+            options += ["--wait", f"{wait}ns", "--in-flight", str(in_flight)]
+        else:
+            # A batch of some work, as the map has it: 256 events of a millisecond are more than a sample.
+            options += ["--batch", str(max(1, min(256, 100_000 // max(grain, 1))))]
+        yield options
+
+
+def measured(options, arguments):
+    """What `tally advise --confirm` says of a point."""
+    command = [str(arguments.tally), "advise", *options, "--from", str(arguments.map), "--confirm", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not done.stdout.startswith("{"):
+        raise results.NotTally(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}")
+    return {"options": options, **json.loads(done.stdout)}
+
+
+def off(model):
+    """By which factor, above 1, a prediction and what was measured differ, less 1."""
+    return math.exp(abs(math.log(model["items_per_second"] / model["measured"]))) - 1
+
+
+def judge(runs):
+    """The rows of the table, from the points of all runs."""
+    asked = [point for run in runs for point in run["points"]]
+    errors, held, models, good, chosen = [], 0, 0, 0, 0
+    for point in asked:
+        known = [m for m in point["models"] if "measured" in m and "items_per_second" in m]
+        errors += [off(m) for m in known]
+        held += sum(m["low"] <= m["measured"] <= m["high"] for m in known)
+        models += len(known)
+        ranked = [m for m in known if m.get("rank")]
+        if not ranked:
+            continue
+        chosen += 1
+        best = max(m["measured"] for m in known)
+        good += min(ranked, key=lambda m: (m["rank"], -m["items_per_second"]))["measured"] >= (1 - AS_GOOD) * best
+    if not errors:
+        return []
+    errors.sort()
+    at_90 = errors[min(len(errors) - 1, math.ceil(0.9 * len(errors)) - 1)]
+    return [
+        Row(f"prediction off by, median ({models} models at {len(asked)} points)", f"<= {WITHIN_MEDIAN:.0%}", f"{statistics.median(errors):.1%}",
+            statistics.median(errors) <= WITHIN_MEDIAN),
+        Row("prediction off by, 90th percentile", f"<= {WITHIN_MOST:.0%}", f"{at_90:.1%}", at_90 <= WITHIN_MOST),
+        Row("the chosen model within 5% of the best that was measured", ">= 90% of points", share(good, chosen), good >= 0.9 * chosen),
+        Row("intervals of the prediction that hold what was measured", ">= 85%", share(held, models), held >= 0.85 * models),
+    ]
+
+
+def as_markdown(rows, runs):
+    lines = ["# Is the advice right?", "", "Made by `scripts/check_advice.py`: points that nobody had measured, drawn anew for each seed.", "",
+             "| figure | must be | measured | |", "| --- | --- | --- | --- |"]
+    lines += [f"| {row.figure} | {row.must} | {row.measured} | {'met' if row.met else 'NOT MET'} |" for row in rows]
+    lines += ["", "Runs:", ""]
+    lines += [f"- seed {run['seed']}: {len(run['points'])} points from {', '.join(each['result_id'] for each in run['points'][0]['from'])}"
+              for run in runs]
+    return "\n".join(lines) + "\n"
+
+
+def take(arguments):
+    """Measures the points of a seed, and keeps them after each."""
+    seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**6)
+    path = arguments.out / f"{seed}.json"
+    run = {"seed": seed, "points": []}
+    for number, options in enumerate(points(seed, arguments.points, len(os.sched_getaffinity(0))), 1):
+        print(f"point {number} of {arguments.points}: {' '.join(options)}", file=sys.stderr)
+        run["points"].append(measured(options, arguments))
+        write_whole(path, json.dumps(run, indent=1) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("map", nargs="?", type=pathlib.Path, metavar="MAP.json", help="what 'tally map --out' wrote here")
+    parser.add_argument("-o", "--out", type=pathlib.Path, default=ROOT / "results/check_advice", metavar="DIR")
+    parser.add_argument("--seed", type=int, help="draw these points (default: a new seed)")
+    parser.add_argument("--points", type=int, default=POINTS, help=f"how many (default {POINTS})")
+    parser.add_argument("--tally", type=pathlib.Path, default=ROOT / "build/bench/tally")
+    parser.add_argument("--judge", action="store_true", help="measure nothing")
+    arguments = parser.parse_args()
+    if not arguments.judge and arguments.map is None:
+        parser.error("which map? 'tally map --out map.json' makes one")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if not arguments.judge:
+        take(arguments)
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(arguments.out.glob("*.json"))]
+    rows = judge(runs)
+    text = as_markdown(rows, runs)
+    write_whole(arguments.out / "check_advice.md", text)
+    print(text, end="")
+    return 0 if rows and all(row.met for row in rows) else 1
+
+
+if __name__ == "__main__":
+    results.run(main)

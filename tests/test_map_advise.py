@@ -1,0 +1,191 @@
+"""`tally map` and `tally advise`, and scripts/check_advice.py on answers made up here."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+import check_advice
+from command_line import refused
+from result_files import signed
+
+POINTS = [(workers, grain_ns, wait_ns, in_flight) for workers in (1, 2) for grain_ns in (0, 30_000) for wait_ns in (100_000, 5_000_000)
+          for in_flight in (1, 32, 1024)]
+COSTS_NS = {"fibers": 5_000, "thread_pool": 40_000}
+
+
+def entry(model, point):
+    """A sample of a model that takes so much CPU time, on a machine that is never in doubt."""
+    workers, grain_ns, wait_ns, in_flight = point
+    busy_ns = grain_ns + COSTS_NS[model]
+    rate = 1e9 / max(busy_ns / workers, (wait_ns + busy_ns) / in_flight)
+    name = f"lookup/{model}/workers:{workers}/wait_ns:{wait_ns}/in_flight:{in_flight}/grain_ns:{grain_ns}"
+    return {"name": name, "run_name": name, "run_type": "iteration", "stream": "lookup", "model": model, "workers": workers, "grain_ns": grain_ns,
+            "wait_ns": wait_ns, "in_flight": in_flight, "events": 1000, "events_counted": 1000, "verified": True, "items_per_second": rate,
+            "cpu_s": busy_ns * 1e-6, "peak_rss_bytes": 5_000_000 + (1_000_000 if model == "thread_pool" else 4096) * in_flight}
+
+
+@pytest.fixture
+def made_up(invented, tmp_path):
+    """made_up(change): a result file of lookups, after `change(data)`; its path."""
+
+    def write(change=lambda data: None, name="map.json"):
+        context = {**invented["context"], "cpus_usable": [0, 1, 2]}
+        data = {"context": context, "benchmarks": [entry(model, point) for model in COSTS_NS for point in POINTS]}
+        change(data)
+        path = tmp_path / name
+        path.write_text(signed(data), encoding="utf-8")
+        return path
+
+    return write
+
+
+def advised(tally, *arguments, status=0):
+    done = tally("advise", *arguments, "--json")
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout)
+
+
+ASKED = ("--grain", "20us", "--wait", "1ms", "--in-flight", "500", "--workers", "2")
+
+
+def test_advice_ranks_the_models_and_says_why(tally, made_up):
+    path = made_up()
+    said = advised(tally, *ASKED, "--from", path)
+    assert [model["model"] for model in said["models"]] == ["fibers", "thread_pool"]
+    fibers, threads = said["models"]
+    assert fibers["rank"] == 1 and threads["rank"] == 2
+    assert fibers["items_per_second"] == pytest.approx(80_000, rel=0.1) and fibers["low"] < fibers["items_per_second"] < fibers["high"]
+    assert fibers["limited_by"] == "CPU" and "of CPU an event" in fibers["why"]
+    assert said["outside"] == []
+    text = tally("advise", *ASKED, "--from", path).stdout.decode()
+    assert "nearest measured: lookup/" in text and "nine predictions of ten" in text
+
+
+def test_advice_says_up_to_where_the_wait_limits(tally, made_up):
+    said = advised(tally, "--wait", "5ms", "--in-flight", "20", "--workers", "1", "--from", made_up())
+    assert "limited by the wait up to" in said["models"][0]["why"] and "then by CPU" in said["models"][0]["why"]
+
+
+def test_advice_excludes_by_memory_and_by_latency_and_says_so(tally, made_up):
+    path = made_up()
+    for more, said in ((("--memory", "256M"), "of memory, over"), (("--slo", "p99=12ms"), "p99 would be")):
+        threads = advised(tally, *ASKED, *more, "--from", path)["models"][-1]
+        assert threads["model"] == "thread_pool" and threads["excluded"] and said in threads["why"]
+
+
+def test_what_no_model_can_do_is_said_and_is_status_1(tally, made_up):
+    said = advised(tally, *ASKED, "--slo", "p99=2ms", "--from", made_up(), status=1)
+    assert any("p99 of the wait alone is 4.61 ms" in line for line in said["warnings"])
+    assert all(model["excluded"] for model in said["models"])
+    assert advised(tally, *ASKED, "--memory", "1k", "--from", made_up(), status=1)["models"][0]["excluded"]
+
+
+def test_advice_never_leaves_what_was_measured_silently(tally, made_up):
+    said = advised(tally, "--grain", "20us", "--wait", "1s", "--in-flight", "9000", "--workers", "8", "--from", made_up())
+    assert len(said["outside"]) == 3
+    assert any("BEYOND what was measured" in line for line in said["warnings"])
+
+
+def test_advice_from_another_machine_says_so(tally, made_up):
+    said = advised(tally, *ASKED, "--from", made_up(lambda data: data["context"].update(cpu_model="Pocket Calculator")))
+    assert any("measured on another machine: Pocket Calculator" in line for line in said["warnings"])
+
+
+def test_files_of_two_machines_are_not_taken_together(tally, made_up):
+    other = made_up(lambda data: data["context"].update(host_name="elsewhere"), "other.json")
+    refused(tally("advise", *ASKED, "--from", f"{made_up()},{other}"), "elsewhere", "of one machine", status=2)
+
+
+def test_without_a_file_advice_says_how_to_make_one(tally):
+    refused(tally("advise", *ASKED), "--from", "tally map --out map.json", status=2)
+
+
+def test_files_that_cannot_be_trusted_are_refused(tally, made_up, tmp_path):
+    path = made_up()
+    text = path.read_text(encoding="utf-8")
+    for content, said in ((text[: len(text) // 2], "no whole result file"), (text.replace('"events": 1000', '"events": 1001', 1), "was changed"),
+                          ('{"context": {}, "benchmarks": []}', "no result of 'tally run'"), ("", "no whole result file")):
+        path.write_text(content, encoding="utf-8")
+        refused(tally("advise", *ASKED, "--from", path), said, status=2)
+    refused(tally("advise", *ASKED, "--from", tmp_path / "none.json"), "cannot be read", status=2)
+
+
+def test_too_little_measured_is_no_advice(tally, made_up):
+    path = made_up(lambda data: data.update(benchmarks=data["benchmarks"][:3]))
+    refused(tally("advise", *ASKED, "--from", path), "enough cells of lookup", "tally map", status=2)
+    refused(tally("advise", "--grain", "1us", "--from", made_up()), "enough cells of cpu", status=2)
+
+
+def test_contradictory_questions_are_refused(tally, made_up):
+    path = made_up()
+    refused(tally("advise", "--in-flight", "5", "--from", path), "--in-flight", "add --wait", status=2)
+    refused(tally("advise", "--slo", "p99=5ms", "--from", path), "--slo", "add --wait", status=2)
+    refused(tally("advise", "--wait", "1ms", "--batch", "5", "--from", path), "--batch", status=2)
+    refused(tally("advise", "--wait", "soon", "--from", path), "--wait 'soon'", status=2)
+
+
+def test_a_failed_cell_is_no_measurement_and_is_named(tally, made_up):
+    def fail(data):
+        data["benchmarks"][0].update(error_occurred=True, error_message="wrong count: key 3", verified=False)
+
+    said = advised(tally, *ASKED, "--from", made_up(fail))
+    assert any("failed when measured" in line and "wrong count: key 3" in line for line in said["warnings"])
+
+
+def test_a_map_is_measured_refined_and_advised_from(tally, root, tmp_path):
+    done = tally("map", "--model", "sequential,fibers,thread_pool", "--workers", "1", "--grain", "0", "--wait", "0,100us,300us", "--in-flight", "1,20",
+                 "--rounds", "6", "--time-budget", "100s", "--no-progress", "--out", "map.json", timeout=300)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.decode()
+    assert "lookup: 1 worker, 20 in flight" in said and "cpu: events that do not wait, 1 worker" in said
+    assert "border" in said and "points" in said
+    path = tmp_path / "map.json"
+    checked = subprocess.run([sys.executable, root / "scripts/validate.py", path], capture_output=True, text=True, check=False)
+    # A build for tests is nothing to disclose; but every other rule holds.
+    assert all(": disclosure: " in line for line in checked.stdout.splitlines()), checked.stdout
+    context = json.loads(path.read_text(encoding="utf-8"))["context"]
+    assert context["command_line"][:2] == ["tally", "map"]
+    said = advised(tally, "--grain", "5us", "--wait", "200us", "--in-flight", "10", "--workers", "1", "--from", "map.json")
+    assert {model["model"] for model in said["models"]} == {"sequential", "fibers", "thread_pool"}
+    again = subprocess.run([sys.executable, root / "scripts/reproduce.py", path], capture_output=True, text=True, check=False)
+    assert again.returncode == 2 and "tally map" in again.stderr
+
+
+def test_the_asked_point_can_be_measured(tally, made_up):
+    done = tally("advise", "--wait", "200us", "--in-flight", "4", "--workers", "1", "--confirm", "--json", "--from", made_up(), timeout=120)
+    said = json.loads(done.stdout)
+    assert all(model["measured"] > 0 for model in said["models"])
+
+
+def test_a_map_needs_rounds_enough_for_an_interval(tally):
+    refused(tally("map", "--rounds", "3"), "--rounds '3'", status=2)
+
+
+# scripts/check_advice.py
+
+
+def test_points_are_those_of_their_seed(root):
+    assert list(check_advice.points(7, 20, 2)) == list(check_advice.points(7, 20, 2))
+    assert list(check_advice.points(7, 20, 2)) != list(check_advice.points(8, 20, 2))
+
+
+def answer(predicted, measured, rank, reach=1.1):
+    return {"model": f"m{rank}", "rank": rank, "items_per_second": predicted, "low": predicted / reach, "high": predicted * reach, "measured": measured}
+
+
+def test_predictions_are_judged_by_what_was_measured():
+    right = {"models": [answer(100, 105, 1), answer(50, 49, 2)]}
+    rows = check_advice.judge([{"seed": 1, "points": [right] * 10}])
+    assert all(row.met for row in rows)
+    wrong = {"models": [answer(100, 40, 1), answer(90, 200, 2)]}
+    rows = check_advice.judge([{"seed": 1, "points": [wrong] * 10}])
+    assert not any(row.met for row in rows)
+    assert check_advice.off(answer(100, 40, 1)) == pytest.approx(1.5) and math.isclose(check_advice.off(answer(40, 100, 1)), 1.5)
+
+
+def test_nothing_measured_is_nothing_judged():
+    assert check_advice.judge([]) == []
+    assert check_advice.judge([{"seed": 1, "points": [{"models": [{"model": "m", "rank": 1, "items_per_second": 5.0}]}]}]) == []
