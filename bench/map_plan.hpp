@@ -50,8 +50,9 @@ struct Border {
   double factor = 1;      ///< by which the two differ: how well the border is known
 };
 
-/// All borders between `points` of the campaign, those known worst first.
+/// All borders between `points` of the campaign, which must outlive them; those known worst first.
 std::vector<Border> borders(CampaignResult const& result, std::vector<MapPoint> const& points);
+std::vector<Border> borders(CampaignResult const& result, std::vector<MapPoint>&& points) = delete;
 
 /// The groups to measure next: the middles of borders that are known worse than by `factor`, at most `most`.
 std::vector<Group> refining_points(CampaignResult const& result, double factor, std::size_t most);

@@ -1,7 +1,7 @@
 # Sourced by scripts/bench and scripts/test: what Tally needs, how it is installed, and how it is built.
 # shellcheck shell=bash
 
-# The one list of packages, as Debian 12 names them: package, then why.
+# The one list of packages, as Debian 12 names them: package, then why. With `tests`, also those that tests alone need.
 tally_packages() {
   cat <<'LIST'
 cmake                    configures the build
@@ -21,8 +21,11 @@ python3                  plots and their tests
 python3-matplotlib       plots
 python3-numpy            plots
 python3-jsonschema       result files against their schema
-python3-pytest           the tests of the scripts
 python3-twisted          one of the servers that serving is compared with (scripts/peers)
+LIST
+  [ "${1:-}" = tests ] || return 0
+  cat <<'LIST'
+python3-pytest           the tests of the scripts
 chromium                 the browser in which reports are tested
 nodejs                   drives the browser
 npm                      installs what nodejs drives it with (tests/report)
@@ -43,7 +46,7 @@ tally_missing_packages() {
   while read -r name _; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
       grep -qE ", ${name//+/\\+}( \(|,|\$)" <<<"$provided" || printf '%s\n' "$name"
-  done < <(tally_packages)
+  done < <(tally_packages "$@")
 }
 
 # Prints what to put before a command so that it runs as root ("" or "sudo"); fails where there is no right to.
@@ -58,7 +61,7 @@ tally_root_prefix() {
   fi
 }
 
-# Installs what is missing. Returns 2, after one line on stderr that says what to do, if that cannot be done; removes
+# Installs what is missing, with `tests` also for them. Returns 2, after one line on stderr that says what to do, if that cannot be done; removes
 # no package that is there.
 tally_install() {
   local -a missing apt
@@ -67,7 +70,7 @@ tally_install() {
     tally_say "tally: this is no Debian, so nothing is installed; CMake will name what it misses"
     return 0
   fi
-  mapfile -t missing < <(tally_missing_packages)
+  mapfile -t missing < <(tally_missing_packages "$@")
   [ ${#missing[@]} -gt 0 ] || return 0
   if ! prefix=$(tally_root_prefix); then
     tally_say "tally: no right to install packages here; as root, run: apt-get install ${missing[*]}"

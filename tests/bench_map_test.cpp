@@ -141,7 +141,8 @@ TEST(Map, NobodyIsOutrunInOneRoundNorByLess) {
 TEST(Map, MeasuresNextBetweenNeighboursThatDisagree) {
   CampaignResult const result =
       measured({lookup(0ns, 1ms), lookup(30us, 1ms), lookup(1ms, 1ms), lookup(0ns, 20ms)}, crossing);
-  auto const all = borders(result, judge_points(result));
+  auto const points = judge_points(result);
+  auto const all = borders(result, points);
   ASSERT_EQ(all.size(), 1u) << "where the wait differs, nobody disagrees";
   EXPECT_TRUE(all[0].in_grain);
   EXPECT_NEAR(all[0].factor, 1000.0 / 30, 1e-9);
@@ -156,7 +157,8 @@ TEST(Map, NarrowsABorderUntilItIsKnownWellEnough) {
     CampaignResult const result = measured(groups, crossing);
     auto const next = refining_points(result, 2, 8);
     if (next.empty()) {
-      auto const all = borders(result, judge_points(result));
+      auto const points = judge_points(result);
+      auto const all = borders(result, points);
       ASSERT_EQ(all.size(), 1u);
       EXPECT_LE(all[0].factor, 2);
       EXPECT_LT(all[0].low->group->grain, 100us);
@@ -172,7 +174,8 @@ TEST(Map, FindsBordersInTheWaitToo) {
   CampaignResult const result = measured(
       {lookup(0ns, 100us), lookup(0ns, 20ms)},
       [](Model const& m, Group const& g) { return (&m == &kFibers) == (g.wait < 1ms) ? 2000.0 : 1000.0; });
-  auto const all = borders(result, judge_points(result));
+  auto const points = judge_points(result);
+  auto const all = borders(result, points);
   ASSERT_EQ(all.size(), 1u);
   EXPECT_FALSE(all[0].in_grain);
   EXPECT_EQ(refining_points(result, 2, 8)[0].wait, 1400us);

@@ -107,6 +107,12 @@ def test_every_package_that_cmake_asks_for_is_in_the_list(machine, root):
     assert named and named <= listed
 
 
+def test_who_measures_need_not_install_what_tests_alone_need(machine, root):
+    to_measure, to_test = (shared(machine, root, f"tally_packages {what}").stdout for what in ("", "tests"))
+    assert "chromium" not in to_measure and "pytest" not in to_measure
+    assert to_test.startswith(to_measure) and "chromium" in to_test and "pytest" in to_test
+
+
 def test_an_unknown_preset_is_refused(machine, root):
     done = run(machine, root, "scripts/test", "release")
     assert done.returncode == 2 and "use dev, asan or tsan" in done.stderr
