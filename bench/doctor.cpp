@@ -17,11 +17,13 @@ constexpr double kBusyLoad = 0.5;
 /// In some 70 ms; the kernel's own work puts off a computation once or twice.
 constexpr double kSwitchesPerCpu = 3;
 constexpr double kSteal = 0.005;
+/// A load generator that is later than this marks its cell.
+constexpr std::chrono::microseconds kLate{200};
 
 }  // namespace
 
 Examination examine(int rounds, StopSignals const& stop) {
-  constexpr std::chrono::milliseconds kLook{1000}, kPause{30};
+  constexpr std::chrono::milliseconds kLook{1000}, kSpin{1000}, kPause{30};
   Examination found;
   auto const cpus = usable_cpus();
   found.cpus = static_cast<int>(cpus.size());
@@ -38,6 +40,7 @@ Examination examine(int rounds, StopSignals const& stop) {
   auto const looked = MachineTime::now();
   if (before && looked && looked->total > before->total)
     found.busy_share = 1 - (looked->idle - before->idle) / (looked->total - before->total);
+  found.stalls = look_for_stalls(cpus, kSpin, stop);
   for (int round = 0; round < rounds; ++round) {
     std::this_thread::sleep_for(kPause);
     auto sample = run_reference(cpus, stop);
@@ -116,6 +119,16 @@ std::vector<Finding> diagnose(Examination const& e, double ci, int rounds) {
   add(e.steal_share > kSteal ? unfit : good, "steal",
       format_percent(e.steal_share, 1) + " of the CPU time went to other guests",
       "the hypervisor is shared: measure at another time, or on dedicated CPUs");
+  auto const late = e.stalls.lateness(0.99);
+  auto const say = [](std::chrono::nanoseconds d) {
+    return format_seconds(std::chrono::duration<double>(d).count());
+  };
+  add(late > kLate ? note : good, "stalls",
+      "p99 " + say(late) +
+          ": so late, 1 time in 100, a thread that never sleeps sees what is due; the longest stall in " +
+          say(e.stalls.looked) + " took " + say(e.stalls.longest()),
+      "no latency below that is a model's: on 'ingest' at a rate trust what is not marked, or take CPUs of "
+      "one's own");
   add(e.cpus < 2 ? note : good, "CPUs", std::to_string(e.cpus) + " that this process may use",
       "the lookup service shares the one CPU with the models: lookup then says little");
   bool const steady = e.governor == "performance";

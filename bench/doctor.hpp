@@ -6,6 +6,7 @@
 
 #include "bench/machine.hpp"
 #include "bench/reference_work.hpp"
+#include "bench/stalls.hpp"
 
 namespace tally {
 
@@ -25,6 +26,7 @@ struct Finding {
 /// What was looked at, as the judging needs it.
 struct Examination {
   std::vector<ReferenceSample> reference;
+  Stalls stalls;
   double steal_share = 0;           ///< of the CPU time that there was, meanwhile
   double busy_share = 0;            ///< of all CPUs, before this program computed anything
   std::vector<double> load;         ///< averages over 1, 5 and 15 minutes before
@@ -33,7 +35,7 @@ struct Examination {
   std::string governor, virtualisation, huge_pages;
 };
 
-/// Looks for about a second and `rounds` tenths of one, with a pause before each time that the reference
+/// Looks for about two seconds and `rounds` tenths of one, with a pause before each time that the reference
 /// computation runs, as in a campaign. Changes nothing on the machine. Throws Interrupted,
 /// std::runtime_error.
 Examination examine(int rounds, StopSignals const& stop);

@@ -143,10 +143,44 @@ def keep(name, entries, arguments, **more):
     write_whole(arguments.out / f"{name}.json", json.dumps({"context": context, "benchmarks": entries}, indent=1) + "\n")
 
 
+def clock_read(seconds):
+    """How late a loop that does nothing but read the clock, where else the generator is, sees what is due: what the machine adds."""
+    code = f"""
+import json, os, time
+os.sched_setaffinity(0, [{CPUS[-1]}])
+began = last = time.monotonic_ns()
+gaps, readings = [], 0
+while last - began < {seconds * 10**9}:
+    now = time.monotonic_ns()
+    if now - last > 5000:
+        gaps.append(now - last)
+    last = now
+    readings += 1
+print(json.dumps([last - began, gaps, readings]))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    span_ns, gaps_ns, readings = json.loads(done.stdout)
+    return {"late_p99_s": lateness_ns(span_ns, gaps_ns, 0.99) * 1e-9, "longest_s": max(gaps_ns, default=0) * 1e-9,
+            "items_per_second": readings * 1e9 / span_ns}
+
+
+def lateness_ns(span_ns, gaps_ns, quantile):
+    """The quantile of how late a moment drawn from all of the span is seen, if nothing is seen within the gaps: in one of g, moments that
+    are seen more than x late are g - x long."""
+    sum_ns, later_ns = 0, (1 - quantile) * span_ns
+    gaps_ns = sorted(gaps_ns, reverse=True)
+    for n, gap in enumerate(gaps_ns, 1):
+        sum_ns += gap
+        late_ns = (sum_ns - later_ns) / n
+        if late_ns >= (gaps_ns[n] if n < len(gaps_ns) else 0):
+            return late_ns
+    return 0.0
+
+
 def measure_generator(name, arguments, rounds=10, seconds=2):
-    """The load generator alone."""
+    """The load generator alone, and the clock without it."""
     jobs = {f"ingest/generator/connections:100/rate:{rate}": functools.partial(drained, arguments.tally, rate, seconds)
             for rate in RATES}
+    jobs["ingest/clock/connections:0/rate:max"] = functools.partial(clock_read, seconds)
     keep(name, in_rounds(jobs, rounds), arguments)
 
 
@@ -277,6 +311,7 @@ TARGETS = [
              most=0.05, unit="%") for rate in RATES),
     *(Target("generator", f"lateness of sends at {rate // 1000} k/s, p99", of(send_late, "generator", 1e6, rate=rate),
              most=None if rate < 100_000 else 50, unit="us") for rate in RATES),
+    Target("generator", "a loop that only reads the clock instead: lateness, p99", of(send_late, "clock", 1e6), unit="us"),
     *(Target("max", f"{m} over limit, {n} connection{'s' * (n > 1)}", ratio(results.throughput, m, "limit", connections=n), least)
       for n in (1, 100, 1000)
       for m, least in (*((m, 0.92) for m in LOOPS), ("tbb_flow_graph", 0.75), ("thread_pool", 0.8))),

@@ -15,6 +15,9 @@ Exit status: 0 every figure that was measured is as it must be, 1 one is not, 2 
 import argparse
 import collections
 import dataclasses
+import datetime
+import functools
+import itertools
 import json
 import lzma
 import math
@@ -38,6 +41,8 @@ CELLS = ("--stream", "cpu", "--grain", ",".join(GRAINS))
 AGAINST_BUDGET = "60s"
 LONGER = 10  # times as long is the campaign that a first one's intervals are judged by
 COVERED_TRIES = 4
+NEIGHBOURS_S = 180  # two campaigns are neighbours if no more is between them: a campaign, at most
+CLOCK_S = 2  # to so much the date of a file is known
 READ_BYTES = 2 * (64 << 20)  # of memory, by each CPU in each reference computation (bench/reference_work.hpp)
 
 
@@ -160,7 +165,8 @@ def same_binary(one, other):
         raise CannotRun("raw data of two builds: remove it and measure again")
 
 
-# Two files. Each try is three campaigns, one after the other: the program, the program again, and one with a slowed model.
+# Two files: a chain of campaigns, one right after the other. The program, the program with a slowed model, the program twice, one slowed,
+# and so on: every campaign of the program is compared with the next one of it, and every slowed one with those before and after it.
 
 
 def slowed_in(number):
@@ -168,27 +174,62 @@ def slowed_in(number):
     return SLOWED[number % len(SLOWED)]
 
 
+@functools.lru_cache(maxsize=None)
+def measured_at(path):
+    """(when a campaign began, when it ended), in seconds since 1970."""
+    context = json.loads(results.read_text(path))["context"]
+    began_s = datetime.datetime.fromisoformat(context["date"]).timestamp()
+    return began_s, began_s + context["took_s"]
+
+
+def in_turn(first, second):
+    """Whether both were measured, the second soon after the first: whoever was interrupted may have gone on another day."""
+    return first.exists() and second.exists() and -CLOCK_S <= measured_at(second)[0] - measured_at(first)[1] <= NEIGHBOURS_S
+
+
+def program_file(raw, number):
+    """That of the program's campaign of this number."""
+    return raw / f"{number:03}.json.xz"
+
+
+def slowed_file(raw, number):
+    """That of the slowed campaign which comes after the program's of twice this number."""
+    return raw / f"{number:03}-slowed.json.xz"
+
+
+def pairs_alike(raw):
+    """Pairs of files of the program, one after the other."""
+    files = sorted(raw.glob("???.json.xz"))
+    return [(old, new) for old, new in itertools.pairwise(files) if in_turn(old, new)]
+
+
+def pairs_slowed(raw):
+    """Each file with a slowed model, beside that of the program before it and that after it: (number, file of the program, slowed file)."""
+    for number, slow in ((int(path.name[:3]), path) for path in sorted(raw.glob("???-slowed.json.xz"))):
+        before, after = program_file(raw, 2 * number), program_file(raw, 2 * number + 1)
+        if in_turn(before, slow):
+            yield number, before, slow
+        if in_turn(slow, after):
+            yield number, after, slow
+
+
 def collect_files(raw, programs, tries):
-    for i in range(tries):
-        parts = [raw / f"{i:03}-{letter}.json.xz" for letter in "abc"]
-        if not all(path.exists() for path in parts):  # one after the other, or all again
-            for path in parts:
-                path.unlink(missing_ok=True)
-        campaign(parts[0], programs.tally, *CELLS)
-        campaign(parts[1], programs.tally, *CELLS)
-        campaign(parts[2], programs.slowed, *CELLS, environment=slowed(slowed_in(i), 10))
+    number = 0
+    while len(pairs_alike(raw)) < tries:
+        campaign(program_file(raw, number), programs.tally, *CELLS)
+        if number % 2 == 0:
+            campaign(slowed_file(raw, number // 2), programs.slowed, *CELLS, environment=slowed(slowed_in(number // 2), 10))
+        number += 1
 
 
 def judge_files(raw):
     alike, beside, finds = Calls(), Calls(), Finds()
-    for first in sorted(raw.glob("*-a.json.xz")):
-        second, third = (first.with_name(first.name.replace("-a.", f"-{letter}.")) for letter in "bc")
-        if not third.exists():
-            continue
-        old, new, slow = (compare.load(path) for path in (first, second, third))
+    for first, second in pairs_alike(raw):
+        old, new = compare.load(first), compare.load(second)
         same_binary(old.context, new.context)
         alike.add(compare.compare(old, new))
-        mine, others = of_model(compare.compare(new, slow), slowed_in(int(first.name[:3])))
+    for number, program, slow in pairs_slowed(raw):
+        mine, others = of_model(compare.compare(compare.load(program), compare.load(slow)), slowed_in(number))
         finds.add(mine)
         beside.add(others)
     if not alike.campaigns:

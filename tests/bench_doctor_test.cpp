@@ -110,6 +110,43 @@ TEST(Doctor, NotesThatTheMachineWasAtWorkAndThatOthersWereLetOntoTheCpus) {
   EXPECT_EQ(of(diagnose(e, 0.03, 10), "switches").verdict, Verdict::good);
 }
 
+// Of 1 s, 100 ms in stalls of 10 ms: what is due is more than x ms late for 10 (10 - x) ms of it.
+TEST(Stalls, MakeLateWhatIsDueInThem) {
+  Stalls stalls{.looked = 1s, .gaps = std::vector<std::chrono::nanoseconds>(10, 10ms)};
+  EXPECT_EQ(stalls.lateness(0.99), 9ms);
+  EXPECT_EQ(stalls.lateness(0.95), 5ms);
+  EXPECT_EQ(stalls.lateness(0.90), 0ms) << "nine of ten moments are in no stall";
+  EXPECT_EQ(stalls.longest(), 10ms);
+  EXPECT_EQ(Stalls{}.lateness(0.99), 0ms);
+  EXPECT_EQ(Stalls{}.longest(), 0ms);
+}
+
+// More than x late, for x from 2 to 20 ms: 20 - x ms of 1 s. Below 2 ms the short ones count too.
+TEST(Stalls, OfDifferentLengthsAddUp) {
+  Stalls const stalls{.looked = 1s, .gaps = {2ms, 20ms, 2ms}};
+  EXPECT_EQ(stalls.lateness(0.99), 10ms);
+  EXPECT_EQ(stalls.lateness(0.979), 1ms) << "19 + 1 + 1 of 1000 ms";
+}
+
+TEST(Stalls, AreLookedForOnEveryCpuAndASignalEndsIt) {
+  StopSignals const stop;
+  auto const cpus = usable_cpus();
+  Stalls const seen = look_for_stalls(cpus, 20ms, stop);
+  EXPECT_GE(seen.looked, 20ms * cpus.size());
+  EXPECT_LE(seen.lateness(0.5), seen.longest());
+  std::raise(SIGTERM);
+  EXPECT_LT(look_for_stalls(cpus, 1h, stop).looked, 1h);
+}
+
+TEST(Doctor, NotesThatNoLatencyCanBeShorterThanTheMachinesStalls) {
+  auto e = quiet();
+  e.stalls = {.looked = 1s, .gaps = std::vector<std::chrono::nanoseconds>(10, 10ms)};
+  auto const found = of(diagnose(e, 0.03, 10), "stalls");
+  EXPECT_EQ(found.verdict, Verdict::note);
+  EXPECT_NE(found.found.find("p99 9.00 ms"), std::string::npos) << found.found;
+  EXPECT_NE(found.remedy, "");
+}
+
 TEST(Doctor, SaysHowFastMemoryIsRead) {
   auto e = quiet();
   EXPECT_EQ(of(diagnose(e, 0.03, 10), "memory").found, "not measured");

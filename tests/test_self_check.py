@@ -1,5 +1,6 @@
 """scripts/self_check.py: what it makes of raw data. That it measures is seen in results/self_check."""
 
+import datetime
 import json
 import lzma
 import subprocess
@@ -22,37 +23,53 @@ def judged(rows, part):
     return row.measured, row.met
 
 
+def began(text, seconds):
+    """The result as of so long after a certain time, when it took a minute."""
+    data = json.loads(text)
+    at = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    data["context"].update(date=at.isoformat(), took_s=60.0)
+    return signed(data)
+
+
+def keep_chain(folder, first, slow, second, number=0):
+    """The program, the program with a slowed model, and the program again, one right after the other."""
+    for name, text, seconds in ((f"{2 * number:03}", first, 0), (f"{number:03}-slowed", slow, 61), (f"{2 * number + 1:03}", second, 122)):
+        keep_raw(folder, f"{name}.json.xz", began(text, seconds + 1000 * number))
+
+
 def test_of_two_files_what_is_called_and_what_is_found_are_counted(tmp_path, reference):
-    keep_raw(tmp_path, "000-a.json.xz", reference)
-    keep_raw(tmp_path, "000-b.json.xz", reference)
-    keep_raw(tmp_path, "000-c.json.xz", scaled(reference, 1 / 1.1, self_check.slowed_in(0)))
-    keep_raw(tmp_path, "001-a.json.xz", reference)  # a try that was not ended
+    keep_chain(tmp_path, reference, scaled(reference, 1 / 1.1, self_check.slowed_in(0)), reference)
+    keep_raw(tmp_path, "002.json.xz", began(reference, 183))
     rows = self_check.judge_files(tmp_path)
-    assert judged(rows, "one after the other: cells called") == (self_check.share(0, 27), True)
+    assert judged(rows, "one after the other: cells called faster or slower (2 x") == (self_check.share(0, 54), True)
     measured, _ = judged(rows, "10% slower")
-    assert "of 4; ratio 0.909 in the median" in measured
+    assert "of 8; ratio 0.909 in the median" in measured
+
+
+def test_files_between_which_time_went_by_are_no_pair(tmp_path, reference):
+    keep_raw(tmp_path, "000.json.xz", began(reference, 0))
+    keep_raw(tmp_path, "001.json.xz", began(reference, 5000))
+    keep_raw(tmp_path, "000-slowed.json.xz", began(scaled(reference, 0.5, self_check.slowed_in(0)), 4939))
+    keep_raw(tmp_path, "002.json.xz", began(reference, 5061))
+    rows = self_check.judge_files(tmp_path)
+    assert judged(rows, "one after the other: cells called faster or slower (1 x 27 cells)")[1], "001 and 002"
+    assert "of 4;" in judged(rows, "10% slower")[0], "the one after it, not the one before"
 
 
 def test_a_model_that_was_slowed_by_more_than_is_said_proves_nothing(tmp_path, reference):
-    keep_raw(tmp_path, "000-a.json.xz", reference)
-    keep_raw(tmp_path, "000-b.json.xz", reference)
-    keep_raw(tmp_path, "000-c.json.xz", scaled(reference, 0.5, self_check.slowed_in(0)))
+    keep_chain(tmp_path, reference, scaled(reference, 0.5, self_check.slowed_in(0)), reference)
     measured, met = judged(self_check.judge_files(tmp_path), "10% slower")
-    assert "4 of 4; ratio 0.500" in measured and not met
+    assert "8 of 8; ratio 0.500" in measured and not met
 
 
 def test_which_model_was_slowed_is_told_by_the_number_of_the_try(tmp_path, reference):
-    for name in ("003-a.json.xz", "003-b.json.xz"):
-        keep_raw(tmp_path, name, reference)
-    keep_raw(tmp_path, "003-c.json.xz", scaled(reference, 0.5, self_check.slowed_in(3)))
+    keep_chain(tmp_path, reference, scaled(reference, 0.5, self_check.slowed_in(3)), reference, number=3)
     rows = self_check.judge_files(tmp_path)
-    assert "4 of 4" in judged(rows, "10% slower")[0] and judged(rows, "beside it")[1]
+    assert "8 of 8" in judged(rows, "10% slower")[0] and judged(rows, "beside it")[1]
 
 
 def test_calls_of_what_is_alike_fail_the_check(tmp_path, reference):
-    keep_raw(tmp_path, "000-a.json.xz", reference)
-    keep_raw(tmp_path, "000-b.json.xz", scaled(reference, 0.5, "coroutines"))
-    keep_raw(tmp_path, "000-c.json.xz", scaled(reference, 0.5, "coroutines"))
+    keep_chain(tmp_path, reference, scaled(reference, 0.5, "coroutines"), scaled(reference, 0.5, "coroutines"))
     rows = self_check.judge_files(tmp_path)
     assert not judged(rows, "cells called faster or slower (1 x 27 cells)")[1]
     assert not judged(rows, "10% slower")[1], "thread_pool was not"
@@ -61,9 +78,7 @@ def test_calls_of_what_is_alike_fail_the_check(tmp_path, reference):
 def test_raw_data_of_two_builds_is_refused(tmp_path, reference):
     data = json.loads(reference)
     data["context"]["binary_sha256"] = "0" * 64
-    keep_raw(tmp_path, "000-a.json.xz", reference)
-    keep_raw(tmp_path, "000-b.json.xz", signed(data))
-    keep_raw(tmp_path, "000-c.json.xz", reference)
+    keep_chain(tmp_path, reference, reference, signed(data))
     with pytest.raises(self_check.CannotRun, match="two builds"):
         self_check.judge_files(tmp_path)
 
