@@ -23,6 +23,7 @@ import lzma
 import math
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -224,6 +225,7 @@ def collect_files(raw, programs, tries):
 
 def judge_files(raw):
     alike, beside, finds = Calls(), Calls(), Finds()
+    by_grain = collections.defaultdict(Finds)
     for first, second in pairs_alike(raw):
         old, new = compare.load(first), compare.load(second)
         same_binary(old.context, new.context)
@@ -232,9 +234,13 @@ def judge_files(raw):
         mine, others = of_model(compare.compare(compare.load(program), compare.load(slow)), slowed_in(number))
         finds.add(mine)
         beside.add(others)
+        for row in mine:
+            by_grain[re.search(r"/grain_ns:(\d+)", row["cell"])[1]].add([row])
     if not alike.campaigns:
         return []
     return [*alike.rows("same binary, two files one after the other"), finds.row("a model made 10% slower, two files", 0.90, 10),
+            *(Row(f"of these, {'counting alone, which waits for memory' if grain == '0' else f'with {grain} ns of work'}", "reported",
+                  share(found.found, found.cells), True) for grain, found in sorted(by_grain.items())),
             beside.rows("beside it, models that were not made slower")[0]]
 
 
