@@ -4,6 +4,7 @@
 #include <cmath>
 #include <thread>
 
+#include "bench/campaign.hpp"
 #include "bench/cell_runner.hpp"
 #include "bench/options.hpp"
 #include "bench/units.hpp"
@@ -17,8 +18,6 @@ constexpr double kBusyLoad = 0.5;
 /// In some 70 ms; the kernel's own work puts off a computation once or twice.
 constexpr double kSwitchesPerCpu = 3;
 constexpr double kSteal = 0.005;
-/// A load generator that is later than this marks its cell.
-constexpr std::chrono::microseconds kLate{200};
 
 }  // namespace
 
@@ -123,7 +122,7 @@ std::vector<Finding> diagnose(Examination const& e, double ci, int rounds) {
   auto const say = [](std::chrono::nanoseconds d) {
     return format_seconds(std::chrono::duration<double>(d).count());
   };
-  add(late > kLate ? note : good, "stalls",
+  add(std::chrono::duration<double>(late).count() > kGeneratorOnTime_s ? note : good, "stalls",
       "p99 " + say(late) +
           ": so late, 1 time in 100, a thread that never sleeps sees what is due; the longest stall in " +
           say(e.stalls.looked) + " took " + say(e.stalls.longest()),

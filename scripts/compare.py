@@ -238,14 +238,11 @@ def put_down_to_machine(common, reference, z):
     return min(explained, common), max(explained, common)
 
 
-def deviations(old, new, sound):
-    """By how much each cell changed beyond what its group did in common; of groups with cells enough to tell."""
-    found = []
-    for group in {group_of(n) for n in sound}:
-        changes = [change_of(n, old, new) for n in sound if group_of(n) == group]
-        if len(changes) > LEAST_PEERS:
-            found += [c - statistics.median(changes) for c in changes]
-    return found
+def spread(changes):
+    """The standard deviation of changes about what they have in common, by the median absolute deviation, which a few that did change do
+    not move; 1.4826 makes it that of a normal distribution."""
+    common = statistics.median(changes)
+    return 1.4826 * statistics.median(abs(change - common) for change in changes)
 
 
 def interval(name, old, new, sound, z):
@@ -257,8 +254,8 @@ def interval(name, old, new, sound, z):
     reference = reference_change(name, old, new)
     if len(others) >= LEAST_PEERS:
         common = statistics.median(others)
-        # 1.4826 makes the median absolute deviation that of a normal distribution; a few cells that did change do not move it.
-        error = max(error, 1.4826 * statistics.median(map(abs, deviations(old, new, sound))))
+        # Of this group alone: counting differs from file to file by more than work does.
+        error = max(error, spread(changes.values()))
     else:
         # With neither peers nor a reference computation, the machine may have done all of it.
         common = None if reference else changes[name]

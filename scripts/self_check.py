@@ -235,7 +235,8 @@ def judge_files(raw):
         finds.add(mine)
         beside.add(others)
         for row in mine:
-            by_grain[re.search(r"/grain_ns:(\d+)", row["cell"])[1]].add([row])
+            if grain := re.search(r"/grain_ns:(\d+)", row["cell"]):
+                by_grain[grain[1]].add([row])
     if not alike.campaigns:
         return []
     return [*alike.rows("same binary, two files one after the other"), finds.row("a model made 10% slower, two files", 0.90, 10),

@@ -2,7 +2,7 @@
 """Measures the figures that Tally's models must reach, and says of each whether it is met.
 
     scripts/targets.py -o results/targets [--only ID,…] [--tally build/bench/tally] [--log access.log.gz]
-    scripts/targets.py -o results/targets --judge     # judges the files that are there, without measuring
+    scripts/targets.py -o results/targets --judge     # judges the files that are there, compressed by xz or not, without measuring
 
 Each campaign of CAMPAIGNS is one call of `tally run` whose result file stays in the folder; each row of TARGETS is a figure
 taken from one of them; targets.md in the same folder has them side by side. Ratios are taken round by round within one
@@ -310,7 +310,8 @@ def judge(folder, targets):
         try:
             for name in target.campaigns:
                 if name not in loaded:
-                    loaded[name] = results.load(folder / f"{name}.json")
+                    path = folder / f"{name}.json"
+                    loaded[name] = results.load(path if path.exists() else path.with_suffix(".json.xz"))
             figure = target.figure(*(loaded[name] for name in target.campaigns))
             measured = spell(target, figure)
         except (Missing, results.NotTally) as problem:

@@ -251,6 +251,14 @@ def test_where_no_rate_is_sustained_no_latency_of_an_earlier_time_is_left(fake, 
 
 
 # Judging.
+def test_how_late_an_event_is_seen_follows_from_the_gaps_in_which_nothing_is():
+    # Of a second, 100 ms in gaps of 10 ms: an event is more than x ms late in 10 (10 - x) ms of it. As tests/bench_doctor_test.cpp has it.
+    assert ingest_targets.lateness_ns(10**9, [10**7] * 10, 0.99) == pytest.approx(9e6)
+    assert ingest_targets.lateness_ns(10**9, [2 * 10**6, 2 * 10**7, 2 * 10**6], 0.979) == pytest.approx(1e6)
+    assert ingest_targets.lateness_ns(10**9, [10**7] * 10, 0.9) == pytest.approx(0, abs=1), "nine of ten moments are in no gap"
+    assert ingest_targets.lateness_ns(10**9, [], 0.99) == 0
+
+
 def written(folder, campaign, *entries):
     (folder / f"{campaign}.json").write_text(json.dumps({"context": {}, "benchmarks": entries}))
 

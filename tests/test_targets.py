@@ -2,6 +2,7 @@
 
 import copy
 import json
+import lzma
 import subprocess
 import sys
 
@@ -60,6 +61,13 @@ def test_a_ratio_is_taken_round_by_round(judge, invented, tmp_path):
     assert rows["lookup-1000", "fibers over limit"][2] == "met"
     assert rows["lookup-1000", "coroutines over limit"][1] == "0.93 [0.93, 0.93]"
     assert rows["lookup-1000", "coroutines over limit"][2] == "NOT MET"
+
+
+def test_a_compressed_file_is_judged_too(judge, invented, tmp_path):
+    result = only(invented, LOOKUP_1000, fibers=rate_of(95e3), limit=rate_of(100e3))
+    (tmp_path / "lookup-1000.json.xz").write_bytes(lzma.compress(json.dumps(result).encode()))
+    _, rows = judge("--judge")
+    assert rows["lookup-1000", "fibers over limit"][1] == "0.95 [0.95, 0.95]"
 
 
 def test_a_failed_cell_meets_nothing_and_says_why(judge, invented, tmp_path):
