@@ -39,7 +39,7 @@ SLOWED = ("thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutine
 GRAINS = ("0", "1us")
 # All models, and both kinds: counting alone, and work.
 CELLS = ("--stream", "cpu", "--grain", ",".join(GRAINS))
-AGAINST_BUDGET = "60s"
+AGAINST_BUDGET = "90s"
 LONGER = 10  # times as long is the campaign that a first one's intervals are judged by
 COVERED_TRIES = 4
 NEIGHBOURS_S = 180  # two campaigns are neighbours if no more is between them: a campaign, at most
