@@ -24,7 +24,7 @@ import sys
 
 import tally_results as results
 from self_check import Row, share
-from targets import write_whole
+from whole_files import write_whole
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 POINTS = 60
@@ -114,7 +114,7 @@ def take(arguments):
     for number, options in enumerate(points(seed, arguments.points, len(os.sched_getaffinity(0))), 1):
         print(f"point {number} of {arguments.points}: {' '.join(options)}", file=sys.stderr)
         run["points"].append(measured(options, arguments))
-        write_whole(path, json.dumps(run, indent=1) + "\n")
+        write_whole({path: json.dumps(run, indent=1) + "\n"})
 
 
 def main():
@@ -134,7 +134,7 @@ def main():
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(arguments.out.glob("*.json"))]
     rows = judge(runs)
     text = as_markdown(rows, runs)
-    write_whole(arguments.out / "check_advice.md", text)
+    write_whole({arguments.out / "check_advice.md": text})
     print(text, end="")
     return 0 if rows and all(row.met for row in rows) else 1
 

@@ -26,7 +26,8 @@ import tempfile
 
 import tally_results as results
 from targets import (Figure, Missing, Target, carry_out, cell, command_line, complete, flags, memory_slope, of, ratio,
-                     run_options, tally_run, write_whole)
+                     run_options, tally_run)
+from whole_files import write_whole
 
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
 CPUS = sorted(os.sched_getaffinity(0))
@@ -34,7 +35,6 @@ KEYS = 1000
 EVENTS_FOR_ALL_KEYS = 100_000  # so many uniform draws leave no key out
 PILOT_EVENTS = 1_000_000
 EVENTS_FOR_P99 = 300_000  # 270,336 latencies are needed, docs/method.md
-ON_TIME_S = 0.2e-3
 PATIENCE_S = 120
 WHERE = ("date", "host_name", "cpu_model", "cpus_usable", "num_cpus", "kernel", "virtualisation", "memory_bytes", "tally_version",
          "tally_commit", "tally_tree", "binary_sha256")
@@ -140,7 +140,7 @@ def keep(name, entries, arguments, **more):
     found = quiet_run(flags(stream="ingest", model="limit", events=1000, rounds=1), arguments)
     context = {key: found.context[key] for key in WHERE if key in found.context}
     context.update(made_by="scripts/ingest_targets.py", python=platform.python_version(), **more)
-    write_whole(arguments.out / f"{name}.json", json.dumps({"context": context, "benchmarks": entries}, indent=1) + "\n")
+    write_whole({arguments.out / f"{name}.json": json.dumps({"context": context, "benchmarks": entries}, indent=1) + "\n"})
 
 
 def clock_read(seconds):
@@ -267,7 +267,7 @@ def p99_on_time(model):
         known = [(sample["send_late_p99_s"], sample["latency_p99_s"]) for sample in samples if "latency_p99_s" in sample]
         if not known:
             raise Missing("saturated at half of its own rate")
-        punctual = [latency for late, latency in known if late <= ON_TIME_S]
+        punctual = [latency for late, latency in known if late <= results.ON_TIME_S]
         late = 2 * len(punctual) < len(known)
         interval = results.median_interval([latency for _, latency in known] if late else punctual)
         return Figure(interval.median * 1e3, interval.low * 1e3, interval.high * 1e3,

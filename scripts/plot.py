@@ -25,7 +25,6 @@ import math
 import os
 import re
 import sys
-import tempfile
 
 try:
     import matplotlib
@@ -36,6 +35,7 @@ except ImportError as problem:
     sys.exit(f"plot: {problem.name} is missing: apt-get install python3-matplotlib python3-numpy, and run with /usr/bin/python3")
 import tally_results
 import tally_style
+from whole_files import write_whole
 
 PNG_DPI = 160
 NAMED_FAILURES = 8
@@ -87,27 +87,6 @@ def draw(results, slo):
     return files
 
 
-def write_all(files, folder):
-    """Writes all files, or none: each is on disk under another name before the first gets its own. Raises OSError."""
-    os.makedirs(folder, exist_ok=True)
-    waiting = []
-    try:
-        for name, content in files.items():
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-            waiting.append((temporary, os.path.join(folder, name)))
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-        while waiting:
-            os.replace(*waiting[0])
-            del waiting[0]
-    finally:
-        for temporary, _ in waiting:
-            os.unlink(temporary)
-
-
 def parse_slo(text):
     """The Slo that is written so: p99=5ms."""
     fits = re.fullmatch(r"p(50|90|99|99\.9)=(\d+(?:\.\d+)?)(ns|us|ms|s)", text, re.ASCII)
@@ -133,7 +112,8 @@ def main(arguments=None):
                 f"{options.result}: no verified sample with a rate, so nothing to draw; the first cell: "
                 f"{one_line(results.cells[0].failure)}")
         files = draw(results, options.slo or tally_results.slo(results.context))
-        write_all(files, options.out)
+        os.makedirs(options.out, exist_ok=True)
+        write_whole({os.path.join(options.out, name): content for name, content in files.items()})
     except tally_results.NotTally as problem:
         print(f"plot: {problem}", file=sys.stderr)
         return 1

@@ -14,10 +14,8 @@ no result of `tally run`.
 """
 
 import argparse
-import os
 import pathlib
 import sys
-import tempfile
 
 sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent / "report"))
 
@@ -28,6 +26,7 @@ try:
 except ImportError as problem:
     sys.exit(f"report: {problem.name} is missing: apt-get install python3-matplotlib python3-numpy, and run with /usr/bin/python3")
 import tally_results
+from whole_files import write_whole
 
 # What a file may raise that has the outline of a result and not its shape.
 MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
@@ -51,22 +50,6 @@ def made(files, markdown):
     return (report_markdown.document if markdown else report_html.page)(alerts, sections)
 
 
-def write(text, path):
-    """Writes the file whole, or not at all. Raises OSError."""
-    folder = os.path.dirname(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="report.py", description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", metavar="RESULT.json", help="result files of `tally run`")
@@ -79,7 +62,7 @@ def main(arguments=None):
         print(f"report: {problem}", file=sys.stderr)
         return 2
     try:
-        write(text, options.out)
+        write_whole({options.out: text})
     except OSError as problem:
         print(f"report: cannot write {options.out}: {problem.strerror}", file=sys.stderr)
         return 1

@@ -31,6 +31,7 @@ import tempfile
 
 import compare
 import tally_results as results
+from whole_files import write_whole
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRIES = 40
@@ -89,9 +90,7 @@ def campaign(path, program, *arguments, environment=None, statuses=(0,)):
         done = subprocess.run(command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False)
         if done.returncode not in statuses or not out.exists():
             raise CannotRun(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
-        whole = path.with_suffix(".part")
-        whole.write_bytes(lzma.compress(out.read_bytes()))
-        whole.replace(path)
+        write_whole({path: lzma.compress(out.read_bytes())})
     print(f"{path}: done", file=sys.stderr)
 
 
@@ -239,7 +238,7 @@ def judge_files(raw):
                 by_grain[grain[1]].add([row])
     if not alike.campaigns:
         return []
-    return [*alike.rows("same binary, two files one after the other"), finds.row("a model made 10% slower, two files", 0.90, 10),
+    return [*alike.rows("same binary, two files one after the other, of every second pair with a slowed one between"), finds.row("a model made 10% slower, two files", 0.90, 10),
             *(Row(f"of these, {'counting alone, which waits for memory' if grain == '0' else f'with {grain} ns of work'}", "reported",
                   share(found.found, found.cells), True) for grain, found in sorted(by_grain.items())),
             beside.rows("beside it, models that were not made slower")[0]]
@@ -492,8 +491,8 @@ def main():
         print("self_check.py: there is no raw data to judge", file=sys.stderr)
         return 2
     text = as_markdown(rows, raw)
-    (arguments.out / "self_check.md").write_text(text, encoding="utf-8")
-    (arguments.out / "self_check.json").write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+    write_whole({arguments.out / "self_check.md": text,
+                 arguments.out / "self_check.json": json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n"})
     print(text)
     return 0 if all(row.met for row in rows) else 1
 

@@ -25,7 +25,7 @@ AGAINST = "/against:1"  # ends the name of a cell of the other build, in a file 
 LEAST_SAMPLES = 6  # under which no pair of order statistics covers the median with 95%
 LEAST_FOR_SLOPE = 7  # and with 97.5%, of two medians that hold together with 95%
 PERCENTILES = {50: "p50", 90: "p90", 95: "p95", 99: "p99", 99.9: "p999"}  # those of latencies that a file names
-ON_TIME_S = 0.2e-3  # the p99 of how late sends were, above which the load generator was late. Keep equal to bench/table.cpp
+ON_TIME_S = 0.2e-3  # the p99 of how late sends were, above which the load generator was late. Keep equal to bench/campaign.hpp
 LEAST_BEYOND = 10  # latencies beyond the last percentile of a spectrum
 SPECTRUM_POINTS = 40  # to each tenth part of the distance to 100%
 

@@ -12,13 +12,13 @@ all, 2 the command line is wrong.
 
 import argparse
 import dataclasses
-import os
 import pathlib
 import subprocess
 import sys
 import time
 
 import tally_results as results
+from whole_files import write_whole
 
 POOLED = ("thread_pool", "fibers", "coroutines")
 CONCURRENT = ("thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines")
@@ -322,13 +322,6 @@ def judge(folder, targets):
     return rows, unmet, loaded
 
 
-def write_whole(path, text):
-    """The file is there whole, or as it was."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def report(folder, targets, script):
     """Writes the table, called as the script is; the number of targets not met."""
     rows, unmet, loaded = judge(folder, targets)
@@ -338,7 +331,7 @@ def report(folder, targets, script):
     for machine in sorted({f"{results.machine(f.context)}; {results.suite(f.context)}" for f in loaded.values()}):
         lines.append(f"- {machine}")
     lines += ["", *("| " + " | ".join(row) + " |" for row in (head, ["---"] * 5, *rows)), ""]
-    write_whole(folder / f"{script}.md", "\n".join(lines))
+    write_whole({folder / f"{script}.md": "\n".join(lines)})
     print("\n".join(lines))
     return unmet
 

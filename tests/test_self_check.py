@@ -41,7 +41,7 @@ def test_of_two_files_what_is_called_and_what_is_found_are_counted(tmp_path, ref
     keep_chain(tmp_path, reference, scaled(reference, 1 / 1.1, self_check.slowed_in(0)), reference)
     keep_raw(tmp_path, "002.json.xz", began(reference, 183))
     rows = self_check.judge_files(tmp_path)
-    assert judged(rows, "one after the other: cells called faster or slower (2 x") == (self_check.share(0, 54), True)
+    assert judged(rows, "between: cells called faster or slower (2 x") == (self_check.share(0, 54), True)
     measured, _ = judged(rows, "10% slower")
     assert "of 8; ratio 0.909 in the median" in measured
     assert all("of 2" in judged(rows, part)[0] for part in ("with 1000 ns of work", "counting alone"))
@@ -53,7 +53,7 @@ def test_files_between_which_time_went_by_are_no_pair(tmp_path, reference):
     keep_raw(tmp_path, "000-slowed.json.xz", began(scaled(reference, 0.5, self_check.slowed_in(0)), 4939))
     keep_raw(tmp_path, "002.json.xz", began(reference, 5061))
     rows = self_check.judge_files(tmp_path)
-    assert judged(rows, "one after the other: cells called faster or slower (1 x 27 cells)")[1], "001 and 002"
+    assert judged(rows, "between: cells called faster or slower (1 x 27 cells)")[1], "001 and 002"
     assert "of 4;" in judged(rows, "10% slower")[0], "the one after it, not the one before"
 
 
