@@ -22,7 +22,7 @@ constexpr std::chrono::seconds kDefaultTimeout{60};
 CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals const& stop,
                        Progress& progress)
     : options_(options), stop_(stop), progress_(progress), cpus_(usable_cpus()) {
-  int most_workers = 0, most_lookup_workers = 0;
+  int most_workers = 0, most_lookup_workers = 0, most_awake = 0;
   bool beside_generator = false, generator_shares = false;
   for (Cell const& cell : plan.cells) {
     most_workers = std::max(most_workers, cell.workers);
@@ -30,6 +30,7 @@ CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals 
     if (cell.stream != StreamKind::ingest) continue;
     if (cell.lookup) beside_generator = true;
     if (!generator_has_cpu(cell)) generator_shares = true;
+    if (keeps_awake(cell)) most_awake = std::max(most_awake, cpus_of(cell));
   }
   if (generator_shares)
     notes_.push_back(
@@ -39,6 +40,8 @@ CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals 
     notes_.push_back("up to " + std::to_string(most_workers) + " workers share the " +
                      std::to_string(cpus_.size()) + " CPUs that this process may use");
   worker_cpus_.assign(cpus_.begin(), cpus_.begin() + std::min(most_workers, static_cast<int>(cpus_.size())));
+  if (most_awake > 0)
+    awake_ = std::make_unique<AwakeCpus>(std::vector<int>(cpus_.begin(), cpus_.begin() + most_awake));
   if (most_lookup_workers == 0) return;
   try {
     if (options_.service)
@@ -73,6 +76,23 @@ ServiceAddress CellRunner::service_address() const noexcept {
 bool CellRunner::generator_has_cpu(Cell const& cell) const noexcept {
   bool const service_too = cell.lookup && !options_.service;
   return cell.workers + (service_too ? 1 : 0) < static_cast<int>(cpus_.size());
+}
+
+bool CellRunner::keeps_awake(Cell const& cell) const noexcept {
+  return options_.idle == Idle::poll && cell.stream == StreamKind::ingest && cell.rate_per_s > 0 &&
+         generator_has_cpu(cell);
+}
+
+std::optional<AwakeCpus::Polling> CellRunner::polling(Cell const& cell) {
+  if (!awake_ || !keeps_awake(cell)) return std::nullopt;
+  if (auto const death = awake_->death()) {
+    notes_.push_back("what keeps the workers' CPUs awake ended (" + *death +
+                     "): from then on they halted while they waited, as with --idle halt");
+    progress_.warn(notes_.back());
+    awake_.reset();
+    return std::nullopt;
+  }
+  return std::optional<AwakeCpus::Polling>(std::in_place, *awake_, cpus_of(cell));
 }
 
 /// The last but that of the service, or the service's if there is no other.
@@ -181,6 +201,7 @@ CellSample CellRunner::run_ingest(Cell const& cell, Workload const& workload, St
   streams.share_load(workload, false);
   std::vector<int> others{load.pidfd()};
   if (cell.lookup && service_) others.push_back(service_->pidfd());
+  auto const awake = polling(cell);
   Measured measured =
       measure(*cell.model, stream, setup, workload.expected, {timeout(), stop_, std::move(others)});
   ending = measured.ending;

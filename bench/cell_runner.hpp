@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/awake_cpus.hpp"
 #include "bench/options.hpp"
 #include "bench/progress.hpp"
 #include "bench/sample.hpp"
@@ -32,6 +33,8 @@ std::shared_ptr<LatencyHistogram> make_latencies();
 /// Worker CPUs are the first `workers` of usable_cpus(), all of them if there are fewer. The load generator
 /// and the embedded service have the last, one each if there are as many beside those of the workers; there
 /// they spin. Else they sleep, on what CPU is left, both on one or all among the workers, and a note says so.
+/// While a cell of ingest at a rate is measured whose generator spins, the workers' CPUs poll as well, unless
+/// the options let them halt (AwakeCpus).
 class CellRunner {
  public:
   /// Starts the embedded service, or greets the external one, if the plan has a lookup cell. A service that
@@ -51,8 +54,8 @@ class CellRunner {
   /// The CPUs that the plan's widest cell runs on.
   std::vector<int> const& worker_cpus() const noexcept { return worker_cpus_; }
   std::vector<std::string> const& notes() const noexcept { return notes_; }
-  /// The service's process; -1 if there is none (for tests).
-  pid_t service_pid() const noexcept { return service_ ? service_->pid() : -1; }
+  /// What keeps the workers' CPUs polling; null if nothing does (for tests).
+  AwakeCpus const* awake() const noexcept { return awake_.get(); }
 
  private:
   void start_service(int most_workers, bool beside_generator);
@@ -60,6 +63,9 @@ class CellRunner {
   /// Whether a CPU is left beside this cell's workers, and the service if it asks that, for the load
   /// generator alone.
   bool generator_has_cpu(Cell const& cell) const noexcept;
+  /// Whether the workers' CPUs are to poll while it is measured.
+  bool keeps_awake(Cell const& cell) const noexcept;
+  std::optional<AwakeCpus::Polling> polling(Cell const& cell);
   std::vector<int> generator_cpus(Cell const& cell) const;
   /// A sample of a cell whose events are looked up: `take` measures it, and says of itself how it ended.
   CellSample with_service(Cell const& cell, Workload const& workload,
@@ -76,6 +82,7 @@ class CellRunner {
   std::vector<int> cpus_;
   std::vector<int> worker_cpus_;
   std::unique_ptr<ServiceProcess> service_;
+  std::unique_ptr<AwakeCpus> awake_;
   std::string service_failure_;  ///< why no lookup can be run
   bool restarted_ = false;
   std::vector<std::string> notes_;

@@ -106,6 +106,7 @@ Json factors(RunOptions const& options) {
     f["arrivals"] = name_of(options.arrivals);
     f["coalesce_ns"] = options.coalesce.count();
     f["disorder_ns"] = options.disorder.count();
+    f["idle"] = options.idle == Idle::poll ? "poll" : "halt";
   }
   f["min_rounds"] = options.min_rounds;
   f["max_rounds"] = options.max_rounds;

@@ -25,6 +25,8 @@ constexpr std::uint64_t kMostRounds = 100'000;
 
 constexpr std::array<std::pair<std::string_view, StreamKind>, 3> kStreams{
     {{"cpu", StreamKind::cpu}, {"lookup", StreamKind::lookup}, {"ingest", StreamKind::ingest}}};
+constexpr std::array<std::pair<std::string_view, Idle>, 2> kIdles{
+    {{"poll", Idle::poll}, {"halt", Idle::halt}}};
 constexpr std::uint64_t kMostConnections = 1'000'000;
 
 /// `a,b` of durations, for help texts.
@@ -79,6 +81,9 @@ struct RunArguments {
                      "are counted within D, as in p99=5ms")),
         lookup(p.flag("--lookup", "ingest: each event waits for the lookup service before it is counted")),
         load(p),
+        idle(p.option("--idle", "poll|halt",
+                      "ingest at a rate: what the workers' CPUs do while they wait: stay awake (default), or "
+                      "sleep, so that waking them is in the latency")),
         events((p.heading("Which events"),
                 p.option("--events", "N|auto",
                          "synthetic events per sample (auto: about 0.2 s of each cell's bound)"))),
@@ -110,8 +115,9 @@ struct RunArguments {
                 ", --time-budget " + format_duration(defaults::kAgainstTimeBudget) + ")")),
         order_seed(p.option("--order-seed", "N", "seed of the order within the rounds (default 1)")),
         out((p.heading("What is written"), p.option("--out", "FILE.json", "write the results here"))),
-        hgrm(p.option("--hgrm", "DIR",
-                      "ingest at a rate: write the latencies' percentiles here, for HdrHistogram's plotters")),
+        hgrm(
+            p.option("--hgrm", "DIR",
+                     "ingest at a rate: write the latencies' percentiles here, for HdrHistogram's plotters")),
         no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {}
 
   std::span<Model const> models;
@@ -119,7 +125,7 @@ struct RunArguments {
   Value &connections, &rate, &slo;
   bool& lookup;
   LoadArguments load;
-  Value& events;
+  Value &idle, &events;
   KeyArguments keys;
   Value &input, &repeat;
   TextArguments text;
@@ -284,6 +290,7 @@ void read_cells(RunArguments const& given, RunOptions& options) {
   options.arrivals = load.arrivals;
   options.coalesce = load.coalesce;
   options.disorder = load.disorder;
+  if (given.idle) options.idle = choose("--idle", *given.idle, kIdles);
 }
 
 /// Says which flags were given for a stream that is not measured. No error, so that one set of flags can
@@ -315,6 +322,7 @@ void note_idle_flags(RunArguments const& given, RunOptions& options) {
                            {"--arrivals", &given.load.arrivals},
                            {"--slo", &given.slo},
                            {"--hgrm", &given.hgrm},
+                           {"--idle", &given.idle},
                            {"--coalesce", &given.load.coalesce},
                            {"--disorder", &given.load.disorder}})
     if (*flag.value) note(flag.name, "ingest");

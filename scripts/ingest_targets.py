@@ -70,6 +70,21 @@ def stopped(server):
     return numbers
 
 
+@contextlib.contextmanager
+def polling(cpu):
+    """Meanwhile the CPU does not halt: what has nothing else to run there spins, in the scheduler's idle class, as `tally run` has it."""
+    code = f"""
+import os
+os.sched_setaffinity(0, [{cpu}])
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+while os.getppid() == {os.getpid()}: pass"""
+    with subprocess.Popen([sys.executable, "-c", code]) as spinner:
+        try:
+            yield
+        finally:
+            spinner.kill()
+
+
 def load(tally, port, **options):
     """What `tally load` says of a load."""
     command = [tally, "load", *flags(port=port, connections=100, keys=KEYS, seed=1, **options), "--json"]
@@ -82,10 +97,11 @@ def load(tally, port, **options):
     return json.loads(done.stdout)
 
 
-def drained(tally, rate, seconds):
-    """How well the load generator kept a rate, into a sink that only reads."""
+def drained(tally, rate, seconds, idle):
+    """How well the load generator kept a rate, into a sink that only reads, and whose CPU polls or halts while it waits."""
     with serving([sys.executable, PEERS / "sink.py"]) as (server, port):
-        account = load(tally, port, rate=rate, events=int(rate * seconds))
+        with polling(CPUS[0]) if idle == "poll" else contextlib.nullcontext():
+            account = load(tally, port, rate=rate, events=int(rate * seconds))
         (read,) = stopped(server)
     if read != account["bytes"]:
         raise Missing(f"of {account['bytes']} bytes {read} were read")
@@ -178,8 +194,8 @@ def lateness_ns(span_ns, gaps_ns, quantile):
 
 def measure_generator(name, arguments, rounds=10, seconds=2):
     """The load generator alone, and the clock without it."""
-    jobs = {f"ingest/generator/connections:100/rate:{rate}": functools.partial(drained, arguments.tally, rate, seconds)
-            for rate in RATES}
+    jobs = {f"ingest/{generator}/connections:100/rate:{rate}": functools.partial(drained, arguments.tally, rate, seconds, idle)
+            for rate in RATES for generator, idle in GENERATORS}
     jobs["ingest/clock/connections:0/rate:max"] = functools.partial(clock_read, seconds)
     keep(name, in_rounds(jobs, rounds), arguments)
 
@@ -290,6 +306,7 @@ def miscounted(*files):
 
 
 RATES = (10_000, 100_000, 1_000_000)
+GENERATORS = (("generator", "poll"), ("generator_to_halting", "halt"))  # by what the sink's CPU does while it waits
 LOOPS = ("event_loop", "coroutines", "fibers")
 INGEST = {"stream": "ingest", "workers": 1}
 HALVES = {f"half-{model}-{connections}": (model, connections) for model in LOOPS for connections in (10, 100)}
@@ -311,6 +328,10 @@ TARGETS = [
              most=0.05, unit="%") for rate in RATES),
     *(Target("generator", f"lateness of sends at {rate // 1000} k/s, p99", of(send_late, "generator", 1e6, rate=rate),
              most=None if rate < 100_000 else 50, unit="us") for rate in RATES),
+    *(Target("generator", f"lateness of sends at {rate // 1000} k/s, p99, to a CPU that halts",
+             of(send_late, "generator_to_halting", 1e6, rate=rate), unit="us") for rate in RATES),
+    *(Target("generator", f"lateness of sends at {rate // 1000} k/s, p99, halting over polling",
+             ratio(send_late, "generator_to_halting", "generator", rate=rate)) for rate in RATES),
     Target("generator", "a loop that only reads the clock instead: lateness, p99", of(send_late, "clock", 1e6), unit="us"),
     *(Target("max", f"{m} over limit, {n} connection{'s' * (n > 1)}", ratio(results.throughput, m, "limit", connections=n), least)
       for n in (1, 100, 1000)

@@ -76,6 +76,7 @@ TEST(Ingest, WrongLoadsAreRefused) {
                                     {"--arrivals", "never"},
                                     {"--coalesce", "20"},
                                     {"--disorder", "-1s"},
+                                    {"--idle", "sleep"},
                                     {"--against", "/bin/true"}}) {
     EXPECT_THROW(options({flag, value}), UsageError) << flag << " " << value;
   }

@@ -1,0 +1,122 @@
+// CPUs that poll while a latency is measured: which, when, and what is said when they do not.
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include "bench/awake_cpus.hpp"
+#include "bench/cell_runner.hpp"
+#include "bench/streams.hpp"
+
+namespace tally {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Threads of the process that want a CPU, by /proc; but for the one that waits for the others.
+int running_threads(pid_t pid) {
+  int running = 0;
+  for (auto const& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+    std::ifstream stat(task.path() / "stat");
+    std::string text;
+    std::getline(stat, text);
+    auto const state = text.rfind(')') + 2;
+    if (state < text.size() && text[state] == 'R') ++running;
+  }
+  return running;
+}
+
+/// Waits, for as long as a machine may take that has other things to do.
+int running_threads_become(pid_t pid, int wanted) {
+  auto const patience = std::chrono::steady_clock::now() + 20s;
+  int running = running_threads(pid);
+  while (running != wanted && std::chrono::steady_clock::now() < patience) {
+    std::this_thread::sleep_for(1ms);
+    running = running_threads(pid);
+  }
+  return running;
+}
+
+TEST(AwakeCpus, PollAsManyAsAreAskedForAndOnlyThen) {
+  int const cpu = usable_cpus().front();
+  AwakeCpus cpus({cpu, cpu, cpu});
+  EXPECT_EQ(running_threads_become(cpus.pid(), 0), 0);
+  {
+    AwakeCpus::Polling const polling(cpus, 2);
+    EXPECT_EQ(running_threads_become(cpus.pid(), 2), 2);
+  }
+  EXPECT_EQ(running_threads_become(cpus.pid(), 0), 0);
+  {
+    AwakeCpus::Polling const polling(cpus, 3);
+    EXPECT_EQ(running_threads_become(cpus.pid(), 3), 3);
+  }
+  EXPECT_GT(cpus.cpu_s(), 0);
+  EXPECT_EQ(running_threads_become(cpus.pid(), 0), 0);
+}
+
+TEST(AwakeCpus, YieldToWhateverElseWantsTheCpu) {
+  AwakeCpus cpus(usable_cpus());
+  // The first thread asks for the class when it is scheduled for the first time.
+  auto const patience = std::chrono::steady_clock::now() + 20s;
+  while (::sched_getscheduler(cpus.pid()) != SCHED_IDLE && std::chrono::steady_clock::now() < patience)
+    std::this_thread::sleep_for(1ms);
+  for (auto const& task :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(cpus.pid()) + "/task"))
+    EXPECT_EQ(::sched_getscheduler(std::stoi(task.path().filename())), SCHED_IDLE);
+}
+
+class AwakeRunner : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (usable_cpus().size() < 2) GTEST_SKIP() << "the generator shares the only CPU";
+  }
+  static RunOptions options(std::vector<std::string> more, std::string const& workers = "1") {
+    std::vector<std::string> arguments{"--model", "event_loop", "--workers", workers,        "--events",
+                                       "200",     "--rounds",   "1",         "--no-progress"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return parse_run_options(arguments, all_models());
+  }
+  StopSignals stop_;
+  Progress progress_{Progress::Style::off};
+};
+
+TEST_F(AwakeRunner, KeepsTheWorkersCpusAwakeWhereLatencyIsMeasured) {
+  auto const awake = [&](std::vector<std::string> const& more, std::string const& workers = "1") {
+    RunOptions const asked = options(more, workers);
+    return CellRunner(asked, make_plan(asked), stop_, progress_).awake() != nullptr;
+  };
+  EXPECT_TRUE(awake({"--stream", "ingest", "--rate", "10k"}));
+  EXPECT_TRUE(awake({"--stream", "ingest", "--rate", "10k", "--idle", "poll"}));
+  EXPECT_FALSE(awake({"--stream", "ingest", "--rate", "10k", "--idle", "halt"}));
+  EXPECT_FALSE(awake({"--stream", "ingest", "--rate", "max"})) << "they are busy by themselves";
+  EXPECT_FALSE(awake({"--stream", "cpu"}));
+  EXPECT_FALSE(awake({"--stream", "ingest", "--rate", "10k"}, "1000"))
+      << "a generator that sleeps among the workers is late anyhow";
+}
+
+TEST_F(AwakeRunner, SaysSoWhenItCouldNot) {
+  RunOptions const asked = options({"--stream", "ingest", "--rate", "10k", "--connections", "1"});
+  Plan plan = make_plan(asked);
+  Cell& cell = plan.cells.at(0);
+  cell.events = 200;
+  CellRunner runner(asked, plan, stop_, progress_);
+  Streams streams(asked, stop_, progress_);
+  ASSERT_NE(runner.awake(), nullptr);
+  EXPECT_EQ(runner.run(cell, streams.workload(cell), streams).sample.failure, "");
+  EXPECT_TRUE(runner.notes().empty());
+  EXPECT_EQ(running_threads_become(runner.awake()->pid(), 0), 0) << "not beyond the sample";
+  ::kill(runner.awake()->pid(), SIGKILL);
+  for (int sample = 0; runner.notes().empty() && sample < 100; ++sample)
+    EXPECT_EQ(runner.run(cell, streams.workload(cell), streams).sample.failure, "");
+  ASSERT_EQ(runner.notes().size(), 1u);
+  EXPECT_NE(runner.notes()[0].find("killed by signal 9"), std::string::npos) << runner.notes()[0];
+  EXPECT_EQ(runner.awake(), nullptr);
+}
+
+}  // namespace
+}  // namespace tally
