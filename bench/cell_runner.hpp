@@ -33,8 +33,8 @@ std::shared_ptr<LatencyHistogram> make_latencies();
 /// Worker CPUs are the first `workers` of usable_cpus(), all of them if there are fewer. The load generator
 /// and the embedded service have the last, one each if there are as many beside those of the workers; there
 /// they spin. Else they sleep, on what CPU is left, both on one or all among the workers, and a note says so.
-/// While a cell of ingest at a rate is measured whose generator spins, the workers' CPUs poll as well, unless
-/// the options let them halt (AwakeCpus).
+/// If the options ask for it, the workers' CPUs poll as well while a cell of ingest at a rate is measured
+/// whose generator spins (AwakeCpus).
 class CellRunner {
  public:
   /// Starts the embedded service, or greets the external one, if the plan has a lookup cell. A service that

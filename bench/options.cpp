@@ -81,9 +81,9 @@ struct RunArguments {
                      "are counted within D, as in p99=5ms")),
         lookup(p.flag("--lookup", "ingest: each event waits for the lookup service before it is counted")),
         load(p),
-        idle(p.option("--idle", "poll|halt",
-                      "ingest at a rate: what the workers' CPUs do while they wait: stay awake (default), or "
-                      "sleep, so that waking them is in the latency")),
+        idle(p.option("--idle", "halt|poll",
+                      "ingest at a rate: what the workers' CPUs do while they wait: sleep (default), so that "
+                      "waking them is in the latency, or stay awake")),
         events((p.heading("Which events"),
                 p.option("--events", "N|auto",
                          "synthetic events per sample (auto: about 0.2 s of each cell's bound)"))),

@@ -24,7 +24,7 @@ struct HelpRequested {
 };
 
 /// What a CPU does that has nothing to run, as the kernel's parameter of that name has it.
-enum class Idle { poll, halt };
+enum class Idle { halt, poll };
 
 /// Flags of Google Benchmark that the campaign itself obeys, since it makes the rounds; all others go to the
 /// library.
@@ -63,7 +63,7 @@ struct RunOptions {
   Arrivals arrivals = Arrivals::poisson;
   std::chrono::nanoseconds coalesce{0};
   std::chrono::nanoseconds disorder{0};
-  Idle idle = Idle::poll;  ///< workers' CPUs, ingest at a rate
+  Idle idle = Idle::halt;  ///< workers' CPUs, ingest at a rate
   int min_rounds = 1;
   int max_rounds = 1;
   /// After two rounds, a cell that was slower by this factor than another of its group in both is measured no

@@ -72,7 +72,7 @@ def stopped(server):
 
 @contextlib.contextmanager
 def polling(cpu):
-    """Meanwhile the CPU does not halt: what has nothing else to run there spins, in the scheduler's idle class, as `tally run` has it."""
+    """Meanwhile the CPU does not halt: what has nothing else to run there spins, in the scheduler's idle class, as `tally run --idle poll` has it."""
     code = f"""
 import os
 os.sched_setaffinity(0, [{cpu}])
@@ -306,7 +306,7 @@ def miscounted(*files):
 
 
 RATES = (10_000, 100_000, 1_000_000)
-GENERATORS = (("generator", "poll"), ("generator_to_halting", "halt"))  # by what the sink's CPU does while it waits
+GENERATORS = (("generator", "halt"), ("generator_to_polling", "poll"))  # by what the sink's CPU does while it waits
 LOOPS = ("event_loop", "coroutines", "fibers")
 INGEST = {"stream": "ingest", "workers": 1}
 HALVES = {f"half-{model}-{connections}": (model, connections) for model in LOOPS for connections in (10, 100)}
@@ -328,10 +328,10 @@ TARGETS = [
              most=0.05, unit="%") for rate in RATES),
     *(Target("generator", f"lateness of sends at {rate // 1000} k/s, p99", of(send_late, "generator", 1e6, rate=rate),
              most=None if rate < 100_000 else 50, unit="us") for rate in RATES),
-    *(Target("generator", f"lateness of sends at {rate // 1000} k/s, p99, to a CPU that halts",
-             of(send_late, "generator_to_halting", 1e6, rate=rate), unit="us") for rate in RATES),
-    *(Target("generator", f"lateness of sends at {rate // 1000} k/s, p99, halting over polling",
-             ratio(send_late, "generator_to_halting", "generator", rate=rate)) for rate in RATES),
+    *(Target("generator", f"lateness of sends at {rate // 1000} k/s, p99, to a CPU that polls",
+             of(send_late, "generator_to_polling", 1e6, rate=rate), unit="us") for rate in RATES),
+    *(Target("generator", f"lateness of sends at {rate // 1000} k/s, p99, polling over halting",
+             ratio(send_late, "generator_to_polling", "generator", rate=rate)) for rate in RATES),
     Target("generator", "a loop that only reads the clock instead: lateness, p99", of(send_late, "clock", 1e6), unit="us"),
     *(Target("max", f"{m} over limit, {n} connection{'s' * (n > 1)}", ratio(results.throughput, m, "limit", connections=n), least)
       for n in (1, 100, 1000)
