@@ -54,6 +54,25 @@ CellResult const& cell_of(CampaignResult const& result, std::string_view model) 
 
 bool no_child_left() { return ::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD; }
 
+TEST(Campaign, NoSampleIsChargedWithTheMemoryThatWritingResultsTook) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers keep what is freed";
+#endif
+  RunOptions options = options_for({&kPlain, &kGood});
+  options.events = 500;
+  options.batches.clear();
+  for (std::uint64_t batch = 1; batch <= 100; ++batch) options.batches.push_back(batch);
+  options.max_rounds = 6;
+  auto const folder = std::filesystem::path(testing::TempDir());
+  options.out = folder / ("tally-memory-" + std::to_string(::getpid()) + ".json");
+  CampaignResult const result = run(options);
+  EXPECT_GT(std::filesystem::file_size(options.out), 2u << 20) << "of which there is something to write";
+  std::filesystem::remove(options.out);
+  CellResult const& cell = cell_of(result, "good");
+  ASSERT_EQ(cell.samples.size(), 6u);
+  EXPECT_LT(cell.samples[5].peak_rss_bytes, cell.samples[0].peak_rss_bytes + (2u << 20));
+}
+
 TEST(Campaign, RunsEveryCellOnceInEveryRoundAndClosesItAtTheMostRounds) {
   CampaignResult const result = run(options_for({&kPlain, &kGood, &kLimit}));
   EXPECT_FALSE(result.any_failed());
