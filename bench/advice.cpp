@@ -53,21 +53,6 @@ std::string excluded(Question const& question, ModelAdvice const& advice) {
 
 }  // namespace
 
-double wait_quantile(std::string const& distribution, double percent) {
-  double const p = percent / 100;
-  if (distribution == "fixed") return 1;
-  if (distribution == "lognormal") {
-    // Sigma 1, and the mean 1. The normal quantile by bisection of its distribution, erfc.
-    double low = -10, high = 10;
-    while (high - low > 1e-9) {
-      double const z = (low + high) / 2;
-      (std::erfc(-z / std::sqrt(2.0)) / 2 < p ? low : high) = z;
-    }
-    return std::exp(low - 0.5);
-  }
-  return -std::log1p(-p);
-}
-
 Advice advise(std::vector<ResultFile> const& files, Question const& question) {
   std::map<std::string, std::vector<MeasuredCell>> measured;
   for (ResultFile const& file : files)
@@ -127,7 +112,8 @@ Advice advise(std::vector<ResultFile> const& files, Question const& question) {
     double const most_s = std::chrono::duration<double>(question.slo->latency).count();
     if (least_s > most_s)
       advice.contradiction = "no model can: " + percentile_name(*question.slo) + " of the wait alone is " +
-                             format_seconds(least_s) + " (" + files.front().wait_distribution + ", mean " +
+                             format_seconds(least_s) + " (" +
+                             std::string(name_of(files.front().wait_distribution)) + ", mean " +
                              format_seconds(question.point.wait_s) + "); ask for more than that";
   }
   return advice;

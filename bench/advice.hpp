@@ -40,7 +40,4 @@ struct Advice {
 /// std::invalid_argument if no model was measured on the stream often enough.
 Advice advise(std::vector<ResultFile> const& files, Question const& question);
 
-/// The time within which `percent` of waits are over, in mean waits, of a distribution by its name.
-double wait_quantile(std::string const& distribution, double percent);
-
 }  // namespace tally

@@ -6,6 +6,8 @@
 #include "bench/argument_parser.hpp"
 #include "bench/campaign.hpp"
 #include "bench/commands.hpp"
+#include "bench/defaults.hpp"
+#include "bench/drawn_waits.hpp"
 #include "bench/machine.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
@@ -36,8 +38,9 @@ std::vector<ResultFile> read_files(std::optional<std::string> const& from) {
                        other.path + " of " + other.host + " (" + other.machine() +
                        "): take those of one machine");
     if (one.wait_distribution != other.wait_distribution)
-      throw UsageError("--from: waits are " + one.wait_distribution + " in " + one.path + " and " +
-                       other.wait_distribution + " in " + other.path);
+      throw UsageError("--from: waits are " + std::string(name_of(one.wait_distribution)) + " in " +
+                       one.path + " and " + std::string(name_of(other.wait_distribution)) + " in " +
+                       other.path);
   }
   return files;
 }
@@ -75,6 +78,15 @@ std::string nearest(Distance const& distance) {
 
 std::string within(Prediction const& p) {
   return "[" + format_scaled(p.low) + ", " + format_scaled(p.high) + "]";
+}
+
+/// What was measured, as it would be in the long run, of which the prediction is.
+Interval in_long_run(Interval rate, Cell const& cell, RunOptions const& options) {
+  if (cell.stream != StreamKind::lookup || cell.wait.count() == 0) return rate;
+  DrawnWaits const waits({cell.wait, options.wait_distribution}, options.keys.seed, cell.events,
+                         cell.in_flight);
+  for (double* const value : {&rate.median, &rate.low, &rate.high}) *value = waits.in_long_run(*value);
+  return rate;
 }
 
 /// Medians of what --confirm measured, by model.
@@ -177,7 +189,7 @@ Json as_json(std::vector<ResultFile> const& files, Question const& question, Adv
 }
 
 /// Measures the point that was asked for, with the models that were advised on.
-CampaignResult confirm(Question const& question, Advice const& advice, std::string const& distribution,
+CampaignResult confirm(Question const& question, Advice const& advice, WaitDistribution distribution,
                        std::span<Model const> models) {
   std::vector<std::string> names;
   for (ModelAdvice const& m : advice.models) {
@@ -197,10 +209,12 @@ CampaignResult confirm(Question const& question, Advice const& advice, std::stri
   if (point.stream == StreamKind::cpu) {
     arguments.insert(arguments.end(), {"--batch", std::to_string(point.batch)});
   } else {
-    arguments.insert(arguments.end(), {"--wait", ns(point.wait_s), "--in-flight",
-                                       std::to_string(point.in_flight), "--wait-dist", distribution});
+    arguments.insert(arguments.end(),
+                     {"--wait", ns(point.wait_s), "--in-flight", std::to_string(point.in_flight),
+                      "--wait-dist", std::string(name_of(distribution))});
   }
-  RunOptions const options = parse_run_options(arguments, models);
+  RunOptions options = parse_run_options(arguments, models);
+  options.most_draining = defaults::kMapMostDraining;
   Plan const plan = make_plan(options);
   check_limits(plan, options);
   return run_campaign(options, plan);
@@ -264,7 +278,7 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
     if (result.interrupted) return kInterrupted;
     for (CellResult const& cell : result.cells)
       if (auto const rate = cell.throughput(); rate && cell.failure.empty())
-        measured.emplace(cell.cell.model->name, *rate);
+        measured.emplace(cell.cell.model->name, in_long_run(*rate, cell.cell, result.options));
     failed = result.any_failed();
   }
   Confirmed const* const beside = confirming ? &measured : nullptr;

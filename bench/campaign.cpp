@@ -89,8 +89,15 @@ class Campaign {
   }
 
   /// Takes in what is to be measured next. False if that is nothing, or there is no time.
-  bool add(Plan more) {
-    if (more.cells.empty() || budget_spent()) return false;
+  bool add(More more) {
+    if ((more.plan.cells.empty() && more.again.empty()) || budget_spent()) return false;
+    for (std::size_t const i : more.again)
+      if (result_.cells.at(i).failure.empty()) result_.cells[i].closed = Closed::open;
+    if (!more.plan.cells.empty()) add_cells(std::move(more.plan));
+    return true;
+  }
+
+  void add_cells(Plan more) {
     std::size_t const first = result_.cells.size();
     engine_.add(more.cells);
     took_.resize(first + more.cells.size(), Clock::duration::zero());
@@ -103,7 +110,6 @@ class Campaign {
       for (std::size_t& cell : group.cells) cell += first;
       result_.plan.groups.push_back(std::move(group));
     }
-    return true;
   }
 
   /// Numbers of events, references and bounds: all that is known before the first round.

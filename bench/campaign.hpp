@@ -144,9 +144,14 @@ std::string_view name(Closed closed);
 /// (whole or not at all). Throws UsageError for what can be known to be impossible before measuring.
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan);
 
-/// What to measure next, after all rounds of what there is: cells and groups that are new, their indices
-/// counted from 0; without any, the campaign ends.
-using Grow = std::function<Plan(CampaignResult const&)>;
+/// What a campaign is to go on with.
+struct More {
+  Plan plan{};                       ///< cells and groups that are new, their indices counted from 0
+  std::vector<std::size_t> again{};  ///< cells that there are, which are to have as many rounds once more
+};
+
+/// What to measure next, after all rounds of what there is; if that is nothing, the campaign ends.
+using Grow = std::function<More(CampaignResult const&)>;
 
 /// The same, and then rounds of what `grow` asks for, again and again, until it asks for nothing or the time
 /// budget is spent. No round is begun that the budget has no room for. Not with --against or --slo.

@@ -38,6 +38,10 @@ inline constexpr std::chrono::nanoseconds kAgainstTimeBudget = 180s;
 inline constexpr std::chrono::nanoseconds kSampleTimeout = 30s;
 inline constexpr std::chrono::nanoseconds kSampleLength = 200ms;
 
+/// Of a sample of lookups, the end at which nothing is done but to wait for the last is at most such a part.
+inline constexpr double kMostDraining = 0.05;
+inline constexpr double kMapMostDraining = 0.1;  ///< where what remains is taken off (DrawnWaits)
+
 inline constexpr char const* kServeModel = "event_loop";
 inline constexpr std::chrono::nanoseconds kServeWindow = 60s;
 inline constexpr std::chrono::nanoseconds kServeGrace = 1s;

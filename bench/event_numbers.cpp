@@ -5,6 +5,7 @@
 
 #include "bench/bound.hpp"
 #include "bench/defaults.hpp"
+#include "bench/drawn_waits.hpp"
 #include "bench/limits.hpp"
 
 namespace tally {
@@ -21,6 +22,8 @@ constexpr double kMostEvents = 200e6;
 constexpr double kMostLookups = 10e6;
 constexpr double kBatchHandOffSeconds = 20e-9;
 constexpr double kLookupsPerInFlight = 10;
+/// Waits are not waited for that often that a sample takes longer.
+constexpr double kMostSecondsToDrain = 5;
 constexpr double kTasksPerWorker = 16, kMostSecondsToBalance = 2;
 /// On ingest, connections have their events from the first: the slowest of them is the last to end, by less
 /// the more it has.
@@ -78,7 +81,7 @@ class Pilots {
       double const took = Seconds(sample.elapsed).count();
       bool const is_long = took >= kPilotSeconds || events >= most;
       // A stall of the machine is longer than a pilot: the fastest of some says what the cell can do.
-      if (took > 0) rate = std::max(long_enough > 0 ? rate.value_or(0) : 0, sample.items_per_second());
+      if (took > 0) rate = std::max(long_enough > 0 ? rate.value_or(0) : 0, in_long_run(sample, cell));
       if (is_long || long_enough > 0)
         ++long_enough;
       else
@@ -88,6 +91,15 @@ class Pilots {
   }
 
  private:
+  /// Of a pilot of a few waits, the end is a large part.
+  double in_long_run(Sample const& sample, Cell const& cell) const {
+    if (cell.stream != StreamKind::lookup || cell.wait.count() == 0 || !runner_.waits_are_ours())
+      return sample.items_per_second();
+    DrawnWaits const waits({cell.wait, options_.wait_distribution}, options_.keys.seed, cell.events,
+                           cell.model->sequential ? 1 : cell.in_flight);
+    return waits.in_long_run(sample.items_per_second());
+  }
+
   RunOptions const& options_;
   Streams& streams_;
   CellRunner& runner_;
@@ -140,7 +152,9 @@ std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, doub
       double const waiting = std::isfinite(pace)
                                  ? std::min(connections, pace * Seconds(cell.wait + cell.grain).count())
                                  : connections;
-      events = std::max({events, kLookupsPerInFlight * waiting, connections});
+      double const drain = drain_in_waits(options.wait_distribution, waiting) / options.most_draining;
+      double const to_drain = std::isfinite(pace) ? std::min(drain * waiting, pace * kMostSecondsToDrain) : 0;
+      events = std::max({events, kLookupsPerInFlight * waiting, connections, to_drain});
     }
   } else if (cell.stream == StreamKind::cpu) {
     double const handed_out = static_cast<double>(cell.batch) * sample_s / kBatchHandOffSeconds;

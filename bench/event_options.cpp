@@ -93,11 +93,7 @@ double read_rate(std::string const& text) {
 }
 
 WaitDistribution read_wait_distribution(std::string_view text) {
-  static constexpr std::array<std::pair<std::string_view, WaitDistribution>, 3> kDistributions{
-      {{"exponential", WaitDistribution::exponential},
-       {"fixed", WaitDistribution::fixed},
-       {"lognormal", WaitDistribution::lognormal}}};
-  return choose("--wait-dist", text, kDistributions);
+  return choose("--wait-dist", text, kWaitDistributions);
 }
 
 void check_input_file(std::string const& path) {

@@ -54,18 +54,6 @@ Json or_default(List const& list, Json const& shown) {
   return list.empty() ? Json("default") : shown;
 }
 
-std::string_view name_of(WaitDistribution distribution) {
-  switch (distribution) {
-    case WaitDistribution::exponential:
-      return "exponential";
-    case WaitDistribution::fixed:
-      return "fixed";
-    case WaitDistribution::lognormal:
-      return "lognormal";
-  }
-  return "unknown";
-}
-
 std::string_view name_of(Arrivals arrivals) {
   switch (arrivals) {
     case Arrivals::poisson:

@@ -4,6 +4,7 @@
 #include "bench/argument_parser.hpp"
 #include "bench/campaign.hpp"
 #include "bench/commands.hpp"
+#include "bench/defaults.hpp"
 #include "bench/limits.hpp"
 #include "bench/map_plan.hpp"
 #include "bench/text_table.hpp"
@@ -21,12 +22,15 @@ constexpr double kFactor = 2;
 /// So many points are refined at once: in rounds together, which drift strikes alike.
 constexpr std::size_t kPointsAtOnce = 8;
 constexpr std::chrono::nanoseconds kSampleLength = 100ms;
+/// Points without a winner are measured again while there is time and no border left to refine, up to so many
+/// times the rounds.
+constexpr std::size_t kMostDeepened = 4;
 
 /// A model that is slower than another by this in each of two rounds is no contender.
 constexpr double kOutrunBy = 1.5;
 
 constexpr char kTimeBudget[] = "540s", kRounds[] = "6";
-constexpr char kGrains[] = "0,30us,1ms", kWaits[] = "0,100us,1500us,20ms", kInFlights[] = "1,32,1024";
+constexpr char kGrains[] = "0,30us,1ms", kWaits[] = "0,100us,1ms,10ms", kInFlights[] = "1,32,1024";
 
 /// The cells of one group: `sequential` only where it is no other group's too.
 void add_cells(Plan& plan, Group group, RunOptions const& options, std::set<std::string>& left_out) {
@@ -186,8 +190,9 @@ int map_command(Arguments const& arguments, std::span<Model const> models) {
   ArgumentParser parser(
       "tally map",
       "Which model wins where: every combination of the lists, coarsely, and then between neighbours "
-      "of which no model is among the fastest at both, as long as there is time. Its result file is "
-      "what 'tally advise' takes.");
+      "of which no model is among the fastest at both, and more rounds of points without a winner, as long "
+      "as "
+      "there is time. Its result file is what 'tally advise' takes.");
   auto const& model = parser.option("--model", "M,..", "models to compare (default: all that can run)");
   auto const& workers =
       parser.option("--workers", "N,..", "threads or processes (default: 1 and the CPUs there are)");
@@ -236,6 +241,7 @@ int map_command(Arguments const& arguments, std::span<Model const> models) {
   options.command = "map";
   options.command_line = arguments;
   options.sample_length = kSampleLength;
+  options.most_draining = defaults::kMapMostDraining;
   options.outrun_by = kOutrunBy;
   if (options.min_rounds < kLeastValues)
     throw UsageError("--rounds '" + *rounds + "': no interval, and so no winner, with fewer than " +
@@ -252,7 +258,10 @@ int map_command(Arguments const& arguments, std::span<Model const> models) {
   if (plan.cells.empty()) throw UsageError("there is no cell to measure: " + *left_out.begin());
   options.notes.insert(options.notes.end(), left_out.begin(), left_out.end());
   CampaignResult const result = run_campaign(options, plan, [&](CampaignResult const& so_far) {
-    return plan_of(refining_points(so_far, kFactor, kPointsAtOnce), options, left_out);
+    More more{.plan = plan_of(refining_points(so_far, kFactor, kPointsAtOnce), options, left_out)};
+    if (more.plan.cells.empty())
+      more.again = cells_to_tell_apart(so_far, kMostDeepened * static_cast<std::size_t>(options.max_rounds));
+    return more;
   });
   write_output(render(result, left_out));
   if (result.interrupted) return kInterrupted;

@@ -201,4 +201,16 @@ std::vector<Group> refining_points(CampaignResult const& result, double factor, 
   return wanted;
 }
 
+std::vector<std::size_t> cells_to_tell_apart(CampaignResult const& result, std::size_t most_samples) {
+  std::vector<std::size_t> cells;
+  for (MapPoint const& point : judge_points(result)) {
+    if (point.separated()) continue;
+    bool const had_enough = std::any_of(point.leaders.begin(), point.leaders.end(), [&](std::size_t cell) {
+      return result.cells[cell].samples.size() >= most_samples;
+    });
+    if (!had_enough) cells.insert(cells.end(), point.leaders.begin(), point.leaders.end());
+  }
+  return cells;
+}
+
 }  // namespace tally

@@ -57,4 +57,8 @@ std::vector<Border> borders(CampaignResult const& result, std::vector<MapPoint>&
 /// The groups to measure next: the middles of borders that are known worse than by `factor`, at most `most`.
 std::vector<Group> refining_points(CampaignResult const& result, double factor, std::size_t most);
 
+/// The cells that are among the fastest of points that have no one winner, and have fewer than
+/// `most_samples`: more rounds may tell them apart.
+std::vector<std::size_t> cells_to_tell_apart(CampaignResult const& result, std::size_t most_samples);
+
 }  // namespace tally

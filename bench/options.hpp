@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/cell.hpp"
+#include "bench/defaults.hpp"
 #include "bench/slo_search.hpp"
 #include "bench/usage_error.hpp"
 #include "workloads/load_schedule.hpp"
@@ -74,6 +75,8 @@ struct RunOptions {
   std::uint64_t order_seed = 1;
   bool shuffle = true;
   std::chrono::nanoseconds sample_length{std::chrono::milliseconds{200}};  ///< what `--events auto` aims at
+  /// The greatest part of a sample of lookups at whose end nothing is done but to wait.
+  double most_draining = defaults::kMostDraining;
   std::chrono::nanoseconds sample_timeout{0};
   std::filesystem::path against;  ///< another build of Tally; "": none
   std::filesystem::path out;      ///< "": no file

@@ -1,11 +1,15 @@
 #include "bench/result_file.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
+#include "bench/drawn_waits.hpp"
 #include "bench/sha256.hpp"
 
 namespace tally {
@@ -83,9 +87,19 @@ void read_cells(Json const& entries, ResultFile& file) {
     samples.cpu_s.push_back(entry.at("cpu_s").get<double>() / events);
     samples.memory.push_back(entry.at("peak_rss_bytes").get<double>());
   }
+  std::map<std::tuple<double, std::uint64_t, int>, DrawnWaits> drawn;
   for (Samples& samples : all) {
     if (samples.rates.empty()) continue;
+    Point const& point = samples.cell.point;
     samples.cell.items_per_second = median_of(samples.rates);
+    if (point.wait_s > 0 && file.waits_are_ours) {
+      WaitSpec const wait{std::chrono::nanoseconds(std::llround(point.wait_s * 1e9)), file.wait_distribution};
+      auto const known = drawn
+                             .try_emplace({point.wait_s, samples.cell.events, point.in_flight}, wait,
+                                          file.seed, samples.cell.events, point.in_flight)
+                             .first;
+      samples.cell.items_per_second = known->second.in_long_run(samples.cell.items_per_second);
+    }
     samples.cell.cpu_s_per_event = median_of(samples.cpu_s);
     samples.cell.peak_rss_bytes = median_of(samples.memory);
     if (samples.cell.items_per_second > 0) file.cells.push_back(std::move(samples.cell));
@@ -113,8 +127,16 @@ ResultFile read_result_file(std::filesystem::path const& path) {
     file.host = context.value("host_name", "");
     file.cpu_model = context.value("cpu_model", "unknown CPU");
     file.cpus = static_cast<int>(context.at("cpus_usable").size());
-    file.wait_distribution =
-        context.value("factors", Json::object()).value("wait_distribution", "exponential");
+    Json const factors = context.value("factors", Json::object());
+    std::string const distribution = factors.value("wait_distribution", "exponential");
+    auto const known = std::find_if(kWaitDistributions.begin(), kWaitDistributions.end(),
+                                    [&](auto const& named) { return named.first == distribution; });
+    if (known == kWaitDistributions.end())
+      throw NoResultFile(file.path + ": waits that are " + distribution +
+                         ", of which this version knows nothing; take the one that wrote it");
+    file.wait_distribution = known->second;
+    file.seed = factors.value("seed", std::uint64_t{1});
+    file.waits_are_ours = factors.value("service", "embedded") == "embedded";
     file.unfit = context.value("unfit", "");
     read_cells(whole.at("benchmarks"), file);
     return file;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bench/cost_model.hpp"
+#include "workloads/lookup_service.hpp"
 
 namespace tally {
 
@@ -20,12 +21,15 @@ struct NoResultFile : std::runtime_error {
 /// What a result file says, as far as it is about models' costs.
 struct ResultFile {
   std::string path;
-  std::string id, date, suite;    ///< result ID; when; version and commit of the program
-  std::string host, cpu_model;    ///< whose
-  int cpus = 0;                   ///< that it could use
-  std::string wait_distribution;  ///< of lookups: exponential, fixed or lognormal
-  std::string unfit;              ///< why the machine was not fit to measure on; empty if it was
-  /// Cells of models on cpu and on lookup that were verified, in medians, in the file's order.
+  std::string id, date, suite;  ///< result ID; when; version and commit of the program
+  std::string host, cpu_model;  ///< whose
+  int cpus = 0;                 ///< that it could use
+  WaitDistribution wait_distribution = WaitDistribution::exponential;  ///< of lookups
+  std::uint64_t seed = 1;                                              ///< of keys and waits
+  bool waits_are_ours = true;  ///< of lookups: the embedded service drew them from the seed
+  std::string unfit;           ///< why the machine was not fit to measure on; empty if it was
+  /// Cells of models on cpu and on lookup that were verified, in medians, in the file's order. Of lookups,
+  /// events/s are those of the long run (DrawnWaits).
   std::vector<MeasuredCell> cells;
   /// Cells that failed, and why.
   std::vector<std::pair<std::string, std::string>> failed;

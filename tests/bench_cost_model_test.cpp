@@ -246,7 +246,7 @@ std::vector<ResultFile> two_models() {
   Truth const light, heavy{.cpu_s = 36e-6};
   ResultFile file;
   file.cpus = light.cpus;
-  file.wait_distribution = "exponential";
+  file.wait_distribution = WaitDistribution::exponential;
   file.cells = grid(light);
   for (MeasuredCell cell : grid(heavy, "thread_pool")) {
     cell.peak_rss_bytes += 1e6 * cell.point.in_flight;
@@ -303,13 +303,6 @@ TEST(Advice, SaysThatNoModelCanBeFasterThanTheWait) {
 TEST(Advice, OnAStreamThatNobodyMeasuredIsNone) {
   Point const cpu{.stream = StreamKind::cpu};
   EXPECT_THROW(advise(two_models(), {.point = cpu, .slo = {}, .memory_bytes = {}}), std::invalid_argument);
-}
-
-TEST(WaitQuantile, IsThatOfItsDistribution) {
-  EXPECT_NEAR(wait_quantile("exponential", 99), std::log(100), 1e-9);
-  EXPECT_EQ(wait_quantile("fixed", 99), 1);
-  EXPECT_NEAR(wait_quantile("lognormal", 50), std::exp(-0.5), 1e-6);
-  EXPECT_NEAR(wait_quantile("lognormal", 99), std::exp(2.3263479 - 0.5), 1e-4);
 }
 
 }  // namespace

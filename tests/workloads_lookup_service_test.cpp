@@ -410,5 +410,12 @@ TEST(LookupService, NamesAPortInUse) {
   ::close(taken);
 }
 
+TEST(WaitQuantile, IsThatOfItsDistribution) {
+  EXPECT_NEAR(wait_quantile(WaitDistribution::exponential, 99), std::log(100), 1e-9);
+  EXPECT_EQ(wait_quantile(WaitDistribution::fixed, 99), 1);
+  EXPECT_NEAR(wait_quantile(WaitDistribution::lognormal, 50), std::exp(-0.5), 1e-6);
+  EXPECT_NEAR(wait_quantile(WaitDistribution::lognormal, 99), std::exp(2.3263479 - 0.5), 1e-4);
+}
+
 }  // namespace
 }  // namespace tally

@@ -1,16 +1,28 @@
 // The lookup service: answers RESP2 GET after a delay drawn, per event, from the seed. A process of its own.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "workloads/synthetic.hpp"
 
 namespace tally {
 
 enum class WaitDistribution : int { exponential, fixed, lognormal };
+
+inline constexpr std::array<std::pair<std::string_view, WaitDistribution>, 3> kWaitDistributions{
+    {{"exponential", WaitDistribution::exponential},
+     {"fixed", WaitDistribution::fixed},
+     {"lognormal", WaitDistribution::lognormal}}};
+constexpr std::string_view name_of(WaitDistribution distribution) noexcept {
+  for (auto const& [name, known] : kWaitDistributions)
+    if (known == distribution) return name;
+  return "unknown";
+}
 
 /// How long the service takes to answer: `mean` on average. Lognormal has sigma 1 (p99 / median about 10).
 struct WaitSpec {
@@ -20,6 +32,9 @@ struct WaitSpec {
 
 /// The wait of event `event`: depends on the seed, the event and the spec alone.
 std::chrono::nanoseconds draw_wait(WaitSpec const& spec, std::uint64_t seed, std::uint64_t event) noexcept;
+
+/// The time within which `percent` of waits are over, in mean waits. `percent` in (0, 100).
+double wait_quantile(WaitDistribution distribution, double percent) noexcept;
 
 /// The service's face to the harness, in memory that both processes map (MAP_SHARED | MAP_ANONYMOUS, zeroed,
 /// made before the fork). The harness sets the wait between samples, when no request is under way; the

@@ -48,4 +48,23 @@ std::chrono::nanoseconds draw_wait(WaitSpec const& spec, std::uint64_t seed, std
   return std::chrono::nanoseconds{static_cast<std::int64_t>(wait_ns < kLongest_ns ? wait_ns : kLongest_ns)};
 }
 
+double wait_quantile(WaitDistribution distribution, double percent) noexcept {
+  double const p = percent / 100;
+  switch (distribution) {
+    case WaitDistribution::fixed:
+      return 1;
+    case WaitDistribution::exponential:
+      return -std::log1p(-p);
+    case WaitDistribution::lognormal:
+      break;
+  }
+  // The normal quantile by bisection of its distribution, erfc.
+  double low = -10, high = 10;
+  while (high - low > 1e-9) {
+    double const z = (low + high) / 2;
+    (std::erfc(-z / std::sqrt(2.0)) / 2 < p ? low : high) = z;
+  }
+  return std::exp(low - 0.5);
+}
+
 }  // namespace tally
