@@ -26,7 +26,7 @@ constexpr std::chrono::nanoseconds kSampleLength = 100ms;
 /// times the rounds.
 constexpr std::size_t kMostDeepened = 4;
 
-/// A model that is slower than another by this in each of two rounds is no contender.
+/// A model that is slower than another by this in each of three rounds is no contender.
 constexpr double kOutrunBy = 1.5;
 
 constexpr char kTimeBudget[] = "540s", kRounds[] = "6";

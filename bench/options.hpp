@@ -67,7 +67,7 @@ struct RunOptions {
   Idle idle = Idle::halt;  ///< workers' CPUs, ingest at a rate
   int min_rounds = 1;
   int max_rounds = 1;
-  /// After two rounds, a cell that was slower by this factor than another of its group in both is measured no
+  /// After three rounds, a cell that was slower by this factor than another of its group in all is measured no
   /// more; none: every cell has its rounds.
   std::optional<double> outrun_by{};
   double ci = 0.03;  ///< half-width of the 95% interval, relative to the median

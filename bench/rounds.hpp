@@ -32,7 +32,7 @@ std::vector<std::size_t> open_cells(CampaignResult const& result);
 void close_cells(CampaignResult& result, int rounds_done);
 
 /// The least rounds after which a cell may be called outrun.
-inline constexpr std::size_t kRoundsToOutrun = 2;
+inline constexpr std::size_t kRoundsToOutrun = 3;
 
 /// Closes cells that another of their group outran, by options.outrun_by, in every round that both had, of
 /// which there are at least kRoundsToOutrun. What is left is for those that may be the fastest.

@@ -113,7 +113,7 @@ TEST(Map, AModelThatWasOutrunNeedsNoMoreRoundsToHaveLost) {
   CampaignResult result = measured({lookup(0ns, 1ms)}, crossing);
   result.options.outrun_by = 1.5;
   for (CellResult& cell : result.cells) {
-    cell.samples.resize(2);
+    cell.samples.resize(kRoundsToOutrun);
     cell.closed = Closed::open;
   }
   close_outrun(result);
@@ -127,13 +127,13 @@ TEST(Map, AModelThatWasOutrunNeedsNoMoreRoundsToHaveLost) {
   EXPECT_FALSE(points[0].has_next);
 }
 
-TEST(Map, NobodyIsOutrunInOneRoundNorByLess) {
+TEST(Map, NobodyIsOutrunInTwoRoundsNorByLess) {
   CampaignResult result = measured({lookup(0ns, 1ms)}, crossing);
   result.options.outrun_by = 2.5;
   close_outrun(result);
   EXPECT_EQ(result.cells[0].closed, Closed::open);
   result.options.outrun_by = 1.5;
-  result.cells[0].samples.resize(1);
+  result.cells[0].samples.resize(2);
   close_outrun(result);
   EXPECT_EQ(result.cells[0].closed, Closed::open);
 }
