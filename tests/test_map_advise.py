@@ -107,7 +107,7 @@ def test_without_a_file_advice_says_how_to_make_one(tally):
 def test_files_that_cannot_be_trusted_are_refused(tally, made_up, tmp_path):
     path = made_up()
     text = path.read_text(encoding="utf-8")
-    for content, said in ((text[: len(text) // 2], "no whole result file"), (text.replace('"events": 1000', '"events": 1001', 1), "was changed"),
+    for content, said in ((text[: len(text) // 2], "no whole result file"), (text.replace(f'"events": {EVENTS}', f'"events": {EVENTS + 1}', 1), "was changed"),
                           ('{"context": {}, "benchmarks": []}', "no result of 'tally run'"), ("", "no whole result file")):
         path.write_text(content, encoding="utf-8")
         refused(tally("advise", *ASKED, "--from", path), said, status=2)
