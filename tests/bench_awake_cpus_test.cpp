@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "bench/awake_cpus.hpp"
 #include "bench/cell_runner.hpp"
@@ -18,56 +19,53 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Threads of the process that want a CPU, by /proc; but for the one that waits for the others.
-int running_threads(pid_t pid) {
-  int running = 0;
+/// Threads of the process that want a CPU, by /proc.
+std::vector<pid_t> running(pid_t pid) {
+  std::vector<pid_t> threads;
   for (auto const& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
     std::ifstream stat(task.path() / "stat");
     std::string text;
     std::getline(stat, text);
     auto const state = text.rfind(')') + 2;
-    if (state < text.size() && text[state] == 'R') ++running;
+    if (state < text.size() && text[state] == 'R') threads.push_back(std::stoi(task.path().filename()));
   }
-  return running;
+  return threads;
 }
 
 /// Waits, for as long as a machine may take that has other things to do.
-int running_threads_become(pid_t pid, int wanted) {
+std::size_t running_threads_become(pid_t pid, std::size_t wanted) {
   auto const patience = std::chrono::steady_clock::now() + 20s;
-  int running = running_threads(pid);
-  while (running != wanted && std::chrono::steady_clock::now() < patience) {
+  std::size_t now = running(pid).size();
+  while (now != wanted && std::chrono::steady_clock::now() < patience) {
     std::this_thread::sleep_for(1ms);
-    running = running_threads(pid);
+    now = running(pid).size();
   }
-  return running;
+  return now;
 }
 
 TEST(AwakeCpus, PollAsManyAsAreAskedForAndOnlyThen) {
   int const cpu = usable_cpus().front();
   AwakeCpus cpus({cpu, cpu, cpu});
-  EXPECT_EQ(running_threads_become(cpus.pid(), 0), 0);
+  EXPECT_EQ(running_threads_become(cpus.pid(), 0), 0u);
   {
     AwakeCpus::Polling const polling(cpus, 2);
-    EXPECT_EQ(running_threads_become(cpus.pid(), 2), 2);
+    EXPECT_EQ(running_threads_become(cpus.pid(), 2), 2u);
   }
-  EXPECT_EQ(running_threads_become(cpus.pid(), 0), 0);
+  EXPECT_EQ(running_threads_become(cpus.pid(), 0), 0u);
   {
     AwakeCpus::Polling const polling(cpus, 3);
-    EXPECT_EQ(running_threads_become(cpus.pid(), 3), 3);
+    EXPECT_EQ(running_threads_become(cpus.pid(), 3), 3u);
   }
   EXPECT_GT(cpus.cpu_s(), 0);
-  EXPECT_EQ(running_threads_become(cpus.pid(), 0), 0);
+  EXPECT_EQ(running_threads_become(cpus.pid(), 0), 0u);
 }
 
 TEST(AwakeCpus, YieldToWhateverElseWantsTheCpu) {
-  AwakeCpus cpus(usable_cpus());
-  // The first thread asks for the class when it is scheduled for the first time.
-  auto const patience = std::chrono::steady_clock::now() + 20s;
-  while (::sched_getscheduler(cpus.pid()) != SCHED_IDLE && std::chrono::steady_clock::now() < patience)
-    std::this_thread::sleep_for(1ms);
-  for (auto const& task :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(cpus.pid()) + "/task"))
-    EXPECT_EQ(::sched_getscheduler(std::stoi(task.path().filename())), SCHED_IDLE);
+  std::vector<int> const all = usable_cpus();
+  AwakeCpus cpus(all);
+  AwakeCpus::Polling const polling(cpus, static_cast<int>(all.size()));
+  EXPECT_EQ(running_threads_become(cpus.pid(), all.size()), all.size());
+  for (pid_t const thread : running(cpus.pid())) EXPECT_EQ(::sched_getscheduler(thread), SCHED_IDLE);
 }
 
 class AwakeRunner : public testing::Test {
@@ -111,7 +109,7 @@ TEST_F(AwakeRunner, SaysSoWhenItCouldNot) {
   ASSERT_NE(runner.awake(), nullptr);
   EXPECT_EQ(runner.run(cell, streams.workload(cell), streams).sample.failure, "");
   EXPECT_TRUE(runner.notes().empty());
-  EXPECT_EQ(running_threads_become(runner.awake()->pid(), 0), 0) << "not beyond the sample";
+  EXPECT_EQ(running_threads_become(runner.awake()->pid(), 0), 0u) << "not beyond the sample";
   ::kill(runner.awake()->pid(), SIGKILL);
   for (int sample = 0; runner.notes().empty() && sample < 100; ++sample)
     EXPECT_EQ(runner.run(cell, streams.workload(cell), streams).sample.failure, "");
