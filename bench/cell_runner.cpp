@@ -34,8 +34,10 @@ CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals 
   }
   if (generator_shares)
     notes_.push_back(
-        "the load generator shares its CPU with workers or the lookup service: it sleeps instead of "
-        "spinning, and is late");
+        std::string(
+            "the load generator shares its CPU with workers or the lookup service: it sleeps instead of "
+            "spinning, and is late") +
+        (options_.idle == Idle::poll ? "; where it does, CPUs halt in spite of --idle poll" : ""));
   if (most_workers > static_cast<int>(cpus_.size()))
     notes_.push_back("up to " + std::to_string(most_workers) + " workers share the " +
                      std::to_string(cpus_.size()) + " CPUs that this process may use");

@@ -77,9 +77,13 @@ def polling(cpu):
 import os
 os.sched_setaffinity(0, [{cpu}])
 os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+print("spinning", flush=True)
 while os.getppid() == {os.getpid()}: pass"""
-    with subprocess.Popen([sys.executable, "-c", code]) as spinner:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as spinner:
         try:
+            # Until then it is a process like any other, and in the way.
+            if spinner.stdout.readline() != "spinning\n":
+                raise Missing(f"nothing polls on CPU {cpu}")
             yield
         finally:
             spinner.kill()

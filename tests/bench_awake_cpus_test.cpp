@@ -98,6 +98,14 @@ TEST_F(AwakeRunner, KeepsTheWorkersCpusAwakeWhereLatencyIsMeasuredIfAsked) {
       << "a generator that sleeps among the workers is late anyhow";
 }
 
+TEST_F(AwakeRunner, SaysSoWhereItCannot) {
+  RunOptions const asked = options({"--stream", "ingest", "--rate", "10k", "--idle", "poll"}, "1000");
+  CellRunner const runner(asked, make_plan(asked), stop_, progress_);
+  ASSERT_FALSE(runner.notes().empty());
+  EXPECT_NE(runner.notes()[0].find("CPUs halt in spite of --idle poll"), std::string::npos)
+      << runner.notes()[0];
+}
+
 TEST_F(AwakeRunner, SaysSoWhenItCouldNot) {
   RunOptions const asked =
       options({"--stream", "ingest", "--rate", "10k", "--connections", "1", "--idle", "poll"});

@@ -229,9 +229,6 @@ def idle_class_processes():
 
 def test_a_cpu_polls_as_long_as_asked_and_yields_to_all_else():
     with ingest_targets.polling(ingest_targets.CPUS[0]):
-        patience = time.monotonic() + 20
-        while not idle_class_processes() and time.monotonic() < patience:
-            time.sleep(0.01)
         (pid,) = idle_class_processes()
         assert os.sched_getaffinity(pid) == {ingest_targets.CPUS[0]}
     assert not idle_class_processes()
