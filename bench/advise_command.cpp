@@ -41,6 +41,10 @@ std::vector<ResultFile> read_files(std::optional<std::string> const& from) {
       throw UsageError("--from: waits are " + std::string(name_of(one.wait_distribution)) + " in " +
                        one.path + " and " + std::string(name_of(other.wait_distribution)) + " in " +
                        other.path);
+    if (one.idle != other.idle)
+      throw UsageError("--from: CPUs that wait " + std::string(name_of(one.idle)) + " in " + one.path +
+                       ", and " + std::string(name_of(other.idle)) + " in " + other.path +
+                       " (--idle): take files that are alike");
   }
   return files;
 }
@@ -189,7 +193,7 @@ Json as_json(std::vector<ResultFile> const& files, Question const& question, Adv
 }
 
 /// Measures the point that was asked for, with the models that were advised on.
-CampaignResult confirm(Question const& question, Advice const& advice, WaitDistribution distribution,
+CampaignResult confirm(Question const& question, Advice const& advice, ResultFile const& file,
                        std::span<Model const> models) {
   std::vector<std::string> names;
   for (ModelAdvice const& m : advice.models) {
@@ -205,13 +209,14 @@ CampaignResult confirm(Question const& question, Advice const& advice, WaitDistr
                       "--stream",  std::string(name_of(point.stream)),
                       "--workers", std::to_string(point.workers),
                       "--grain",   ns(point.grain_s),
-                      "--rounds",  "6"};
+                      "--rounds",  "6",
+                      "--idle",    std::string(name_of(file.idle))};
   if (point.stream == StreamKind::cpu) {
     arguments.insert(arguments.end(), {"--batch", std::to_string(point.batch)});
   } else {
     arguments.insert(arguments.end(),
                      {"--wait", ns(point.wait_s), "--in-flight", std::to_string(point.in_flight),
-                      "--wait-dist", std::string(name_of(distribution))});
+                      "--wait-dist", std::string(name_of(file.wait_distribution))});
   }
   RunOptions options = parse_run_options(arguments, models);
   options.most_draining = defaults::kMapMostDraining;
@@ -274,7 +279,7 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   Confirmed measured;
   bool failed = false;
   if (confirming) {
-    CampaignResult const result = confirm(question, advice, files.front().wait_distribution, models);
+    CampaignResult const result = confirm(question, advice, files.front(), models);
     if (result.interrupted) return kInterrupted;
     for (CellResult const& cell : result.cells)
       if (auto const rate = cell.throughput(); rate && cell.failure.empty())

@@ -1,32 +1,29 @@
 #include "bench/awake_cpus.hpp"
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <climits>
-#include <cstdint>
+#include <cstring>
 #include <system_error>
 #include <thread>
 
 #include "bench/sample.hpp"
 
 namespace tally {
-
-/// What both processes see; zeroed at first.
-struct AwakeCpus::Shared {
-  std::atomic<std::uint32_t> polling;  ///< so many CPUs, the first of them
-  static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
-};
-
 namespace {
+
+/// What is written where the kernel is told how long waking a CPU may take, in microseconds.
+constexpr std::int32_t kNoWakeUp = 0, kNoLimit = 2'000'000'000;  // PM_QOS_CPU_LATENCY_DEFAULT_VALUE
 
 /// Between two looks at whether it is still asked to.
 constexpr int kSpins = 1000;
+
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
 void spin_while_asked(std::atomic<std::uint32_t>& polling, std::uint32_t place) {
   for (;;) {
@@ -43,12 +40,18 @@ void spin_while_asked(std::atomic<std::uint32_t>& polling, std::uint32_t place) 
 
 }  // namespace
 
-AwakeCpus::AwakeCpus(std::vector<int> const& cpus) {
-  void* const memory =
-      ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED)
-    throw std::system_error(errno, std::generic_category(), "memory shared with what keeps CPUs awake");
-  shared_ = static_cast<Shared*>(memory);
+AwakeCpus::AwakeCpus(std::vector<int> const& cpus, std::filesystem::path const& latency_limit)
+    : limit_(::open(latency_limit.c_str(), O_WRONLY | O_CLOEXEC)) {
+  if (limit_.get() >= 0) {
+    how_ = "CPUs poll while they wait (--idle poll): the kernel may take no time to wake one (" +
+           latency_limit.string() + ")";
+    return;
+  }
+  how_ =
+      "the workers' CPUs poll while they wait (--idle poll): threads of the scheduler's idle class spin "
+      "there, since " +
+      latency_limit.string() + " cannot be written: " + std::strerror(errno);
+  polling_.emplace("memory shared with what keeps CPUs awake");
   auto const body = [this, &cpus] {
     sched_param const none{};
     // Before there are threads, which inherit it. Anybody may go down to it.
@@ -58,25 +61,25 @@ AwakeCpus::AwakeCpus(std::vector<int> const& cpus) {
     for (std::uint32_t place = 0; place < cpus.size(); ++place)
       threads.emplace_back([this, place, cpu = cpus[place]] {
         pin_process({cpu});
-        spin_while_asked(shared_->polling, place);
+        spin_while_asked(**polling_, place);
       });
   };
-  try {
-    process_ = std::make_unique<HelperProcess>("what keeps CPUs awake", cpus, body);
-  } catch (...) {
-    ::munmap(shared_, sizeof(Shared));
-    throw;
-  }
+  process_ = std::make_unique<HelperProcess>("what keeps CPUs awake", cpus, body);
 }
 
-AwakeCpus::~AwakeCpus() {
-  process_.reset();
-  ::munmap(shared_, sizeof(Shared));
+std::optional<std::string> AwakeCpus::failure() {
+  if (!failure_ && process_) failure_ = process_->death();
+  return failure_;
 }
 
 void AwakeCpus::set(int count) noexcept {
-  shared_->polling.store(static_cast<std::uint32_t>(count), std::memory_order_release);
-  if (count > 0) ::syscall(SYS_futex, &shared_->polling, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  if (!process_) {
+    std::int32_t const us = count > 0 ? kNoWakeUp : kNoLimit;
+    if (::pwrite(limit_.get(), &us, sizeof us, 0) != sizeof us) failure_ = std::strerror(errno);
+    return;
+  }
+  (*polling_)->store(static_cast<std::uint32_t>(count), std::memory_order_release);
+  if (count > 0) ::syscall(SYS_futex, polling_->get(), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
 }  // namespace tally

@@ -1,29 +1,42 @@
-// CPUs that poll while they wait, instead of halting.
+// CPUs that poll while they have nothing to run, instead of halting.
 #pragma once
 
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/helper_process.hpp"
+#include "bench/shared_object.hpp"
+#include "workloads/owned_fd.hpp"
 
 namespace tally {
 
-/// A process with a thread on each of some CPUs, of the scheduler's idle class (SCHED_IDLE, sched(7)), which
-/// spins while it is asked to; any other thread that wants the CPU has it at once. Such a CPU neither sleeps
-/// deeply nor, in a virtual machine, goes back to the hypervisor, and to wake a server there costs its sender
-/// what the kernel takes for it: what idle=poll does (kernel parameters), for some CPUs, for a while, and for
-/// anybody.
+/// Keeps CPUs from sleeping: a CPU that halts sleeps deeply or, in a virtual machine, goes back to the
+/// hypervisor, and what wakes it then takes from microseconds to milliseconds, as the machine has it at that
+/// moment. Two ways:
+/// - The kernel's limit of what waking a CPU may take (/dev/cpu_dma_latency, Documentation/power/
+///   pm_qos_interface.rst, as cyclictest(8) sets it): at 0 all CPUs poll, and a sender need not even
+///   interrupt them. It takes the right to write there, which root has.
+/// - Else a process with a thread on each CPU, of the scheduler's idle class (SCHED_IDLE, sched(7)), which
+///   spins; any other thread that wants the CPU has it at once. Anybody may.
 class AwakeCpus {
  public:
-  /// Forks; the threads sleep. Throws std::system_error. Call single-threaded.
-  explicit AwakeCpus(std::vector<int> const& cpus);
-  ~AwakeCpus();
+  static constexpr char kLatencyLimit[] = "/dev/cpu_dma_latency";
+
+  /// For those CPUs; they halt until there is a Polling. Forks, where `latency_limit` cannot be written: call
+  /// single-threaded. Throws std::system_error.
+  explicit AwakeCpus(std::vector<int> const& cpus,
+                     std::filesystem::path const& latency_limit = kLatencyLimit);
   AwakeCpus(AwakeCpus const&) = delete;
   AwakeCpus& operator=(AwakeCpus const&) = delete;
 
-  /// While this lives, the first `count` of the CPUs poll.
+  /// While this lives, the first `count` of the CPUs poll, if not all. One at a time.
   class Polling {
    public:
     Polling(AwakeCpus& cpus, int count) : cpus_(cpus) { cpus_.set(count); }
@@ -35,17 +48,21 @@ class AwakeCpus {
     AwakeCpus& cpus_;
   };
 
-  pid_t pid() const noexcept { return process_->pid(); }
-  /// CPU time that it has used, in seconds.
-  double cpu_s() const noexcept { return process_->cpu_s(); }
-  /// How the process ended, if it has: from then on the CPUs halt.
-  std::optional<std::string> death() { return process_->death(); }
+  /// In which way, as a reader of the results should know it.
+  std::string const& how() const noexcept { return how_; }
+  /// Why CPUs halt from now on, if they do: the kernel took no limit, or the process has ended.
+  std::optional<std::string> failure();
+  /// The process that spins; -1 where none does, or if it has ended and failure() has been asked.
+  pid_t pid() const noexcept { return process_ ? process_->pid() : -1; }
 
  private:
-  struct Shared;
   void set(int count) noexcept;
 
-  Shared* shared_;
+  std::string how_;
+  OwnedFd limit_;
+  std::optional<std::string> failure_;
+  std::optional<SharedObject<std::atomic<std::uint32_t>>>
+      polling_;  ///< so many of the CPUs, the first of them
   std::unique_ptr<HelperProcess> process_;
 };
 

@@ -186,6 +186,8 @@ class Campaign {
   CellSample take(std::size_t index) {
     CellResult const& result = result_.cells[index];
     CellSample taken;
+    // An older build that is measured beside this one may know of no polling, or of less.
+    auto const awake = against_ ? runner_.polling(result.cell) : std::nullopt;
     taken.sample = engine_.sample(index, [&] {
       taken = against_ ? against_->sample(result.cell)
                        : runner_.run(result.cell, streams_.workload(result.cell), streams_);

@@ -20,9 +20,9 @@ constexpr std::chrono::seconds kDefaultTimeout{60};
 }  // namespace
 
 CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals const& stop,
-                       Progress& progress)
+                       Progress& progress, std::filesystem::path const& latency_limit)
     : options_(options), stop_(stop), progress_(progress), cpus_(usable_cpus()) {
-  int most_workers = 0, most_lookup_workers = 0, most_awake = 0;
+  int most_workers = 0, most_lookup_workers = 0;
   bool beside_generator = false, generator_shares = false;
   for (Cell const& cell : plan.cells) {
     most_workers = std::max(most_workers, cell.workers);
@@ -30,20 +30,19 @@ CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals 
     if (cell.stream != StreamKind::ingest) continue;
     if (cell.lookup) beside_generator = true;
     if (!generator_has_cpu(cell)) generator_shares = true;
-    if (keeps_awake(cell)) most_awake = std::max(most_awake, cpus_of(cell));
   }
   if (generator_shares)
     notes_.push_back(
-        std::string(
-            "the load generator shares its CPU with workers or the lookup service: it sleeps instead of "
-            "spinning, and is late") +
-        (options_.idle == Idle::poll ? "; where it does, CPUs halt in spite of --idle poll" : ""));
+        "the load generator shares its CPU with workers or the lookup service: it sleeps instead of "
+        "spinning, and is late");
   if (most_workers > static_cast<int>(cpus_.size()))
     notes_.push_back("up to " + std::to_string(most_workers) + " workers share the " +
                      std::to_string(cpus_.size()) + " CPUs that this process may use");
   worker_cpus_.assign(cpus_.begin(), cpus_.begin() + std::min(most_workers, static_cast<int>(cpus_.size())));
-  if (most_awake > 0)
-    awake_ = std::make_unique<AwakeCpus>(std::vector<int>(cpus_.begin(), cpus_.begin() + most_awake));
+  if (options_.idle == Idle::poll) {
+    awake_ = std::make_unique<AwakeCpus>(worker_cpus_, latency_limit);
+    notes_.push_back(awake_->how());
+  }
   if (most_lookup_workers == 0) return;
   try {
     if (options_.service)
@@ -80,15 +79,10 @@ bool CellRunner::generator_has_cpu(Cell const& cell) const noexcept {
   return cell.workers + (service_too ? 1 : 0) < static_cast<int>(cpus_.size());
 }
 
-bool CellRunner::keeps_awake(Cell const& cell) const noexcept {
-  return options_.idle == Idle::poll && cell.stream == StreamKind::ingest && cell.rate_per_s > 0 &&
-         generator_has_cpu(cell);
-}
-
 std::optional<AwakeCpus::Polling> CellRunner::polling(Cell const& cell) {
-  if (!awake_ || !keeps_awake(cell)) return std::nullopt;
-  if (auto const death = awake_->death()) {
-    notes_.push_back("what keeps the workers' CPUs awake ended (" + *death +
+  if (!awake_) return std::nullopt;
+  if (auto const failure = awake_->failure()) {
+    notes_.push_back("what keeps the workers' CPUs awake failed (" + *failure +
                      "): from then on they halted while they waited, as with --idle halt");
     progress_.warn(notes_.back());
     awake_.reset();
@@ -119,6 +113,7 @@ Setup CellRunner::setup_of(Cell const& cell) const {
 }
 
 CellSample CellRunner::run(Cell const& cell, Workload const& workload, Streams& streams) {
+  auto const awake = polling(cell);
   streams.share_events(cell.stream == StreamKind::cpu ? cell.events : 0);
   auto const take = [&](Ending& ending) {
     return cell.stream == StreamKind::lookup ? run_lookup(cell, workload, ending)
@@ -203,7 +198,6 @@ CellSample CellRunner::run_ingest(Cell const& cell, Workload const& workload, St
   streams.share_load(workload, false);
   std::vector<int> others{load.pidfd()};
   if (cell.lookup && service_) others.push_back(service_->pidfd());
-  auto const awake = polling(cell);
   Measured measured =
       measure(*cell.model, stream, setup, workload.expected, {timeout(), stop_, std::move(others)});
   ending = measured.ending;

@@ -1,6 +1,7 @@
 // Takes samples of cells: where they run, with which service beside them.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -33,13 +34,13 @@ std::shared_ptr<LatencyHistogram> make_latencies();
 /// Worker CPUs are the first `workers` of usable_cpus(), all of them if there are fewer. The load generator
 /// and the embedded service have the last, one each if there are as many beside those of the workers; there
 /// they spin. Else they sleep, on what CPU is left, both on one or all among the workers, and a note says so.
-/// If the options ask for it, the workers' CPUs poll as well while a cell of ingest at a rate is measured
-/// whose generator spins (AwakeCpus).
+/// If the options ask for it, the workers' CPUs poll while a sample is taken (AwakeCpus).
 class CellRunner {
  public:
   /// Starts the embedded service, or greets the external one, if the plan has a lookup cell. A service that
   /// does not answer is no error here: it is the failure of every lookup sample. Throws Interrupted.
-  CellRunner(RunOptions const& options, Plan const& plan, StopSignals const& stop, Progress& progress);
+  CellRunner(RunOptions const& options, Plan const& plan, StopSignals const& stop, Progress& progress,
+             std::filesystem::path const& latency_limit = AwakeCpus::kLatencyLimit);
 
   /// Where lookups go.
   ServiceAddress service_address() const noexcept;
@@ -54,6 +55,9 @@ class CellRunner {
   /// The CPUs that the plan's widest cell runs on.
   std::vector<int> const& worker_cpus() const noexcept { return worker_cpus_; }
   std::vector<std::string> const& notes() const noexcept { return notes_; }
+  /// While it lives, the CPUs of that cell's workers poll, if the options ask for it. run() sees to it; for
+  /// whoever has samples taken by others.
+  std::optional<AwakeCpus::Polling> polling(Cell const& cell);
   /// What keeps the workers' CPUs polling; null if nothing does (for tests).
   AwakeCpus const* awake() const noexcept { return awake_.get(); }
 
@@ -63,9 +67,6 @@ class CellRunner {
   /// Whether a CPU is left beside this cell's workers, and the service if it asks that, for the load
   /// generator alone.
   bool generator_has_cpu(Cell const& cell) const noexcept;
-  /// Whether the workers' CPUs are to poll while it is measured.
-  bool keeps_awake(Cell const& cell) const noexcept;
-  std::optional<AwakeCpus::Polling> polling(Cell const& cell);
   std::vector<int> generator_cpus(Cell const& cell) const;
   /// A sample of a cell whose events are looked up: `take` measures it, and says of itself how it ended.
   CellSample with_service(Cell const& cell, Workload const& workload,

@@ -1,23 +1,12 @@
 #include "bench/load_process.hpp"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <system_error>
 #include <thread>
 
 namespace tally {
-
-/// What both processes see; zeroed at first.
-struct LoadProcess::Shared {
-  LoadAccount account;
-  std::atomic<bool> failed;
-  char failure[256];
-};
 
 namespace {
 
@@ -31,11 +20,6 @@ constexpr auto kHeadStart = 1ms;
 }  // namespace
 
 LoadProcess::LoadProcess(LoadSchedule const& schedule, IngestStream const& stream, LoadConfig const& config) {
-  void* const memory =
-      ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED)
-    throw std::system_error(errno, std::generic_category(), "memory shared with the load generator");
-  shared_ = static_cast<Shared*>(memory);
   auto const body = [&] {
     IngestControl& control = stream.control();
     try {
@@ -57,17 +41,7 @@ LoadProcess::LoadProcess(LoadSchedule const& schedule, IngestStream const& strea
     }
     for (;;) ::pause();
   };
-  try {
-    process_ = std::make_unique<HelperProcess>("the load generator", config.cpus, body);
-  } catch (...) {
-    ::munmap(shared_, sizeof(Shared));
-    throw;
-  }
-}
-
-LoadProcess::~LoadProcess() {
-  process_.reset();
-  ::munmap(shared_, sizeof(Shared));
+  process_ = std::make_unique<HelperProcess>("the load generator", config.cpus, body);
 }
 
 LoadAccount const& LoadProcess::account() const noexcept { return shared_->account; }

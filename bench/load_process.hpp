@@ -1,6 +1,7 @@
 // The load generator as a campaign has it: a process of its own for each sample.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "bench/helper_process.hpp"
+#include "bench/shared_object.hpp"
 #include "workloads/ingest_stream.hpp"
 #include "workloads/load_generator.hpp"
 
@@ -16,17 +18,16 @@ namespace tally {
 /// How a load is sent.
 struct LoadConfig {
   std::uint64_t connections_first = 1;  ///< accepted by the server before the schedule begins
-  bool spin = true;                     ///< wait for the clock by looking at it; otherwise asleep, and late by as much
-  std::vector<int> cpus{};              ///< where it runs; anywhere, if empty
+  bool spin = true;         ///< wait for the clock by looking at it; otherwise asleep, and late by as much
+  std::vector<int> cpus{};  ///< where it runs; anywhere, if empty
 };
 
-/// Sends `schedule` to whoever serves `stream`: waits until somebody listens, connects, lets the schedule begin, and
-/// when all is sent, stays until it is destroyed, so that its end is always a failure.
+/// Sends `schedule` to whoever serves `stream`: waits until somebody listens, connects, lets the schedule
+/// begin, and when all is sent, stays until it is destroyed, so that its end is always a failure.
 class LoadProcess {
  public:
   /// Forks. Both must outlive it. Throws std::system_error. Call single-threaded.
   LoadProcess(LoadSchedule const& schedule, IngestStream const& stream, LoadConfig const& config);
-  ~LoadProcess();
   LoadProcess(LoadProcess const&) = delete;
   LoadProcess& operator=(LoadProcess const&) = delete;
 
@@ -40,8 +41,13 @@ class LoadProcess {
   std::optional<std::string> failure();
 
  private:
-  struct Shared;
-  Shared* shared_;
+  /// What both processes see.
+  struct Shared {
+    LoadAccount account;
+    std::atomic<bool> failed;
+    char failure[256];
+  };
+  SharedObject<Shared> shared_{"memory shared with the load generator"};
   std::unique_ptr<HelperProcess> process_;
 };
 

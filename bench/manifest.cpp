@@ -94,8 +94,8 @@ Json factors(RunOptions const& options) {
     f["arrivals"] = name_of(options.arrivals);
     f["coalesce_ns"] = options.coalesce.count();
     f["disorder_ns"] = options.disorder.count();
-    f["idle"] = options.idle == Idle::poll ? "poll" : "halt";
   }
+  f["idle"] = name_of(options.idle);
   f["min_rounds"] = options.min_rounds;
   f["max_rounds"] = options.max_rounds;
   if (options.outrun_by) f["outrun_by"] = *options.outrun_by;

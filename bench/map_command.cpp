@@ -29,6 +29,9 @@ constexpr std::size_t kMostDeepened = 4;
 /// A model that is slower than another by this in each of three rounds is no contender.
 constexpr double kOutrunBy = 1.5;
 
+/// A map is of the models: what it costs to wake CPUs that sleep is the machine's, and on a virtual machine
+/// several times as much in one minute as in the next.
+constexpr char kIdle[] = "poll";
 constexpr char kTimeBudget[] = "540s", kRounds[] = "6";
 constexpr char kGrains[] = "0,30us,1ms", kWaits[] = "0,100us,1ms,10ms", kInFlights[] = "1,32,1024";
 
@@ -209,6 +212,9 @@ int map_command(Arguments const& arguments, std::span<Model const> models) {
       parser.option("--rounds", "N", std::string("of every point (default ") + kRounds + ")");
   auto const& time_budget = parser.option(
       "--time-budget", "D", std::string("begin nothing new after this (default ") + kTimeBudget + ")");
+  auto const& idle = parser.option("--idle", "halt|poll",
+                                   std::string("what CPUs do that have nothing to run (default ") + kIdle +
+                                       "): sleep, which costs as this machine has it, or stay awake");
   auto const& out = parser.option("--out", "FILE.json", "write the results here");
   bool const& no_progress = parser.flag("--no-progress", "nothing on stderr while it runs");
   parser.parse(arguments);
@@ -228,7 +234,8 @@ int map_command(Arguments const& arguments, std::span<Model const> models) {
                 "--workers",     workers.value_or(all_workers),
                 "--grain",       grain.value_or(kGrains),
                 "--rounds",      rounds.value_or(kRounds),
-                "--time-budget", time_budget.value_or(kTimeBudget)};
+                "--time-budget", time_budget.value_or(kTimeBudget),
+                "--idle",        idle.value_or(kIdle)};
   auto const pass = [&run](std::string const& flag, std::optional<std::string> const& value) {
     if (value) run.insert(run.end(), {flag, *value});
   };

@@ -25,8 +25,6 @@ constexpr std::uint64_t kMostRounds = 100'000;
 
 constexpr std::array<std::pair<std::string_view, StreamKind>, 3> kStreams{
     {{"cpu", StreamKind::cpu}, {"lookup", StreamKind::lookup}, {"ingest", StreamKind::ingest}}};
-constexpr std::array<std::pair<std::string_view, Idle>, 2> kIdles{
-    {{"poll", Idle::poll}, {"halt", Idle::halt}}};
 constexpr std::uint64_t kMostConnections = 1'000'000;
 
 /// `a,b` of durations, for help texts.
@@ -81,9 +79,6 @@ struct RunArguments {
                      "are counted within D, as in p99=5ms")),
         lookup(p.flag("--lookup", "ingest: each event waits for the lookup service before it is counted")),
         load(p),
-        idle(p.option("--idle", "halt|poll",
-                      "ingest at a rate: what the workers' CPUs do while they wait: sleep (default), so that "
-                      "waking them is in the latency, or stay awake")),
         events((p.heading("Which events"),
                 p.option("--events", "N|auto",
                          "synthetic events per sample (auto: about 0.2 s of each cell's bound)"))),
@@ -106,6 +101,10 @@ struct RunArguments {
         sample_timeout(p.option("--sample-timeout", "D",
                                 "a sample that takes longer has failed (default " +
                                     format_duration(defaults::kSampleTimeout) + ")")),
+        idle(p.option(
+            "--idle", "halt|poll",
+            "what CPUs do that have nothing to run: sleep (default), so that what this machine takes "
+            "to wake them is in the figures, or stay awake")),
         against(p.option(
             "--against", "TALLY",
             "another build of tally, measured beside this one, sample by sample in turn (default "
@@ -125,11 +124,11 @@ struct RunArguments {
   Value &connections, &rate, &slo;
   bool& lookup;
   LoadArguments load;
-  Value &idle, &events;
+  Value& events;
   KeyArguments keys;
   Value &input, &repeat;
   TextArguments text;
-  Value &rounds, &ci, &time_budget, &sample_timeout, &against, &order_seed, &out, &hgrm;
+  Value &rounds, &ci, &time_budget, &sample_timeout, &idle, &against, &order_seed, &out, &hgrm;
   bool& no_progress;
 };
 
@@ -290,7 +289,6 @@ void read_cells(RunArguments const& given, RunOptions& options) {
   options.arrivals = load.arrivals;
   options.coalesce = load.coalesce;
   options.disorder = load.disorder;
-  if (given.idle) options.idle = choose("--idle", *given.idle, kIdles);
 }
 
 /// Says which flags were given for a stream that is not measured. No error, so that one set of flags can
@@ -322,7 +320,6 @@ void note_idle_flags(RunArguments const& given, RunOptions& options) {
                            {"--arrivals", &given.load.arrivals},
                            {"--slo", &given.slo},
                            {"--hgrm", &given.hgrm},
-                           {"--idle", &given.idle},
                            {"--coalesce", &given.load.coalesce},
                            {"--disorder", &given.load.disorder}})
     if (*flag.value) note(flag.name, "ingest");
@@ -356,6 +353,7 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
   options.time_budget = read_positive("--time-budget", given.time_budget,
                                       alone ? defaults::kTimeBudget : defaults::kAgainstTimeBudget);
   options.sample_timeout = read_positive("--sample-timeout", given.sample_timeout, defaults::kSampleTimeout);
+  if (given.idle) options.idle = choose("--idle", *given.idle, kIdles);
   options.sample_length = defaults::kSampleLength;
   options.order_seed =
       given.order_seed ? parse_count("--order-seed", *given.order_seed) : defaults::kOrderSeed;

@@ -1,6 +1,7 @@
 // What `tally run` was asked to do.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -8,6 +9,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bench/cell.hpp"
@@ -26,6 +29,9 @@ struct HelpRequested {
 
 /// What a CPU does that has nothing to run, as the kernel's parameter of that name has it.
 enum class Idle { halt, poll };
+inline constexpr std::array<std::pair<std::string_view, Idle>, 2> kIdles{
+    {{"halt", Idle::halt}, {"poll", Idle::poll}}};
+constexpr std::string_view name_of(Idle idle) noexcept { return idle == Idle::poll ? "poll" : "halt"; }
 
 /// Flags of Google Benchmark that the campaign itself obeys, since it makes the rounds; all others go to the
 /// library.
@@ -64,11 +70,11 @@ struct RunOptions {
   Arrivals arrivals = Arrivals::poisson;
   std::chrono::nanoseconds coalesce{0};
   std::chrono::nanoseconds disorder{0};
-  Idle idle = Idle::halt;  ///< workers' CPUs, ingest at a rate
+  Idle idle = Idle::halt;  ///< workers' CPUs
   int min_rounds = 1;
   int max_rounds = 1;
-  /// After three rounds, a cell that was slower by this factor than another of its group in all is measured no
-  /// more; none: every cell has its rounds.
+  /// After three rounds, a cell that was slower by this factor than another of its group in all is measured
+  /// no more; none: every cell has its rounds.
   std::optional<double> outrun_by{};
   double ci = 0.03;  ///< half-width of the 95% interval, relative to the median
   std::chrono::nanoseconds time_budget{0};

@@ -135,6 +135,7 @@ ResultFile read_result_file(std::filesystem::path const& path) {
       throw NoResultFile(file.path + ": waits that are " + distribution +
                          ", of which this version knows nothing; take the one that wrote it");
     file.wait_distribution = known->second;
+    file.idle = factors.value("idle", "halt") == name_of(Idle::poll) ? Idle::poll : Idle::halt;
     file.seed = factors.value("seed", std::uint64_t{1});
     file.waits_are_ours = factors.value("service", "embedded") == "embedded";
     file.unfit = context.value("unfit", "");

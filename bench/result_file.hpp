@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bench/cost_model.hpp"
+#include "bench/options.hpp"
 #include "workloads/lookup_service.hpp"
 
 namespace tally {
@@ -25,6 +26,7 @@ struct ResultFile {
   std::string host, cpu_model;  ///< whose
   int cpus = 0;                 ///< that it could use
   WaitDistribution wait_distribution = WaitDistribution::exponential;  ///< of lookups
+  Idle idle = Idle::halt;                                              ///< what CPUs did that waited
   std::uint64_t seed = 1;                                              ///< of keys and waits
   bool waits_are_ours = true;  ///< of lookups: the embedded service drew them from the seed
   std::string unfit;           ///< why the machine was not fit to measure on; empty if it was

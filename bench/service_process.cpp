@@ -1,11 +1,6 @@
 #include "bench/service_process.hpp"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <numeric>
-#include <system_error>
 #include <utility>
 
 namespace tally {
@@ -14,8 +9,6 @@ namespace {
 constexpr std::chrono::milliseconds kReadyWithin{5000};
 /// It is killed instead.
 constexpr int kNeverStops = -1;
-
-[[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 }  // namespace
 
@@ -31,32 +24,26 @@ std::optional<double> lateness_p99_s(std::vector<std::uint64_t> const& buckets) 
 }
 
 ServiceProcess::ServiceProcess(ServiceConfig const& config, std::vector<int> cpus, StopSignals const& stop)
-    : config_(config), cpus_(std::move(cpus)), stop_(stop) {
-  void* const shared =
-      ::mmap(nullptr, sizeof(ServiceControl), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (shared == MAP_FAILED) fail("memory shared with the lookup service");
-  control_ = static_cast<ServiceControl*>(shared);  // zeroed pages are what ServiceControl asks for
+    : config_(config),
+      cpus_(std::move(cpus)),
+      stop_(stop),
+      control_("memory shared with the lookup service"),
+      listener_(listen_on_loopback(config_.port)) {
+  address_.port = local_port(listener_.get());
   try {
-    listener_ = listen_on_loopback(config_.port);
-    address_.port = local_port(listener_);
     start();
   } catch (...) {
     end();
-    if (listener_ >= 0) ::close(listener_);
-    ::munmap(control_, sizeof(ServiceControl));
     throw;
   }
 }
 
-ServiceProcess::~ServiceProcess() {
-  end();
-  ::close(listener_);
-  ::munmap(control_, sizeof(ServiceControl));
-}
+ServiceProcess::~ServiceProcess() { end(); }
 
 void ServiceProcess::start() {
-  process_ = std::make_unique<HelperProcess>("the lookup service", cpus_,
-                                             [this] { serve_lookups(config_, listener_, kNeverStops, *control_); });
+  process_ = std::make_unique<HelperProcess>("the lookup service", cpus_, [this] {
+    serve_lookups(config_, listener_.get(), kNeverStops, *control_);
+  });
   StopSignals::kill_at_exit(process_->pid());
   try {
     ping(address_, kReadyWithin, stop_);

@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "bench/helper_process.hpp"
+#include "bench/shared_object.hpp"
 #include "bench/stop_signals.hpp"
 #include "workloads/lookup_service.hpp"
+#include "workloads/owned_fd.hpp"
 #include "workloads/stream.hpp"
 
 namespace tally {
@@ -77,8 +79,8 @@ class ServiceProcess {
   std::vector<int> cpus_;
   StopSignals const& stop_;
   ServiceAddress address_;
-  ServiceControl* control_ = nullptr;
-  int listener_ = -1;
+  SharedObject<ServiceControl> control_;
+  OwnedFd listener_;
   std::unique_ptr<HelperProcess> process_;
 };
 

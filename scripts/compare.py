@@ -33,7 +33,8 @@ LEAST_PEERS = 4  # of a cell, under which their spread says nothing of the machi
 LEAST_IN_ROUND = 3  # of them in a round, under which they say nothing of the round
 CONFIDENCE = 0.95
 # What the figures of a cell depend on, and its name does not say.
-FACTORS = ("keys", "skew", "seed", "window_ns", "wait_distribution", "service")
+FACTORS = ("keys", "skew", "seed", "window_ns", "wait_distribution", "service", "idle")
+UNSAID = {"idle": "halt"}  # by files of before there was a choice
 INPUT = ("sha256", "format", "key", "time", "repeat")
 MACHINE = ("host_name", "cpu_model", "cpus_usable", "num_cpus", "mhz_per_cpu", "kernel", "architecture", "governor", "virtualisation",
            "memory_bytes", "transparent_huge_pages")
@@ -144,7 +145,8 @@ def factor_differences(old, new):
     found = []
     for where, keys in (("factors", FACTORS), ("input", INPUT)):
         a, b = (f.context.get(where, {}) for f in (old, new))
-        found += [f"{key} {a.get(key)} and {b.get(key)}" for key in keys if a.get(key) != b.get(key)]
+        pairs = ((key, *(of.get(key, UNSAID.get(key)) for of in (a, b))) for key in keys)
+        found += [f"{key} {one} and {other}" for key, one, other in pairs if one != other]
     return found
 
 

@@ -20,6 +20,7 @@ import pathlib
 import platform
 import random
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -71,8 +72,18 @@ def stopped(server):
 
 
 @contextlib.contextmanager
-def polling(cpu):
-    """Meanwhile the CPU does not halt: what has nothing else to run there spins, in the scheduler's idle class, as `tally run --idle poll` has it."""
+def polling(cpu, limit=pathlib.Path("/dev/cpu_dma_latency")):
+    """Meanwhile the CPU does not halt, as `tally run --idle poll` has it: the kernel may take no time to wake one, or, where that cannot be
+    asked for, something spins there in the scheduler's idle class."""
+    try:
+        latency = limit.open("wb", buffering=0)
+    except OSError:
+        pass
+    else:
+        with latency:
+            latency.write(struct.pack("i", 0))
+            yield
+        return
     code = f"""
 import os
 os.sched_setaffinity(0, [{cpu}])

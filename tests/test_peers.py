@@ -227,8 +227,16 @@ def idle_class_processes():
         return [int(pid) for pid in children.read().split() if os.sched_getscheduler(int(pid)) == os.SCHED_IDLE]
 
 
-def test_a_cpu_polls_as_long_as_asked_and_yields_to_all_else():
-    with ingest_targets.polling(ingest_targets.CPUS[0]):
+def test_cpus_poll_by_the_kernels_limit_where_it_may_be_written(tmp_path):
+    limit = tmp_path / "cpu_dma_latency"
+    limit.touch()
+    with ingest_targets.polling(ingest_targets.CPUS[0], limit):
+        assert limit.read_bytes() == bytes(4)
+        assert not idle_class_processes()
+
+
+def test_else_something_polls_as_long_as_asked_and_yields_to_all_else(tmp_path):
+    with ingest_targets.polling(ingest_targets.CPUS[0], tmp_path / "missing" / "cpu_dma_latency"):
         (pid,) = idle_class_processes()
         assert os.sched_getaffinity(pid) == {ingest_targets.CPUS[0]}
     assert not idle_class_processes()
