@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "bench/advice.hpp"
 #include "bench/argument_parser.hpp"
@@ -93,8 +94,12 @@ Interval in_long_run(Interval rate, Cell const& cell, RunOptions const& options)
   return rate;
 }
 
-/// Medians of what --confirm measured, by model.
-using Confirmed = std::map<std::string, Interval>;
+/// What --confirm measured of a model.
+struct Confirmation {
+  Interval rate;                       ///< events/s, as they would be in the long run
+  std::optional<Interval> of_fastest;  ///< its ratio to the fastest that was measured, round by round
+};
+using Confirmed = std::map<std::string, Confirmation>;
 
 std::string as_table(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
                      Confirmed const* measured) {
@@ -129,11 +134,12 @@ std::string as_table(std::vector<ResultFile> const& files, Question const& quest
     if (question.slo) row.push_back(m.percentile_s ? format_seconds(*m.percentile_s) : "");
     if (measured != nullptr) {
       auto const found = measured->find(m.model);
-      row.push_back(
-          found == measured->end()
-              ? "failed"
-              : format_scaled(found->second.median) +
-                    (found->second.median < p.low || found->second.median > p.high ? " OUTSIDE" : ""));
+      row.push_back(found == measured->end()
+                        ? "failed"
+                        : format_scaled(found->second.rate.median) +
+                              (found->second.rate.median < p.low || found->second.rate.median > p.high
+                                   ? " OUTSIDE"
+                                   : ""));
     }
     row.push_back(m.why);
     table.row(std::move(row));
@@ -174,9 +180,15 @@ Json as_json(std::vector<ResultFile> const& files, Question const& question, Adv
     }
     if (measured != nullptr) {
       if (auto const found = measured->find(m.model); found != measured->end()) {
-        row["measured"] = found->second.median;
-        row["measured_low"] = found->second.low;
-        row["measured_high"] = found->second.high;
+        Confirmation const& confirmed = found->second;
+        row["measured"] = confirmed.rate.median;
+        row["measured_low"] = confirmed.rate.low;
+        row["measured_high"] = confirmed.rate.high;
+        if (confirmed.of_fastest) {
+          row["of_fastest"] = confirmed.of_fastest->median;
+          row["of_fastest_low"] = confirmed.of_fastest->low;
+          row["of_fastest_high"] = confirmed.of_fastest->high;
+        }
       }
     }
     models.push_back(std::move(row));
@@ -223,6 +235,23 @@ CampaignResult confirm(Question const& question, Advice const& advice, ResultFil
   Plan const plan = make_plan(options);
   check_limits(plan, options);
   return run_campaign(options, plan);
+}
+
+Confirmed confirmed(CampaignResult const& result) {
+  auto const rate = [&](std::size_t i) {
+    CellResult const& cell = result.cells[i];
+    return cell.failure.empty() ? cell.throughput() : std::nullopt;
+  };
+  std::optional<std::size_t> fastest;
+  for (std::size_t i = 0; i < result.cells.size(); ++i)
+    if (rate(i) && (!fastest || rate(i)->median > rate(*fastest)->median)) fastest = i;
+  Confirmed found;
+  for (std::size_t i = 0; i < result.cells.size(); ++i)
+    if (rate(i))
+      found.emplace(result.cells[i].cell.model->name,
+                    Confirmation{in_long_run(*rate(i), result.cells[i].cell, result.options),
+                                 result.ratio(i, *fastest)});
+  return found;
 }
 
 }  // namespace
@@ -281,9 +310,7 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   if (confirming) {
     CampaignResult const result = confirm(question, advice, files.front(), models);
     if (result.interrupted) return kInterrupted;
-    for (CellResult const& cell : result.cells)
-      if (auto const rate = cell.throughput(); rate && cell.failure.empty())
-        measured.emplace(cell.cell.model->name, in_long_run(*rate, cell.cell, result.options));
+    measured = confirmed(result);
     failed = result.any_failed();
   }
   Confirmed const* const beside = confirming ? &measured : nullptr;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <thread>
 
+#include "bench/awake_cpus.hpp"
 #include "bench/campaign.hpp"
 #include "bench/cell_runner.hpp"
 #include "bench/options.hpp"
@@ -18,11 +19,17 @@ constexpr double kBusyLoad = 0.5;
 /// In some 70 ms; the kernel's own work puts off a computation once or twice.
 constexpr double kSwitchesPerCpu = 3;
 constexpr double kSteal = 0.005;
+/// By so much CPUs that poll must be sooner awake, at p99, for what waits often to be worth measuring on
+/// them; and a wait that is as short as this is not often.
+constexpr double kSoonerAwake = 2;
+constexpr std::chrono::microseconds kSoonAwake{50};
 
 }  // namespace
 
 Examination examine(int rounds, StopSignals const& stop) {
   constexpr std::chrono::milliseconds kLook{1000}, kSpin{1000}, kPause{30};
+  constexpr std::chrono::microseconds kAsleep{200};
+  constexpr int kWakeUps = 2000;
   Examination found;
   auto const cpus = usable_cpus();
   found.cpus = static_cast<int>(cpus.size());
@@ -40,6 +47,13 @@ Examination examine(int rounds, StopSignals const& stop) {
   if (before && looked && looked->total > before->total)
     found.busy_share = 1 - (looked->idle - before->idle) / (looked->total - before->total);
   found.stalls = look_for_stalls(cpus, kSpin, stop);
+  if (cpus.size() > 1) {
+    auto const look = [&] { return look_for_wake_ups(cpus.back(), cpus.front(), kWakeUps, kAsleep, stop); };
+    found.halting = look();
+    AwakeCpus awake(cpus);
+    AwakeCpus::Polling const polling(awake, found.cpus);
+    found.polling = look();
+  }
   for (int round = 0; round < rounds; ++round) {
     std::this_thread::sleep_for(kPause);
     auto sample = run_reference(cpus, stop);
@@ -109,10 +123,10 @@ std::vector<Finding> diagnose(Examination const& e, double ci, int rounds) {
     if (s.read_bytes_per_s > 0) reads.push_back(s.read_bytes_per_s);
   double const read_floor = reads.empty() ? 0 : half_width_after(reads, rounds);
   add(read_floor > ci ? unfit : good, "memory",
-      reads.empty() ? "not measured"
-                    : format_scaled(median_interval(reads).median) +
-                          " bytes/s are read by all CPUs together, \u00b1" + format_percent(read_floor, 1) +
-                          " after " + std::to_string(rounds) + " rounds",
+      reads.empty()
+          ? "not measured"
+          : format_scaled(median_interval(reads).median) + " bytes/s are read by all CPUs together, \u00b1" +
+                format_percent(read_floor, 1) + " after " + std::to_string(rounds) + " rounds",
       "others use the memory's bandwidth: what waits for memory, such as counting without work, differs by "
       "as much; measure --grain 1us and above, at another time, or on a machine of one's own");
   add(e.steal_share > kSteal ? unfit : good, "steal",
@@ -128,6 +142,16 @@ std::vector<Finding> diagnose(Examination const& e, double ci, int rounds) {
           say(e.stalls.looked) + " took " + say(e.stalls.longest()),
       "no latency below that is a model's: on 'ingest' at a rate trust what is not marked, or take CPUs of "
       "one's own");
+  auto const halting = e.halting.quantile(0.99), polling = e.polling.quantile(0.99);
+  bool const sooner = halting > kSoonAwake && halting > kSoonerAwake * polling;
+  add(sooner ? note : good, "wake-ups",
+      e.halting.took.empty()
+          ? "not measured with one CPU"
+          : say(e.halting.quantile(0.5)) + " to wake a CPU that sleeps, p99 " + say(halting) +
+                "; one that polls " + say(e.polling.quantile(0.5)) + ", p99 " + say(polling),
+      "what waits often and for short is measured with that in it: 'tally run --idle poll' keeps CPUs awake, "
+      "as "
+      "'tally map' does");
   add(e.cpus < 2 ? note : good, "CPUs", std::to_string(e.cpus) + " that this process may use",
       "the lookup service shares the one CPU with the models: lookup then says little");
   bool const steady = e.governor == "performance";

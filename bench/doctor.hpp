@@ -7,6 +7,7 @@
 #include "bench/machine.hpp"
 #include "bench/reference_work.hpp"
 #include "bench/stalls.hpp"
+#include "bench/wake_ups.hpp"
 
 namespace tally {
 
@@ -27,6 +28,7 @@ struct Finding {
 struct Examination {
   std::vector<ReferenceSample> reference;
   Stalls stalls;
+  WakeUps halting, polling;         ///< of CPUs that halt, and of such that poll (--idle); none with one CPU
   double steal_share = 0;           ///< of the CPU time that there was, meanwhile
   double busy_share = 0;            ///< of all CPUs, before this program computed anything
   std::vector<double> load;         ///< averages over 1, 5 and 15 minutes before

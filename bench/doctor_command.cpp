@@ -64,7 +64,7 @@ int doctor_command(Arguments const& arguments) {
   ArgumentParser parser(
       "tally doctor",
       "Looks for some seconds whether this machine is fit to measure on, and says what to do where it is "
-      "not. Changes nothing. Exit status: 0 fit, 1 not fit at the wanted interval.");
+      "not. Leaves nothing changed. Exit status: 0 fit, 1 not fit at the wanted interval.");
   auto const& ci_text =
       parser.option("--ci", "X", "the interval wanted, as for 'tally run': 0.03 (default) or 3%");
   auto const& rounds_text = parser.option(

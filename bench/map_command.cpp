@@ -33,7 +33,7 @@ constexpr double kOutrunBy = 1.5;
 /// several times as much in one minute as in the next.
 constexpr char kIdle[] = "poll";
 constexpr char kTimeBudget[] = "540s", kRounds[] = "6";
-constexpr char kGrains[] = "0,30us,1ms", kWaits[] = "0,100us,1ms,10ms", kInFlights[] = "1,32,1024";
+constexpr char kGrains[] = "0,30us,1ms", kWaits[] = "0,100us,1ms,10ms", kInFlights[] = "1,6,32,1024";
 
 /// The cells of one group: `sequential` only where it is no other group's too.
 void add_cells(Plan& plan, Group group, RunOptions const& options, std::set<std::string>& left_out) {

@@ -39,7 +39,8 @@ struct MapPoint {
 
 /// What the campaign says of every group in which a model has rounds enough, and there is another to compare
 /// it with: one with rounds enough too, or one that was outrun. Models that failed have no part in it, nor
-/// has `limit`. In the order of the plan's groups.
+/// has `limit`. Nor is a lead one that the end of a sample may have made, at which nothing is left but to wait
+/// (DrawnWaits). In the order of the plan's groups.
 std::vector<MapPoint> judge_points(CampaignResult const& result);
 
 /// Between two neighbours in grain or in wait, all else the same: no model is among the fastest at both.

@@ -138,6 +138,45 @@ TEST(Stalls, AreLookedForOnEveryCpuAndASignalEndsIt) {
   EXPECT_LT(look_for_stalls(cpus, 1h, stop).looked, 1h);
 }
 
+TEST(WakeUps, HaveQuantilesThatAreOneOfThem) {
+  EXPECT_EQ(WakeUps{}.quantile(0.5), 0ns);
+  WakeUps wake_ups;
+  for (int us = 100; us >= 1; --us) wake_ups.took.push_back(us * 1us);
+  EXPECT_EQ(wake_ups.quantile(0), 1us);
+  EXPECT_EQ(wake_ups.quantile(0.5), 50us);
+  EXPECT_EQ(wake_ups.quantile(0.99), 99us);
+  EXPECT_EQ(wake_ups.quantile(1), 100us);
+}
+
+TEST(WakeUps, AreAsManyAsAskedForAndASignalEndsThem) {
+  StopSignals const stop;
+  auto const cpus = usable_cpus();
+  WakeUps const seen = look_for_wake_ups(cpus.back(), cpus.front(), 50, 10us, stop);
+  ASSERT_EQ(seen.took.size(), 50u);
+  for (auto const took : seen.took) EXPECT_GT(took, 0ns);
+  std::raise(SIGTERM);
+  EXPECT_LT(look_for_wake_ups(cpus.back(), cpus.front(), 1'000'000, 1s, stop).took.size(), 2u);
+}
+
+TEST(Doctor, NotesThatCpusWhichSleepAreSlowToWakeWherePollingWouldHelp) {
+  auto e = quiet();
+  EXPECT_NE(of(diagnose(e, 0.03, 10), "wake-ups").found.find("not measured"), std::string::npos);
+  e.halting.took = {40us, 40us, 900us};
+  e.polling.took = {2us, 2us, 5us};
+  auto const found = of(diagnose(e, 0.03, 10), "wake-ups");
+  EXPECT_EQ(found.verdict, Verdict::note);
+  EXPECT_NE(
+      found.found.find("40.0 us to wake a CPU that sleeps, p99 900 us; one that polls 2.00 us, p99 5.00 us"),
+      std::string::npos)
+      << found.found;
+  EXPECT_NE(found.remedy.find("--idle poll"), std::string::npos);
+  e.polling.took = {500us};
+  EXPECT_EQ(of(diagnose(e, 0.03, 10), "wake-ups").verdict, Verdict::good) << "it would not help";
+  e.halting.took = {20us, 30us};
+  e.polling.took = {1us};
+  EXPECT_EQ(of(diagnose(e, 0.03, 10), "wake-ups").verdict, Verdict::good) << "that is soon";
+}
+
 TEST(Doctor, NotesThatNoLatencyCanBeShorterThanTheMachinesStalls) {
   auto e = quiet();
   e.stalls = {.looked = 1s, .gaps = std::vector<std::chrono::nanoseconds>(10, 10ms)};

@@ -102,6 +102,18 @@ TEST(Map, ModelsThatARoundMayTurnRoundAreNotSeparated) {
   EXPECT_FALSE(points[0].has_next);
 }
 
+TEST(Map, ALeadThatTheEndOfASampleMayHaveMadeIsNone) {
+  auto const leaders = [](std::uint64_t events) {
+    CampaignResult result = measured({lookup(0ns, 10ms)}, [](Model const& model, Group const&) {
+      return &model == &kFibers ? 2757.0 : 2650.0;
+    });
+    for (CellResult& cell : result.cells) cell.cell.events = events;
+    return judge_points(result).at(0).leaders.size();
+  };
+  EXPECT_EQ(leaders(950), 2u) << "a sample of 35 waits, and some more until the last is over";
+  EXPECT_EQ(leaders(1'000'000), 1u);
+}
+
 TEST(Map, LeavesOutWhatFailedOrHasTooFewRounds) {
   CampaignResult result = measured({lookup(0ns, 1ms), lookup(1us, 1ms)}, crossing);
   result.cells[0].failure = "crashed";
