@@ -12,7 +12,9 @@ be, 1 not all, 2 the command line is wrong.
 """
 
 import argparse
+import contextlib
 import json
+import lzma
 import math
 import os
 import pathlib
@@ -21,6 +23,7 @@ import secrets
 import statistics
 import subprocess
 import sys
+import tempfile
 
 import tally_results as results
 from self_check import Row, share
@@ -54,9 +57,21 @@ def points(seed, number, cpus):
         yield options
 
 
-def measured(options, arguments):
-    """What `tally advise --confirm` says of a point."""
-    command = [str(arguments.tally), "advise", *options, "--from", str(arguments.map), "--confirm", "--json"]
+@contextlib.contextmanager
+def plain(path):
+    """A map's path; that of a temporary file with its content, if it ends in .xz."""
+    if path.suffix != ".xz":
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder) / path.stem
+        copy.write_bytes(lzma.decompress(path.read_bytes()))
+        yield copy
+
+
+def measured(options, path, tally):
+    """What `tally advise --confirm` says of a point, from the map at `path`."""
+    command = [str(tally), "advise", *options, "--from", str(path), "--confirm", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if not done.stdout.startswith("{"):
         raise results.NotTally(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}")
@@ -113,15 +128,16 @@ def take(arguments):
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**6)
     path = arguments.out / f"{seed}.json"
     run = {"seed": seed, "points": []}
-    for number, options in enumerate(points(seed, arguments.points, len(os.sched_getaffinity(0))), 1):
-        print(f"point {number} of {arguments.points}: {' '.join(options)}", file=sys.stderr)
-        run["points"].append(measured(options, arguments))
-        write_whole({path: json.dumps(run, indent=1) + "\n"})
+    with plain(arguments.map) as measured_before:
+        for number, options in enumerate(points(seed, arguments.points, len(os.sched_getaffinity(0))), 1):
+            print(f"point {number} of {arguments.points}: {' '.join(options)}", file=sys.stderr)
+            run["points"].append(measured(options, measured_before, arguments.tally))
+            write_whole({path: json.dumps(run, indent=1) + "\n"})
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("map", nargs="?", type=pathlib.Path, metavar="MAP.json", help="what 'tally map --out' wrote here")
+    parser.add_argument("map", nargs="?", type=pathlib.Path, metavar="MAP.json", help="what 'tally map --out' wrote here, plain or .xz")
     parser.add_argument("-o", "--out", type=pathlib.Path, default=ROOT / "results/check_advice", metavar="DIR")
     parser.add_argument("--seed", type=int, help="draw these points (default: a new seed)")
     parser.add_argument("--points", type=int, default=POINTS, help=f"how many (default {POINTS})")

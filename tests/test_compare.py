@@ -154,6 +154,7 @@ def test_differences_of_machine_and_build_come_first(run, reference):
     (lambda d: d["context"]["factors"].update(keys=5000), "differs in keys 1000 and 5000"),
     (lambda d: d["context"]["factors"].update(seed=7), "differs in seed 1 and 7"),
     (lambda d: d["context"]["factors"].update(wait_distribution="fixed"), "wait_distribution exponential and fixed"),
+    (lambda d: d["context"]["factors"].update(idle="poll"), "differs in idle halt and poll"),
     (lambda d: [b.update(events=b["events"] * 3, events_counted=b["events"] * 3) for b in d["benchmarks"] if b["run_name"] == CELL
                 and b["run_type"] == "iteration"], "differs in events a sample"),
     (lambda d: keep(d, lambda b: b["round"] < 5), "5 samples in")])

@@ -1,6 +1,7 @@
 """`tally map` and `tally advise`, and scripts/check_advice.py on answers made up here."""
 
 import json
+import lzma
 import math
 import subprocess
 import sys
@@ -100,6 +101,12 @@ def test_files_of_two_machines_are_not_taken_together(tally, made_up):
     refused(tally("advise", *ASKED, "--from", f"{made_up()},{other}"), "elsewhere", "of one machine", status=2)
 
 
+def test_files_of_cpus_that_halt_and_that_poll_are_not_taken_together(tally, made_up):
+    polling = made_up(lambda data: data["context"].setdefault("factors", {}).update(idle="poll"), "polling.json")
+    refused(tally("advise", *ASKED, "--from", f"{made_up()},{polling}"), "polling.json", "--idle", status=2)
+    assert advised(tally, *ASKED, "--from", polling)["models"]
+
+
 def test_without_a_file_advice_says_how_to_make_one(tally):
     refused(tally("advise", *ASKED), "--from", "tally map --out map.json", status=2)
 
@@ -149,6 +156,7 @@ def test_a_map_is_measured_refined_and_advised_from(tally, root, tmp_path):
     assert all(": disclosure: " in line for line in checked.stdout.splitlines()), checked.stdout
     context = json.loads(path.read_text(encoding="utf-8"))["context"]
     assert context["command_line"][:2] == ["tally", "map"]
+    assert context["factors"]["idle"] == "poll" and any("--idle poll" in note for note in context["notes"])
     said = advised(tally, "--grain", "5us", "--wait", "200us", "--in-flight", "10", "--workers", "1", "--from", "map.json")
     assert {model["model"] for model in said["models"]} == {"sequential", "fibers", "thread_pool"}
     again = subprocess.run([sys.executable, root / "scripts/reproduce.py", path], capture_output=True, text=True, check=False)
@@ -159,6 +167,9 @@ def test_the_asked_point_can_be_measured(tally, made_up):
     done = tally("advise", "--wait", "200us", "--in-flight", "4", "--workers", "1", "--confirm", "--json", "--from", made_up(), timeout=120)
     said = json.loads(done.stdout)
     assert all(model["measured"] > 0 for model in said["models"])
+    fastest = max(said["models"], key=lambda model: model["measured"])
+    assert fastest["of_fastest"] == 1
+    assert all(model["of_fastest_low"] <= model["of_fastest"] <= model["of_fastest_high"] for model in said["models"])
 
 
 def test_a_map_needs_rounds_enough_for_an_interval(tally):
@@ -185,6 +196,21 @@ def test_predictions_are_judged_by_what_was_measured():
     rows = check_advice.judge([{"seed": 1, "points": [wrong] * 10}])
     assert not any(row.met for row in rows)
     assert check_advice.off(answer(100, 40, 1)) == pytest.approx(1.5) and math.isclose(check_advice.off(answer(40, 100, 1)), 1.5)
+
+
+def test_a_choice_is_judged_round_by_round():
+    slower_in_the_median = {"models": [{**answer(100, 90, 1), "of_fastest": 0.97}, {**answer(99, 100, 2), "of_fastest": 1}]}
+    slower_in_the_rounds = {"models": [{**answer(100, 99, 1), "of_fastest": 0.9}, {**answer(99, 100, 2), "of_fastest": 1}]}
+    chosen = [check_advice.judge([{"seed": 1, "points": [point] * 10}])[2].met for point in (slower_in_the_median, slower_in_the_rounds)]
+    assert chosen == [True, False]
+
+
+def test_a_map_may_be_compressed(tmp_path):
+    (tmp_path / "map.json.xz").write_bytes(lzma.compress(b"{}"))
+    with check_advice.plain(tmp_path / "map.json.xz") as path:
+        assert path.read_bytes() == b"{}"
+    with check_advice.plain(tmp_path / "map.json") as path:
+        assert path == tmp_path / "map.json"
 
 
 def test_nothing_measured_is_nothing_judged():
