@@ -105,6 +105,16 @@ Advice advise(std::vector<ResultFile> const& files, Question const& question) {
     m.rank = m.shares_rank ? first->rank : rank;
     if (!m.shares_rank) first = &m;
   }
+  // Models are compared on the same machine, whatever its speed. What is claimed of one alone is not surer
+  // than that.
+  double floor = 0;
+  for (ResultFile const& file : files) floor = std::max(floor, file.noise_floor);
+  for (ModelAdvice& m : advice.models) {
+    if (!m.prediction) continue;
+    m.prediction->low =
+        std::min(m.prediction->low, m.prediction->items_per_second * std::max(0.0, 1 - floor));
+    m.prediction->high = std::max(m.prediction->high, m.prediction->items_per_second * (1 + floor));
+  }
   advice.distance = distances[advice.models.front().model];
   if (question.slo && question.point.stream == StreamKind::lookup) {
     double const least_s =

@@ -8,7 +8,6 @@
 #include "bench/campaign.hpp"
 #include "bench/commands.hpp"
 #include "bench/defaults.hpp"
-#include "bench/drawn_waits.hpp"
 #include "bench/machine.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
@@ -21,6 +20,9 @@ using Json = nlohmann::ordered_json;
 constexpr int kNoAdvice = 1, kInterrupted = 130;
 constexpr std::size_t kWidth = 120;
 constexpr double kNear = 2;  // no farther in any factor: measured there, as good as
+// A cell of which six rounds say little is measured again, as often as a minute for all models allows: else
+// one of several that are as fast seems the fastest by chance.
+constexpr char kConfirmRounds[] = "6:24", kConfirmBudget[] = "45s";
 constexpr char kMeasureFirst[] = "'tally map --out map.json' measures in ten minutes what advice rests on";
 
 std::vector<ResultFile> read_files(std::optional<std::string> const& from) {
@@ -85,18 +87,9 @@ std::string within(Prediction const& p) {
   return "[" + format_scaled(p.low) + ", " + format_scaled(p.high) + "]";
 }
 
-/// What was measured, as it would be in the long run, of which the prediction is.
-Interval in_long_run(Interval rate, Cell const& cell, RunOptions const& options) {
-  if (cell.stream != StreamKind::lookup || cell.wait.count() == 0) return rate;
-  DrawnWaits const waits({cell.wait, options.wait_distribution}, options.keys.seed, cell.events,
-                         cell.in_flight);
-  for (double* const value : {&rate.median, &rate.low, &rate.high}) *value = waits.in_long_run(*value);
-  return rate;
-}
-
 /// What --confirm measured of a model.
 struct Confirmation {
-  Interval rate;                       ///< events/s, as they would be in the long run
+  Interval rate;                       ///< events/s in the long run, of which the prediction is
   std::optional<Interval> of_fastest;  ///< its ratio to the fastest that was measured, round by round
 };
 using Confirmed = std::map<std::string, Confirmation>;
@@ -217,12 +210,13 @@ CampaignResult confirm(Question const& question, Advice const& advice, ResultFil
   auto const ns = [](double seconds) { return std::to_string(std::llround(seconds * 1e9)) + "ns"; };
   std::string list;
   for (std::string const& name : names) list += (list.empty() ? "" : ",") + name;
-  Arguments arguments{"--model",   list,
-                      "--stream",  std::string(name_of(point.stream)),
-                      "--workers", std::to_string(point.workers),
-                      "--grain",   ns(point.grain_s),
-                      "--rounds",  "6",
-                      "--idle",    std::string(name_of(file.idle))};
+  Arguments arguments{"--model",       list,
+                      "--stream",      std::string(name_of(point.stream)),
+                      "--workers",     std::to_string(point.workers),
+                      "--grain",       ns(point.grain_s),
+                      "--rounds",      kConfirmRounds,
+                      "--time-budget", kConfirmBudget,
+                      "--idle",        std::string(name_of(file.idle))};
   if (point.stream == StreamKind::cpu) {
     arguments.insert(arguments.end(), {"--batch", std::to_string(point.batch)});
   } else {
@@ -249,8 +243,7 @@ Confirmed confirmed(CampaignResult const& result) {
   for (std::size_t i = 0; i < result.cells.size(); ++i)
     if (rate(i))
       found.emplace(result.cells[i].cell.model->name,
-                    Confirmation{in_long_run(*rate(i), result.cells[i].cell, result.options),
-                                 result.ratio(i, *fastest)});
+                    Confirmation{*result.cells[i].long_run_throughput(), result.ratio(i, *fastest)});
   return found;
 }
 

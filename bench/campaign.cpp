@@ -149,6 +149,9 @@ class Campaign {
         LoadSchedule const* const load = streams_are_here ? streams_.workload(cell).load.get() : nullptr;
         wait_s = load && !cell.model->sequential ? slowest_wait_s(*load, wait, result_.options.keys.seed)
                                                  : mean_wait_s(wait, result_.options.keys.seed, cell.events);
+        if (cell.stream == StreamKind::lookup && cell.wait.count() > 0 && cell.events > 0)
+          result.drawn_waits.emplace(wait, result_.options.keys.seed, cell.events,
+                                     cell.model->sequential ? 1 : cell.in_flight);
       }
       // A rate that was searched for is what the cell could do, and bounds nothing.
       Cell bounded = cell;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bench/cell.hpp"
+#include "bench/drawn_waits.hpp"
 #include "bench/machine.hpp"
 #include "bench/options.hpp"
 #include "bench/reference_work.hpp"
@@ -40,6 +41,8 @@ struct CellResult {
   double analytic_bound = 0;
   /// The same, had the CPUs kept the speed at which the grain was calibrated.
   double nominal_bound = 0;
+  /// Of the lookups of one sample, where the embedded service draws how long they wait.
+  std::optional<DrawnWaits> drawn_waits;
   std::vector<std::uint64_t>
       lateness;  ///< of all samples together, by bucket as ServiceControl counts it; embedded service
 
@@ -49,6 +52,13 @@ struct CellResult {
 
   /// Throughput in events/s over the verified samples; none if failed or no sample.
   std::optional<Interval> throughput() const;
+  /// The same in the long run, with neither the waits that the cell's samples drew nor their end.
+  std::optional<Interval> long_run_throughput() const;
+  /// By so much, as a part of it, the throughput is not that of the long run, for all that its samples had
+  /// the waits they drew, and an end at which there is nothing left but to wait. Rounds do not tell: their
+  /// waits are the same. Which of them fall on that end depends on how a model shares events out, so that a
+  /// lead below this is luck. 0 where waits are not known.
+  double luck_of_waits() const;
   bool converged(double ci) const;
 };
 

@@ -87,6 +87,19 @@ bool CellResult::converged(double ci) const {
   return interval && interval->holds() && interval->relative_half_width() <= ci;
 }
 
+std::optional<Interval> CellResult::long_run_throughput() const {
+  auto rate = throughput();
+  if (rate && drawn_waits)
+    for (double* const value : {&rate->median, &rate->low, &rate->high})
+      *value = drawn_waits->in_long_run(*value);
+  return rate;
+}
+
+double CellResult::luck_of_waits() const {
+  auto const rate = throughput();
+  return rate ? std::abs(long_run_throughput()->median / rate->median - 1) : 0;
+}
+
 std::optional<double> CampaignResult::floor_half_width() const {
   auto const floor = noise_floor(reference);
   // Below 6 rounds there is no interval of 95%, of the floor or of any cell: nothing is claimed.

@@ -137,6 +137,8 @@ Cell cell_of(Group const& group, Model const* model) {
   return cell;
 }
 
+}  // namespace
+
 std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, double bound,
                                std::optional<double> rate) {
   double const sample_s = Seconds(options.sample_length).count();
@@ -167,8 +169,6 @@ std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, doub
   }
   return two_digits(std::min(events, most_events(cell, options)));
 }
-
-}  // namespace
 
 std::uint64_t two_digits(double n) {
   if (!(n >= 1)) return 1;

@@ -25,14 +25,21 @@ struct CellNumbers {
 /// of that rate and the bound lets through in options.sample_length: the same number for all but sequential,
 /// which has its own pilot.
 ///
-/// No number needs more than a quarter of the memory there is, the counts of its windows included. Two more
-/// things bend it. Where batches are small, models slower than `limit` by orders of magnitude
-/// would take minutes: there the number allows 20 ns for each batch, as long as `limit` still runs for 10 ms.
-/// Where a batch is long, there are 16 for each of several workers, as long as that takes no more than two seconds. And
-/// lookups are at least ten for each one that waits at once, and one for each in flight, so that filling and
-/// draining the connections does not govern the figure. Throws Interrupted.
+/// What more bends it, number_of_events() says. Throws Interrupted.
 std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
                                         CellRunner& runner, Progress& progress);
+
+/// How many events a sample of `cell` has, of which nothing allows more than `bound` events/s and a pilot
+/// showed `rate`: what the lesser of the two lets through in options.sample_length, cut to two digits. No
+/// number needs more than a quarter of the memory there is, the counts of its windows included. Where batches
+/// are small, models slower than `limit` by orders of magnitude would take minutes: there it allows 20 ns for
+/// each batch, as long as that rate still takes 10 ms. Where a batch is long, there are 16 for each of
+/// several workers, as long as that takes no more than two seconds. Lookups are at least ten for each one
+/// that waits at once, one for each in flight, and so many that their end, at which nothing is done but to
+/// wait for the last of them, is options.most_draining of the sample, as long as that takes no more than some
+/// seconds.
+std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, double bound,
+                               std::optional<double> rate);
 
 /// Events/s of `cell`, in samples that grow until they last; none if one fails. Throws Interrupted.
 std::optional<double> pilot_rate(Cell const& cell, RunOptions const& options, Streams& streams,

@@ -6,7 +6,6 @@
 #include <set>
 #include <tuple>
 
-#include "bench/drawn_waits.hpp"
 #include "bench/event_numbers.hpp"
 
 namespace tally {
@@ -62,22 +61,6 @@ std::chrono::nanoseconds rounded(double ns) {
   return std::chrono::nanoseconds(static_cast<std::int64_t>(two_digits(ns)));
 }
 
-/// By so much, as a part of it, a cell's throughput is not that of the long run, for all that its samples had
-/// the waits they drew, and an end at which there is nothing left but to wait. Rounds do not tell: their
-/// waits are the same. Which of them fall on that end depends on how a model shares events out, so that a
-/// lead below this is luck.
-double luck_of_waits(CampaignResult const& result, std::size_t index) {
-  CellResult const& result_of = result.cells[index];
-  Cell const& cell = result_of.cell;
-  RunOptions const& options = result.options;
-  if (cell.stream != StreamKind::lookup || cell.wait.count() == 0 || options.service || cell.events == 0)
-    return 0;
-  DrawnWaits const waits({cell.wait, options.wait_distribution}, options.keys.seed, cell.events,
-                         cell.model->sequential ? 1 : cell.in_flight);
-  double const measured = result_of.throughput()->median;
-  return std::abs(waits.in_long_run(measured) / measured - 1);
-}
-
 double least_grain_ns(Group const& group) {
   return in_ns(group.stream == StreamKind::cpu ? kLeastGrain_cpu : kLeastGrain_lookup);
 }
@@ -127,7 +110,7 @@ std::vector<MapPoint> judge_points(CampaignResult const& result) {
       return result.cells[a].throughput()->median > result.cells[b].throughput()->median;
     });
     MapPoint point{.group = &group, .leaders = {known.front()}, .lead = {}};
-    double const least_lead = 1 + luck_of_waits(result, known.front());
+    double const least_lead = 1 + result.cells[known.front()].luck_of_waits();
     for (std::size_t const i : known) {
       if (i == known.front()) continue;
       auto const ratio = result.ratio(known.front(), i);

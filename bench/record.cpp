@@ -242,6 +242,7 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
       "neither grain nor wait");
   put(entry, "limit_items_per_second", cell.limit_items_per_second,
       "`limit` was not measured in this cell's group");
+  if (cell.drawn_waits) entry["luck_of_waits"] = cell.luck_of_waits();
   std::string_view const limit = result.limited_by(cell);
   entry["limited_by"] = limit.empty() ? "none of what was measured" : limit;
   if (limit == "service" || is_saturated(cell)) entry["saturated"] = true;

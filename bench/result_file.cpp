@@ -139,6 +139,7 @@ ResultFile read_result_file(std::filesystem::path const& path) {
     file.seed = factors.value("seed", std::uint64_t{1});
     file.waits_are_ours = factors.value("service", "embedded") == "embedded";
     file.unfit = context.value("unfit", "");
+    file.noise_floor = context.value("noise_floor", Json::object()).value("relative_half_width", 0.0);
     read_cells(whole.at("benchmarks"), file);
     return file;
   } catch (Json::exception const& e) {

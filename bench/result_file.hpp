@@ -30,6 +30,9 @@ struct ResultFile {
   std::uint64_t seed = 1;                                              ///< of keys and waits
   bool waits_are_ours = true;  ///< of lookups: the embedded service drew them from the seed
   std::string unfit;           ///< why the machine was not fit to measure on; empty if it was
+  /// Half-width of the noise floor, relative to it: the machine's speed was not known better. 0 if it is not
+  /// said.
+  double noise_floor = 0;
   /// Cells of models on cpu and on lookup that were verified, in medians, in the file's order. Of lookups,
   /// events/s are those of the long run (DrawnWaits).
   std::vector<MeasuredCell> cells;

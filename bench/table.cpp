@@ -89,9 +89,10 @@ std::string title_of(CampaignResult const& result, Group const& group) {
 }
 
 /// Whether the interval of a ratio excludes 1, with the confidence claimed: too few rounds separate nothing.
-/// Rates that were searched for are known to 5% each, however steadily a model then keeps its own.
-bool separates(Interval const& ratio, Group const& group) {
-  double const known_to = group.slo ? kSearchResolution * kSearchResolution : 1;
+/// Rates that were searched for are known to 5% each, however steadily a model then keeps its own; and of
+/// lookups, a lead below the `luck` of their waits (CellResult::luck_of_waits()) is none.
+bool separates(Interval const& ratio, Group const& group, double luck = 0) {
+  double const known_to = group.slo ? kSearchResolution * kSearchResolution : 1 + luck;
   return ratio.holds() && (ratio.low > known_to || ratio.high < 1 / known_to);
 }
 
@@ -281,7 +282,8 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
     // The rate of one whose generator was the limit is the least that it keeps: it is below nobody's for
     // certain.
     bool const may_be_more = cell.slo && cell.slo->generator_limited;
-    bool const separated = !above || (ratio && separates(*ratio, group) && !may_be_more);
+    bool const separated =
+        !above || (ratio && separates(*ratio, group, result.cells[*above].luck_of_waits()) && !may_be_more);
     if (separated) rank = place;
     if (!separated) used.insert("=");
     add_row(table, result, group, c, std::to_string(rank) + (separated ? " " : "="), base, used);

@@ -75,7 +75,9 @@ def measured(options, path, tally):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if not done.stdout.startswith("{"):
         raise results.NotTally(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}")
-    return {"options": options, **json.loads(done.stdout)}
+    said = json.loads(done.stdout)
+    # Which files it was from, their IDs say; where they, or a copy of them, lay on this machine is nobody's business.
+    return {"options": options, **said, "from": [{"result_id": each["result_id"]} for each in said["from"]]}
 
 
 def off(model):

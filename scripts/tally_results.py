@@ -169,6 +169,10 @@ class Cell:
         late = self.interval(send_lateness)
         return late is not None and late.median > ON_TIME_S
 
+    def luck_of_waits(self):
+        """By so much, as a part of it, the throughput of lookups is not that of the long run: a lead below it is none."""
+        return finite(self.aggregates.get("median", {}), "luck_of_waits") or 0
+
     def group(self):
         """What cells that are compared with each other share."""
         return (self.stream, tuple(self.params.items()))

@@ -10,9 +10,11 @@
 
 #include "bench/bound.hpp"
 #include "bench/campaign.hpp"
+#include "bench/drawn_waits.hpp"
 #include "bench/event_numbers.hpp"
 #include "bench/rounds.hpp"
 #include "bench/service_process.hpp"
+#include "tests/bench_models.hpp"
 #include "tests/broken_models.hpp"
 
 namespace tally {
@@ -324,6 +326,26 @@ TEST(MeanWait, IsThatOfTheEventsThemselves) {
       static_cast<double>((draw_wait(spec, 5, 0) + draw_wait(spec, 5, 1) + draw_wait(spec, 5, 2)).count());
   EXPECT_DOUBLE_EQ(mean, sum / 3 * 1e-9);
   EXPECT_DOUBLE_EQ(mean_wait_s(spec, 5, 0), 1e-3);
+}
+
+TEST(Numbers, OfLookupsAreSoManyThatTheEndOfASampleIsASmallPartOfIt) {
+  RunOptions options = parse_run_options({"--out", "unused.json"}, kTestModels);
+  Cell cell{.model = options.models.front(), .stream = StreamKind::lookup, .wait = 20ms, .in_flight = 32};
+  double const rate = 32 / 0.02;
+  for (double const most : {0.05, 0.1}) {
+    options.most_draining = most;
+    cell.events = number_of_events(cell, options, rate, rate);
+    EXPECT_LE(static_cast<double>(cell.events), 5 * rate) << "nobody waits for ever";
+    double took_longer = 0;
+    int const seeds = 50;
+    for (std::uint64_t seed = 0; seed < seeds; ++seed)
+      took_longer += DrawnWaits({cell.wait, WaitDistribution::exponential}, seed, cell.events, cell.in_flight)
+                         .added_s(rate);
+    double const sample_s = static_cast<double>(cell.events) / rate;
+    EXPECT_NEAR(took_longer / seeds / sample_s, most, most / 3);
+  }
+  cell.wait = 1ms;
+  EXPECT_EQ(number_of_events(cell, options, 32'000, 32'000), 6400u) << "200 ms have as many";
 }
 
 TEST(Order, OfARoundDependsOnSeedAndRoundAlone) {

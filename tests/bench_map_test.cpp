@@ -107,7 +107,8 @@ TEST(Map, ALeadThatTheEndOfASampleMayHaveMadeIsNone) {
     CampaignResult result = measured({lookup(0ns, 10ms)}, [](Model const& model, Group const&) {
       return &model == &kFibers ? 2757.0 : 2650.0;
     });
-    for (CellResult& cell : result.cells) cell.cell.events = events;
+    for (CellResult& cell : result.cells)
+      cell.drawn_waits.emplace(WaitSpec{10ms, WaitDistribution::exponential}, 1, events, 32);
     return judge_points(result).at(0).leaders.size();
   };
   EXPECT_EQ(leaders(950), 2u) << "a sample of 35 waits, and some more until the last is over";
@@ -148,6 +149,16 @@ TEST(Map, NobodyIsOutrunInTwoRoundsNorByLess) {
   result.cells[0].samples.resize(2);
   close_outrun(result);
   EXPECT_EQ(result.cells[0].closed, Closed::open);
+}
+
+TEST(Map, HasMoreRoundsOfTheModelsThatAPointCannotTellApart) {
+  CampaignResult const result =
+      measured({lookup(0ns, 1ms), lookup(30us, 1ms)}, [](Model const& model, Group const& group) {
+        return &model == &kFibers && group.grain.count() > 0 ? 2000.0 : 1000.0;
+      });
+  EXPECT_EQ(cells_to_tell_apart(result, 24), (std::vector<std::size_t>{0, 1}))
+      << "of 30us fibers have the lead";
+  EXPECT_TRUE(cells_to_tell_apart(result, 6).empty()) << "who has had so many has no more";
 }
 
 TEST(Map, MeasuresNextBetweenNeighboursThatDisagree) {

@@ -116,6 +116,18 @@ TEST(Table, NeighboursThatAreNotSeparatedShareARank) {
   EXPECT_NE(table.find("not separated"), std::string::npos) << "the legend says so";
 }
 
+TEST(Table, OfLookupsALeadThatTheWaitsDrawnMayHaveMadeSeparatesNobody) {
+  auto result = campaign({"--model", "threads,fibers", "--stream", "lookup", "--wait", "10ms", "--in-flight",
+                          "16", "--out", "r.json"});
+  measure(result, "threads", 1'000'000);
+  measure(result, "fibers", 1'010'000);
+  EXPECT_EQ(rank_of(render_table(result), "fibers"), "2") << "waits that are not known make nothing";
+  for (CellResult& cell : result.cells)
+    cell.drawn_waits.emplace(WaitSpec{10ms, WaitDistribution::exponential}, 1, 1000, 16);
+  ASSERT_GT(result.cells[0].luck_of_waits(), 0.01);
+  EXPECT_EQ(rank_of(render_table(result), "fibers"), "1=");
+}
+
 TEST(Table, ARatioWhoseIntervalIncludesOneIsMarked) {
   auto result = cpu_campaign();
   measure(result, "sequential", 1000, 0.05);

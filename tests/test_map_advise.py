@@ -66,6 +66,18 @@ def test_advice_ranks_the_models_and_says_why(tally, made_up):
     assert "nearest measured: lookup/" in text and "nine predictions of ten" in text
 
 
+def test_advice_is_no_surer_than_the_speed_of_the_machine_was(tally, made_up):
+    def noisy(data):
+        data["context"]["noise_floor"] = {"relative_half_width": 0.3}
+
+    steady = advised(tally, *ASKED, "--from", made_up())["models"]
+    said = advised(tally, *ASKED, "--from", made_up(noisy))["models"]
+    assert [model["rank"] for model in said] == [model["rank"] for model in steady] == [1, 2], "the machine is the same for all"
+    for model in said:
+        assert model["low"] == pytest.approx(0.7 * model["items_per_second"]) and model["high"] == pytest.approx(1.3 * model["items_per_second"])
+    assert all(model["low"] > 0.71 * model["items_per_second"] for model in steady)
+
+
 def test_advice_says_up_to_where_the_wait_limits(tally, made_up):
     said = advised(tally, "--wait", "5ms", "--in-flight", "20", "--workers", "1", "--from", made_up())
     assert "limited by the wait up to" in said["models"][0]["why"] and "then by CPU" in said["models"][0]["why"]
@@ -203,6 +215,13 @@ def test_a_choice_is_judged_round_by_round():
     slower_in_the_rounds = {"models": [{**answer(100, 99, 1), "of_fastest": 0.9}, {**answer(99, 100, 2), "of_fastest": 1}]}
     chosen = [check_advice.judge([{"seed": 1, "points": [point] * 10}])[2].met for point in (slower_in_the_median, slower_in_the_rounds)]
     assert chosen == [True, False]
+
+
+def test_a_point_is_kept_without_the_machines_paths(tmp_path):
+    tally = tmp_path / "tally"
+    tally.write_text("""#!/bin/sh\necho '{"models": [], "from": [{"path": "/home/me/map.json", "result_id": "ab"}]}'\n""")
+    tally.chmod(0o755)
+    assert check_advice.measured(["--grain", "0"], tmp_path / "map.json", tally) == {"options": ["--grain", "0"], "models": [], "from": [{"result_id": "ab"}]}
 
 
 def test_a_map_may_be_compressed(tmp_path):

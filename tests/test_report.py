@@ -377,6 +377,18 @@ def test_a_map_has_the_winner_of_each_grain_and_wait_hatched_where_it_is_not_sep
     assert ">limit<" not in "".join(maps)
 
 
+def test_a_lead_that_the_waits_drawn_may_have_made_separates_nobody(write, small_grid, tmp_path):
+    lucky = json.loads(small_grid)
+    for entry in lucky["benchmarks"]:
+        if entry.get("aggregate_name") == "median":
+            entry["luck_of_waits"] = 1000
+    before, after = (report_ranking.groups(loaded(record, tmp_path).results) for record in (small_grid, signed(lucky)))
+    of_one = [(one, other) for one, other in zip(before, after, strict=True) if one.separated]
+    assert of_one and not any(other.separated or other.rows[1].rank_text != "1=" for _, other in of_one)
+    assert "but the waits drawn may have made 100000.0% of that" in report_content.verdict(loaded(signed(lucky), tmp_path), of_one[0][1])
+    assert page_of(write(small_grid)).count(" tie\"") < page_of(write(signed(lucky))).count(" tie\"")
+
+
 def test_without_two_grains_and_two_waits_there_is_no_map(write, reference):
     assert "data-map=" not in page_of(write(reference))
 

@@ -419,5 +419,5 @@ def contest(cells):
     leads = {}
     for (i, one), (j, other) in itertools.combinations(enumerate(ranked), 2):
         between = ranking.ratio(one, other)
-        leads[(i, j)] = (ranking.times(between.median) if between else "", ranking.separates(between))
+        leads[(i, j)] = (ranking.times(between.median) if between else "", ranking.separates(between, luck=one.luck_of_waits()))
     return [cell.model for cell in ranked], leads

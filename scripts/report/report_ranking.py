@@ -127,10 +127,11 @@ def ratio(one, other):
     return results_.ratio_by_round(*rounds)
 
 
-def separates(interval, slo=None):
+def separates(interval, slo=None, luck=0):
     """Whether the interval of a ratio excludes 1, with the confidence claimed: too few rounds separate nothing. Rates that were
-    searched for are known to 5% each, however steadily a model then keeps its own."""
-    known_to = SEARCH_RESOLUTION**2 if slo else 1
+    searched for are known to 5% each, however steadily a model then keeps its own; and of lookups, a lead below the `luck` of
+    their waits (Cell.luck_of_waits()) is none."""
+    known_to = SEARCH_RESOLUTION**2 if slo else 1 + luck
     return interval is not None and interval.holds and (interval.low > known_to or interval.high < 1 / known_to)
 
 
@@ -157,13 +158,15 @@ def rank(group, searches):
         between = ratio(above.cell, row.cell) if above else None
         # The rate of one whose generator was the limit is the least that it keeps: it is below nobody's for certain.
         may_be_more = searches.get(row.cell.model, {}).get("generator_limited", False)
-        row.shared = above is not None and not (separates(between, group.slo) and not may_be_more)
+        luck = above.cell.luck_of_waits() if above else 0
+        row.shared = above is not None and not (separates(between, group.slo, luck) and not may_be_more)
         row.rank = above.rank if row.shared else place
         if place == 2:
             group.lead, group.separated = between, not row.shared
             if row.shared and separates(between):
                 group.why_not = (f"{row.cell.model} may keep more than the load generator could send" if may_be_more
-                                 else "each of the two rates is known to 5% only")
+                                 else "each of the two rates is known to 5% only" if group.slo
+                                 else f"the waits drawn may have made {luck:.1%} of that")
         above = row
     for row in group.rows if sequential else ():
         row.to_sequential = ratio(row.cell, sequential)
