@@ -192,12 +192,14 @@ Counts is_stopped_for_a_while(IngestStream const& stream, Setup const& setup, St
 }
 
 TEST_F(IngestSample, AStoppedServerShowsInTheLatencies) {
-  LoadSpec const spec{.events = 40'000, .rate_per_s = 100'000, .connections = 10};
+  // Two seconds, so that the pause falls inside them on a machine that is busy with other tests too.
+  LoadSpec const spec{.events = 200'000, .rate_per_s = 100'000, .connections = 10};
   Taken const taken = take(is_stopped_for_a_while, spec);
   ASSERT_EQ(taken.sample.failure, "");
   EXPECT_EQ(taken.corrected.total(), spec.events);
-  // Of the events that were due in the first 10 ms of the pause, all were counted 90 ms later or more.
-  EXPECT_GE(taken.corrected.above(90ms), 900u);
+  // Of the events that were due in the first 10 ms of the pause, all were counted 90 ms later or more: a
+  // thousand, but for what chance makes of their arrivals.
+  EXPECT_GE(taken.corrected.above(90ms), 800u);
   EXPECT_GE(taken.corrected.at_percentile(99.9), 90ms);
 }
 
