@@ -69,13 +69,25 @@ def plain(path):
         yield copy
 
 
-def measured(options, path, tally):
-    """What `tally advise --confirm` says of a point, from the map at `path`."""
-    command = [str(tally), "advise", *options, "--from", str(path), "--confirm", "--json"]
+def advised(tally, *arguments):
+    """What `tally advise` says in JSON."""
+    command = [str(tally), "advise", *arguments, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if not done.stdout.startswith("{"):
         raise results.NotTally(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}")
-    said = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def must_be_of_here(options, path, tally):
+    """Throws NotTally if the map is of another machine: advice for that one cannot be judged on this."""
+    for warning in advised(tally, *options, "--from", str(path))["warnings"]:
+        if warning.startswith("measured on another machine"):
+            raise results.NotTally(f"{path}: {warning}")
+
+
+def measured(options, path, tally):
+    """What `tally advise --confirm` says of a point, from the map at `path`."""
+    said = advised(tally, *options, "--from", str(path), "--confirm")
     # Which files it was from, their IDs say; where they, or a copy of them, lay on this machine is nobody's business.
     return {"options": options, **said, "from": [{"result_id": each["result_id"]} for each in said["from"]]}
 
@@ -131,6 +143,7 @@ def take(arguments):
     path = arguments.out / f"{seed}.json"
     run = {"seed": seed, "points": []}
     with plain(arguments.map) as measured_before:
+        must_be_of_here(["--grain", "0"], measured_before, arguments.tally)
         for number, options in enumerate(points(seed, arguments.points, len(os.sched_getaffinity(0))), 1):
             print(f"point {number} of {arguments.points}: {' '.join(options)}", file=sys.stderr)
             run["points"].append(measured(options, measured_before, arguments.tally))

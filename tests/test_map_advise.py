@@ -165,7 +165,7 @@ def test_a_map_is_measured_refined_and_advised_from(tally, root, tmp_path):
     path = tmp_path / "map.json"
     checked = subprocess.run([sys.executable, root / "scripts/validate.py", path], capture_output=True, text=True, check=False)
     # A build for tests is nothing to disclose; but every other rule holds.
-    assert all(": disclosure: " in line for line in checked.stdout.splitlines()), checked.stdout
+    assert all(": disclosure: " in line or ": holds: " in line for line in checked.stdout.splitlines()), checked.stdout
     context = json.loads(path.read_text(encoding="utf-8"))["context"]
     assert context["command_line"][:2] == ["tally", "map"]
     assert context["factors"]["idle"] == "poll" and any("--idle poll" in note for note in context["notes"])
@@ -222,6 +222,17 @@ def test_a_point_is_kept_without_the_machines_paths(tmp_path):
     tally.write_text("""#!/bin/sh\necho '{"models": [], "from": [{"path": "/home/me/map.json", "result_id": "ab"}]}'\n""")
     tally.chmod(0o755)
     assert check_advice.measured(["--grain", "0"], tmp_path / "map.json", tally) == {"options": ["--grain", "0"], "models": [], "from": [{"result_id": "ab"}]}
+
+
+def test_advice_for_another_machine_is_not_judged_on_this_one(tally, made_up, tmp_path):
+    said = tally("advise", *ASKED, "--json", "--from", made_up(lambda data: data["context"].update(cpu_model="Pocket Calculator")))
+    program = tmp_path / "tally"
+    program.write_text(f"#!/bin/sh\ncat <<'SAID'\n{said.stdout.decode()}\nSAID\n")
+    program.chmod(0o755)
+    with pytest.raises(check_advice.results.NotTally, match="another machine: Pocket Calculator"):
+        check_advice.must_be_of_here(["--grain", "0"], tmp_path / "map.json", program)
+    program.write_text("""#!/bin/sh\necho '{"warnings": ["the machine was noisy"]}'\n""")
+    check_advice.must_be_of_here(["--grain", "0"], tmp_path / "map.json", program)
 
 
 def test_a_map_may_be_compressed(tmp_path):
