@@ -25,7 +25,7 @@ void flush_if_full(std::string& out) {
 Model const& default_model(std::span<Model const> models) {
   Model const* chosen = nullptr;
   for (Model const& model : models) {
-    if (model.cpu == nullptr || !model.candidate || !model.unavailable.empty()) continue;
+    if (model.cpu == nullptr || !model.candidate || !model.by_default || !model.unavailable.empty()) continue;
     if (chosen == nullptr) chosen = &model;
     if (!model.sequential) return model;
   }

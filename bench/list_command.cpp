@@ -32,7 +32,8 @@ std::string as_table(std::span<Model const> models) {
         reasons += std::string(model.name) + " on " + std::string(name_of(stream)) + ": " + why + "\n";
       }
     }
-    out += "  " + std::string(model.summary) + (model.candidate ? "" : " (ceiling)") + "\n";
+    out += "  " + std::string(model.summary) + (model.candidate ? "" : " (ceiling)") +
+           (model.by_default ? "" : " (not by default)") + "\n";
   }
   return out + (reasons.empty() ? "" : "\n" + reasons);
 }
@@ -40,8 +41,10 @@ std::string as_table(std::span<Model const> models) {
 std::string as_json(std::span<Model const> models) {
   auto rows = nlohmann::ordered_json::array();
   for (Model const& model : models) {
-    nlohmann::ordered_json row{
-        {"name", model.name}, {"summary", model.summary}, {"ceiling", !model.candidate}};
+    nlohmann::ordered_json row{{"name", model.name},
+                               {"summary", model.summary},
+                               {"ceiling", !model.candidate},
+                               {"by_default", model.by_default}};
     for (auto const stream : kAllStreams) {
       std::string const why = obstacle(model, stream);
       auto& entry = row["streams"][std::string(name_of(stream))];

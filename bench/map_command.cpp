@@ -196,7 +196,8 @@ int map_command(Arguments const& arguments, std::span<Model const> models) {
       "of which no model is among the fastest at both, and more rounds of points without a winner, as long "
       "as "
       "there is time. Its result file is what 'tally advise' takes.");
-  auto const& model = parser.option("--model", "M,..", "models to compare (default: all that can run)");
+  auto const& model =
+      parser.option("--model", "M,..", "models to compare, or all (default: as of tally run)");
   auto const& workers =
       parser.option("--workers", "N,..", "threads or processes (default: 1 and the CPUs there are)");
   auto const& grain =

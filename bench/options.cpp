@@ -45,9 +45,10 @@ std::string spell_numbers(Numbers const& numbers) {
 struct RunArguments {
   RunArguments(ArgumentParser& p, std::span<Model const> known)
       : models(known),
-        model(
-            (p.heading("Which cells (lists are comma-separated; every combination is a cell)"),
-             p.option("--model", "M,..", "models to compare (default: all that can run); see 'tally list'"))),
+        model((p.heading("Which cells (lists are comma-separated; every combination is a cell)"),
+               p.option("--model", "M,..",
+                        "models to compare, or all (default: all but those that 'tally list' marks 'not by "
+                        "default')"))),
         stream(p.option("--stream", "S,..", "cpu, lookup, ingest (default: cpu,lookup; with --input: cpu)")),
         workers(
             p.option("--workers", "N,..",
@@ -157,13 +158,19 @@ std::vector<StreamKind> read_streams(RunArguments const& given) {
 
 std::vector<Model const*> read_models(RunArguments const& given, std::vector<StreamKind> const& streams) {
   std::vector<Model const*> models;
+  auto const add_all = [&](bool also_variants) {
+    for (Model const& model : given.models)
+      if (model.unavailable.empty() && (model.by_default || also_variants)) models.push_back(&model);
+  };
   if (!given.model) {
-    for (Model const& model : given.models) {
-      if (model.unavailable.empty()) models.push_back(&model);
-    }
+    add_all(false);
     return models;
   }
   for (auto const& name : split_list("--model", *given.model)) {
+    if (name == "all") {
+      add_all(true);
+      continue;
+    }
     Model const& model = find_model(name, given.models);
     bool const any =
         std::any_of(streams.begin(), streams.end(), [&](StreamKind s) { return runs(model, s); });

@@ -67,8 +67,8 @@ using CpuRun = Counts (*)(CpuStream const&, Setup const&, Stopwatch&);
 using LookupRun = Counts (*)(LookupStream const&, Setup const&, Stopwatch&);
 using IngestRun = Counts (*)(IngestStream const&, Setup const&, Stopwatch&);
 
-/// What one event in flight, or one connection, costs a model in things that the kernel limits, so that a cell too
-/// large for this machine is refused before it starts.
+/// What one event in flight, or one connection, costs a model in things that the kernel limits, so that a
+/// cell too large for this machine is refused before it starts.
 struct LookupNeeds {
   bool thread_per_event = false;   ///< as many threads as in flight (lookup), or as connections (ingest)
   bool process_per_event = false;  ///< as many processes as in flight
@@ -84,6 +84,7 @@ struct Model {
   LookupNeeds lookup_needs{};
   bool sequential = false;         ///< one worker and one event in flight, whatever the setup says
   bool candidate = true;           ///< false for `limit`, which is not a model to choose
+  bool by_default = true;          ///< false: runs only where it is named: a variant of another model
   std::string_view unavailable{};  ///< why it cannot run here; empty: it can
 };
 

@@ -14,13 +14,15 @@
   ROW(fibers,         "Boost.Fiber: a scheduler per worker thread, a fiber per event in flight")                       \
   ROW(coroutines,     "C++20 coroutines: an event loop per worker thread, a coroutine per event in flight")            \
   ROW(event_loop,     "callbacks on a readiness loop, as Twisted and Node; several loops share nothing")                \
+  ROW(coroutines_asio, "Boost.Asio's coroutines: an io_context per worker thread, a coroutine per event in flight",         \
+                                                                                                .by_default = false)  \
   ROW(limit,          "no model to choose: static split, bare epoll loop; the measured ceiling",  .candidate = false)
 // clang-format on
 
 namespace tally {
 
-#define TALLY_DECLARE(name, ...)                                 \
-  Counts name##_cpu(CpuStream const&, Setup const&, Stopwatch&); \
+#define TALLY_DECLARE(name, ...)                                       \
+  Counts name##_cpu(CpuStream const&, Setup const&, Stopwatch&);       \
   Counts name##_lookup(LookupStream const&, Setup const&, Stopwatch&); \
   Counts name##_ingest(IngestStream const&, Setup const&, Stopwatch&);
 TALLY_MODELS(TALLY_DECLARE)

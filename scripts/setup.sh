@@ -9,7 +9,7 @@ ninja-build              runs the build
 g++                      C++20 compiler (12.2)
 libbenchmark-dev         Google Benchmark: the engine of `tally run`
 libtbb-dev               oneTBB: the model tbb_flow_graph
-libboost1.81-dev         Boost headers: the flat map that counts text keys
+libboost1.81-dev         Boost headers: the flat map that counts text keys; Boost.Asio: the model coroutines_asio
 libboost-fiber1.81-dev   Boost.Fiber: the model fibers
 libboost-context1.81-dev Boost.Context: what Boost.Fiber switches with
 libcli11-dev             the command line

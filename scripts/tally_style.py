@@ -3,7 +3,7 @@
 import hashlib
 import math
 
-# Okabe & Ito, "Color Universal Design" (2008), with a grey. Without its yellow, which white paper swallows.
+# Okabe & Ito, "Color Universal Design" (2008), with a grey and Paul Tol's wine. Without its yellow, which white paper swallows.
 MODELS = {
     "limit": ("#000000", "X", (0, (1, 1.5))),
     "sequential": ("#7f7f7f", "s", (0, (5, 2))),
@@ -13,6 +13,7 @@ MODELS = {
     "fibers": ("#CC79A7", "v", (0, (3, 1))),
     "coroutines": ("#E69F00", "P", (0, (8, 1.5, 1, 1.5))),
     "event_loop": ("#56B4E9", "h", (0, (2, 1))),
+    "coroutines_asio": ("#882255", "p", (0, (10, 2))),
 }
 OTHER_COLOURS = ("#8C510A", "#5E3C99", "#4D9221", "#A6761D")
 OTHER_MARKERS = ("8", "<", ">", "p", "*", "d")

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "bench/benchmark_flags.hpp"
@@ -109,6 +110,20 @@ TEST(Options, DefaultsAreThoseOfTheTableOfDefaults) {
   EXPECT_TRUE(options.grains.empty());
   EXPECT_TRUE(options.shuffle);
   EXPECT_TRUE(options.progress);
+}
+
+TEST(Options, AModelThatIsNotByDefaultRunsWhereItIsNamedOrAllAre) {
+  std::vector<Model> models(kTestModels.begin(), kTestModels.end());
+  Model& variant = models[3];
+  variant.by_default = false;
+  auto const asked = [&](Arguments const& arguments) { return parse_run_options(arguments, models).models; };
+  auto const by_default = asked({});
+  EXPECT_EQ(by_default.size(), models.size() - 2) << "nor what cannot run";
+  EXPECT_EQ(std::count(by_default.begin(), by_default.end(), &variant), 0);
+  EXPECT_EQ(asked({"--model", "fibers"}), std::vector<Model const*>{&variant});
+  auto const all = asked({"--model", "all"});
+  EXPECT_EQ(all.size(), models.size() - 1);
+  EXPECT_EQ(std::count(all.begin(), all.end(), &variant), 1);
 }
 
 TEST(Options, EveryOptionArrivesWhereItBelongs) {

@@ -1,6 +1,6 @@
 """What tests of the built program share."""
 
-MODELS = ["sequential", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "event_loop"]
+MODELS = ["sequential", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "event_loop", "coroutines_asio"]
 # Lines of every kind: a key twice, empty, with CRLF, without an end.
 LOG = (b"b x 1\na y 2\n\nb z 3\nc x 1\r\nb x 1\n" b"no final newline")
 

@@ -107,6 +107,17 @@ def test_cells_are_named_without_measuring(tally):
                                             "cpu/fibers/workers:2/grain_ns:1000/batch:256"]
 
 
+def test_a_model_that_is_not_by_default_is_measured_where_it_is_named_or_all_are(tally):
+    def measured(*more):
+        done = tally("run", "--benchmark_list_tests", "--stream", "cpu", "--workers", "1", "--grain", "0", "--batch", "256", *more)
+        assert done.returncode == 0 and done.stderr == b""
+        return [name.split("/")[1] for name in done.stdout.decode().split()]
+
+    assert measured() == [model for model in MODELS if model != "coroutines_asio"] + ["limit"]
+    assert measured("--model", "coroutines_asio") == ["coroutines_asio"]
+    assert measured("--model", "all") == MODELS + ["limit"]
+
+
 def test_the_environment_does_not_change_the_library(tally):
     environment = dict(os.environ, BENCHMARK_LIST_TESTS="true", BENCHMARK_FILTER="nothing")
     done = tally("run", "--benchmark_list_tests", "--stream", "cpu", "--workers", "1", env=environment)
@@ -124,6 +135,8 @@ def test_list_shows_every_model_and_stream(tally):
     models = {row["name"]: row for row in json.loads(tally("list", "--json").stdout)["models"]}
     assert list(models) == MODELS + ["limit"]
     assert models["limit"]["ceiling"] and not models["fibers"]["ceiling"]
+    assert "not by default" in next(line for line in text.splitlines() if line.startswith("coroutines_asio "))
+    assert models["fibers"]["by_default"] and not models["coroutines_asio"]["by_default"]
     for row in models.values():
         for stream in "cpu", "lookup", "ingest":
             entry = row["streams"][stream]
