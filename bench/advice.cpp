@@ -5,6 +5,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "bench/statistics.hpp"
 #include "bench/units.hpp"
 
 namespace tally {
@@ -111,9 +112,11 @@ Advice advise(std::vector<ResultFile> const& files, Question const& question) {
   for (ResultFile const& file : files) floor = std::max(floor, file.noise_floor);
   for (ModelAdvice& m : advice.models) {
     if (!m.prediction) continue;
-    m.prediction->low =
-        std::min(m.prediction->low, m.prediction->items_per_second * std::max(0.0, 1 - floor));
-    m.prediction->high = std::max(m.prediction->high, m.prediction->items_per_second * (1 + floor));
+    Interval const rate{
+        .median = m.prediction->items_per_second, .low = m.prediction->low, .high = m.prediction->high};
+    Interval const claim = rate.no_narrower_than(floor);
+    m.prediction->low = claim.low;
+    m.prediction->high = claim.high;
   }
   advice.distance = distances[advice.models.front().model];
   if (question.slo && question.point.stream == StreamKind::lookup) {

@@ -108,11 +108,8 @@ std::optional<double> CampaignResult::floor_half_width() const {
 }
 
 Interval CampaignResult::claimed(Interval rate) const {
-  if (auto const floor = floor_half_width()) {
-    rate.low = std::min(rate.low, rate.median * std::max(0.0, 1 - *floor));
-    rate.high = std::max(rate.high, rate.median * (1 + *floor));
-  }
-  return rate;
+  auto const floor = floor_half_width();
+  return floor ? rate.no_narrower_than(*floor) : rate;
 }
 
 std::string CampaignResult::unfit() const {

@@ -38,6 +38,13 @@ double Interval::relative_half_width() const {
   return half_width / std::abs(median);
 }
 
+Interval Interval::no_narrower_than(double relative) const {
+  Interval wide = *this;
+  wide.low = std::min(low, median * std::max(0.0, 1 - relative));
+  wide.high = std::max(high, median * (1 + relative));
+  return wide;
+}
+
 Ranks median_ranks(int n, double confidence) {
   if (n < 1) throw std::invalid_argument("median_ranks: no values");
   double coverage = 0;

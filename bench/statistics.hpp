@@ -27,6 +27,9 @@ struct Interval {
   /// The larger half-width, relative to the median. 0 for an interval of no width; infinite if only the
   /// median is 0.
   double relative_half_width() const;
+  /// The interval, where it is narrower made as wide as `relative`, a half-width relative to the median,
+  /// says: nothing is known better than that. Of what cannot be below 0, such as a rate; `relative` >= 0.
+  Interval no_narrower_than(double relative) const;
 };
 
 /// A pair of order statistics by rank, counted from 1, and the probability that they enclose the median.

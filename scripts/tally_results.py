@@ -73,7 +73,7 @@ def median_interval(values, confidence=0.95):
 
 def claimed(interval, context):
     """What may be claimed of a throughput with this interval: no less than the noise floor of the file, whose context it is, leaves
-    of it. Keep equal to bench/campaign_result.cpp."""
+    of it. Keep equal to bench/campaign_result.cpp, and to Interval::no_narrower_than() in bench/statistics.cpp."""
     floor = context.get("noise_floor", {})
     width = finite(floor, "relative_half_width")
     if width is None or len(floor.get("samples", [])) < LEAST_SAMPLES:

@@ -86,6 +86,19 @@ TEST(RelativeHalfWidth, IsTheLargerSideAndInfiniteAroundZero) {
   EXPECT_TRUE(std::isinf(Interval{0, -1, 1, 0.95, 9}.relative_half_width()));
 }
 
+TEST(NoNarrowerThan, WidensEachSideThatIsNarrower) {
+  Interval const narrow{.median = 100, .low = 99, .high = 120, .coverage = 0.96, .n = 9};
+  Interval const wide = narrow.no_narrower_than(0.1);
+  EXPECT_DOUBLE_EQ(wide.low, 90);
+  EXPECT_DOUBLE_EQ(wide.high, 120) << "what was wider stays";
+  EXPECT_DOUBLE_EQ(wide.median, 100);
+  EXPECT_EQ(wide.n, 9);
+  EXPECT_DOUBLE_EQ(wide.coverage, 0.96);
+  EXPECT_DOUBLE_EQ(narrow.no_narrower_than(3).low, 0) << "no rate is below 0";
+  EXPECT_DOUBLE_EQ(narrow.no_narrower_than(3).high, 400);
+  EXPECT_DOUBLE_EQ(narrow.no_narrower_than(0).low, 99);
+}
+
 TEST(Outliers, AreThoseBeyondTukeysFences) {
   EXPECT_EQ(count_outliers({}), 0);
   EXPECT_EQ(count_outliers(one_to(20)), 0);
