@@ -14,8 +14,8 @@ uncorrected one, from when events were sent. Cells that fell behind the rate hav
 
 Cells without figures are named under the figures and not drawn. The same file gives the same bytes.
 
-Exit status: 0 drawn; 1 the file holds nothing that can be drawn, or DIR cannot be written (then no file in it was changed);
-2 the command line is wrong.
+Exit status: 0 drawn; 1 the file has no figure to draw, or DIR cannot be written (then no file in it was changed); 2 the command
+line is wrong or the file is no result of `tally run`.
 """
 
 import argparse
@@ -107,16 +107,17 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         results = tally_results.load(options.result)
-        if all(cell.failure for cell in results.cells):
-            raise tally_results.NotTally(
-                f"{options.result}: no verified sample with a rate, so nothing to draw; the first cell: "
-                f"{one_line(results.cells[0].failure)}")
+    except tally_results.NotTally as problem:
+        print(f"plot: {problem}", file=sys.stderr)
+        return 2
+    if all(cell.failure for cell in results.cells):
+        print(f"plot: {options.result}: no verified sample with a rate, so nothing to draw; the first cell: "
+              f"{one_line(results.cells[0].failure)}", file=sys.stderr)
+        return 1
+    try:
         files = draw(results, options.slo or tally_results.slo(results.context))
         os.makedirs(options.out, exist_ok=True)
         write_whole({os.path.join(options.out, name): content for name, content in files.items()})
-    except tally_results.NotTally as problem:
-        print(f"plot: {problem}", file=sys.stderr)
-        return 1
     except OSError as problem:
         print(f"plot: cannot write {options.out}: {problem.strerror}", file=sys.stderr)
         return 1

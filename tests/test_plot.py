@@ -157,7 +157,7 @@ def test_the_reason_of_a_failed_cell_is_that_of_the_sample_that_failed(tmp_path,
 )
 def test_what_is_no_result_is_refused_in_one_line(plot, content, says):
     done, folder = plot(content)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("plot: ") and done.stderr.count("\n") == 1 and says in done.stderr
     assert not folder.exists()
 
@@ -181,10 +181,10 @@ def test_cells_that_counted_no_events_have_no_rate_and_are_no_failure_of_another
     assert done.returncode == 1 and "no events, so no rate" in done.stderr
 
 
-def test_a_missing_file_and_a_missing_argument_are_told_apart(root, tmp_path):
+def test_a_missing_file_and_a_missing_argument_are_wrong_command_lines(root, tmp_path):
     script = root / "scripts/plot.py"
     absent = subprocess.run([sys.executable, script, tmp_path / "none.json", "-o", tmp_path], capture_output=True, text=True)
-    assert absent.returncode == 1 and "none.json: No such file" in absent.stderr
+    assert absent.returncode == 2 and "none.json: No such file" in absent.stderr
     assert subprocess.run([sys.executable, script, tmp_path / "none.json"], capture_output=True).returncode == 2
 
 
