@@ -10,9 +10,10 @@ First come all differences of machine and build; then, for every cell in both, t
 old, less what is put down to the machine) with an interval, and a verdict: faster, slower, not separated, or not comparable and why.
 
 Two files are two visits to a machine that changes between them, so an interval from the samples of each alone claims too much.
-docs/method.md, "Comparing two files", says what the interval is made of. It is corrected for the number of cells compared
-(Bonferroni), so that in 19 comparisons of 20 in which nothing has changed not a single cell is called. Where two builds were
-measured in one campaign, the interval is that of their ratios round by round, with the same correction; it is much narrower.
+docs/method.md, "Comparing two files", says what the interval is made of. It takes six samples of a cell in each file, and is corrected
+for the number of cells compared (Bonferroni), so that in 19 comparisons of 20 in which nothing has changed not a single cell is called.
+Where two builds were measured in one campaign, the interval is that of their ratios round by round, with the same correction; it is
+much narrower.
 
 Files of Google Benchmark that are not Tally's are compared by what they hold, and what is missing is named. Exit status: 0,
 1 if --fail-on says so, 2 if the command line or a file is wrong.
