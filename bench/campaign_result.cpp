@@ -18,13 +18,6 @@ double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration
 
 bool has_figures(CellResult const& cell) { return cell.failure.empty() && !cell.samples.empty(); }
 
-/// Whether `limit` of this group bounds the cell: sequential has one worker and one event in flight, whatever
-/// its group has.
-bool bounds(Group const& group, Cell const& cell) {
-  return !cell.model->sequential ||
-         (group.workers == 1 && (group.stream != StreamKind::lookup || group.in_flight == 1));
-}
-
 Sample const* in_round(CellResult const& cell, int round) {
   for (Sample const& sample : cell.samples)
     if (sample.round == round && sample.failure.empty()) return &sample;
@@ -144,7 +137,7 @@ std::optional<double> CampaignResult::bound(std::size_t cell, int round) const {
   std::optional<double> measured = result.limit_items_per_second;
   for (Group const& group : plan.groups) {
     if (std::find(group.cells.begin(), group.cells.end(), cell) == group.cells.end() ||
-        !bounds(group, result.cell))
+        !bounded_by_limit(group, result.cell))
       continue;
     for (std::size_t const other : group.cells) {
       if (cells[other].cell.model->candidate || !has_figures(cells[other])) continue;

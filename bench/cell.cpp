@@ -16,7 +16,7 @@ std::string spell_rate(double rate_per_s) {
 /// The parameters' part of a name. What does not apply to the stream is left out; so is a grain of 0, but on
 /// cpu.
 template <class Parameters>
-std::string spell(Parameters const& p) {
+std::string spell_all_but_io(Parameters const& p) {
   std::string name = "/workers:" + std::to_string(p.workers);
   auto const grain = [&] { return "/grain_ns:" + std::to_string(p.grain.count()); };
   auto const wait = [&] {
@@ -32,6 +32,11 @@ std::string spell(Parameters const& p) {
   name += wait() + "/in_flight:" + std::to_string(p.in_flight);
   if (p.grain.count() != 0) name += grain();
   return name;
+}
+
+template <class Parameters>
+std::string spell(Parameters const& p) {
+  return spell_all_but_io(p) + (p.io == Io::io_uring ? "/io_uring:1" : "");
 }
 
 }  // namespace
@@ -67,6 +72,12 @@ std::string Cell::name() const {
 
 std::string Group::name() const {
   return std::string(name_of(stream)) + spell(*this) + (against ? "/against:1" : "");
+}
+
+bool bounded_by_limit(Group const& group, Cell const& cell) noexcept {
+  if (!cell.model->sequential) return true;
+  return group.workers == 1 && group.io == cell.io &&
+         (group.stream != StreamKind::lookup || group.in_flight == 1);
 }
 
 Pair const* Plan::pair_of(std::size_t cell) const {

@@ -40,6 +40,7 @@ struct Cell {
   std::chrono::nanoseconds wait{0};  ///< lookup; ingest with `lookup`
   int in_flight = 1;                 ///< lookup; 1 for sequential
   int connections = 1;               ///< ingest
+  Io io = Io::epoll;                 ///< lookup and ingest, of models that wait as they are told
   bool lookup = false;               ///< ingest: each event waits for the lookup service
   double rate_per_s = 0;  ///< ingest: events a second, of all connections together; 0: as many as are taken
   std::uint64_t events = 0;  ///< 0: not yet known (auto)
@@ -49,7 +50,8 @@ struct Cell {
   /// `lookup/fibers/workers:2/wait_us:1000/in_flight:100[/grain_ns:…]`; a wait that is not whole microseconds
   /// is spelled `wait_ns`.
   /// `ingest/event_loop/workers:1/connections:100/rate:max[/wait_us:1000][/grain_ns:…]`, or a rate in events
-  /// a second; the wait is that of its lookups. A cell of the other build ends in `/against:1`.
+  /// a second; the wait is that of its lookups. A cell that waits on io_uring has `/io_uring:1` behind all
+  /// that; one of the other build ends in `/against:1`.
   std::string name() const;
 };
 
@@ -63,6 +65,7 @@ struct Group {
   std::chrono::nanoseconds wait{0};
   int in_flight = 1;
   int connections = 1;
+  Io io = Io::epoll;
   bool lookup = false;
   double rate_per_s = 0;
   bool slo = false;                ///< each cell has a rate of its own, found with --slo
@@ -72,6 +75,10 @@ struct Group {
   /// The cell's name without the model: `cpu/workers:2/grain_ns:1000/batch:256`.
   std::string name() const;
 };
+
+/// Whether what `limit` reaches in the group bounds a cell of it: sequential has one worker and one event in
+/// flight, and waits in one way, whatever its group has.
+bool bounded_by_limit(Group const& group, Cell const& cell) noexcept;
 
 /// The same cell of this build and of the other, which are measured one right after the other.
 struct Pair {

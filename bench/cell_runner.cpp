@@ -108,6 +108,7 @@ Setup CellRunner::setup_of(Cell const& cell) const {
   setup.workers = cell.workers;
   setup.batch = cell.batch;
   setup.in_flight = cell.in_flight;
+  setup.io = cell.io;
   setup.cpus.assign(cpus_.begin(), cpus_.begin() + cpus_of(cell));
   return setup;
 }

@@ -132,6 +132,7 @@ Cell cell_of(Group const& group, Model const* model) {
   cell.wait = group.wait;
   cell.in_flight = group.in_flight;
   cell.connections = group.connections;
+  cell.io = model->reactor ? group.io : Io::epoll;
   cell.lookup = group.lookup;
   cell.rate_per_s = group.rate_per_s;
   return cell;

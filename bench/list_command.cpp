@@ -4,6 +4,7 @@
 
 #include "bench/argument_parser.hpp"
 #include "bench/commands.hpp"
+#include "models/uring.hpp"
 
 namespace tally {
 namespace {
@@ -35,7 +36,14 @@ std::string as_table(std::span<Model const> models) {
     out += "  " + std::string(model.summary) + (model.candidate ? "" : " (ceiling)") +
            (model.by_default ? "" : " (not by default)") + "\n";
   }
-  return out + (reasons.empty() ? "" : "\n" + reasons);
+  if (!reasons.empty()) out += "\n" + reasons;
+  std::string waiting;
+  for (Model const& model : models)
+    if (model.reactor) waiting += (waiting.empty() ? "" : ", ") + std::string(model.name);
+  out += "\n--io epoll,io_uring on lookup and ingest: " + waiting + "\n";
+  return out +
+         "io_uring: " + (why_no_uring().empty() ? "available" : "unavailable, because " + why_no_uring()) +
+         "\n";
 }
 
 std::string as_json(std::span<Model const> models) {
@@ -45,6 +53,9 @@ std::string as_json(std::span<Model const> models) {
                                {"summary", model.summary},
                                {"ceiling", !model.candidate},
                                {"by_default", model.by_default}};
+    row["io"] = nlohmann::ordered_json::array();
+    if (model.reactor)
+      for (auto const& io : kIos) row["io"].push_back(io.first);
     for (auto const stream : kAllStreams) {
       std::string const why = obstacle(model, stream);
       auto& entry = row["streams"][std::string(name_of(stream))];
@@ -53,7 +64,12 @@ std::string as_json(std::span<Model const> models) {
     }
     rows.push_back(std::move(row));
   }
-  return nlohmann::ordered_json{{"models", rows}}.dump(2) + "\n";
+  nlohmann::ordered_json uring{{"available", why_no_uring().empty()}};
+  if (!why_no_uring().empty()) uring["reason"] = why_no_uring();
+  return nlohmann::ordered_json{{"models", rows},
+                                {"io", {{"epoll", {{"available", true}}}, {"io_uring", uring}}}}
+             .dump(2) +
+         "\n";
 }
 
 }  // namespace

@@ -95,6 +95,8 @@ Json factors(RunOptions const& options) {
     f["coalesce_ns"] = options.coalesce.count();
     f["disorder_ns"] = options.disorder.count();
   }
+  f["io"] = Json::array();
+  for (Io const io : options.ios) f["io"].push_back(name_of(io));
   f["idle"] = name_of(options.idle);
   f["min_rounds"] = options.min_rounds;
   f["max_rounds"] = options.max_rounds;

@@ -11,6 +11,7 @@
 #include "bench/defaults.hpp"
 #include "bench/event_options.hpp"
 #include "bench/units.hpp"
+#include "models/uring.hpp"
 
 namespace tally {
 namespace {
@@ -66,6 +67,8 @@ struct RunArguments {
             p.option("--wait-dist", "NAME", "their distribution: exponential (default), fixed or lognormal")),
         in_flight(p.option("--in-flight", "N,..",
                            "lookup: connections (default: " + spell_numbers(defaults::kInFlights) + ")")),
+        io(p.option("--io", "IO,..",
+                    "lookup, ingest: how models that wait without blocking wait: epoll (default), io_uring")),
         service(
             p.option("--service", "WHERE", "whom lookups ask: embedded (default) or redis://127.0.0.1:PORT")),
         connections(
@@ -121,7 +124,7 @@ struct RunArguments {
         no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {}
 
   std::span<Model const> models;
-  Value &model, &stream, &workers, &grain, &batch, &wait, &wait_dist, &in_flight, &service;
+  Value &model, &stream, &workers, &grain, &batch, &wait, &wait_dist, &in_flight, &io, &service;
   Value &connections, &rate, &slo;
   bool& lookup;
   LoadArguments load;
@@ -279,6 +282,7 @@ void read_cells(RunArguments const& given, RunOptions& options) {
       read_list<std::chrono::nanoseconds>("--wait", given.wait, defaults::kWaits, duration_of("--wait"));
   options.in_flights = read_list<int>("--in-flight", given.in_flight, defaults::kInFlights,
                                       count_of("--in-flight", kMostInFlight));
+  options.ios = read_list<Io>("--io", given.io, std::array{Io::epoll}, read_io);
   if (given.wait_dist) options.wait_distribution = read_wait_distribution(*given.wait_dist);
   if (given.service) options.service = read_service(*given.service);
   options.connections = read_list<int>("--connections", given.connections, defaults::kConnections,
@@ -315,6 +319,7 @@ void note_idle_flags(RunArguments const& given, RunOptions& options) {
   if (!measured(StreamKind::cpu) && given.batch) note("--batch", "cpu");
   if (!measured(StreamKind::lookup) && given.in_flight) note("--in-flight", "lookup");
   bool const ingest = measured(StreamKind::ingest);
+  if (!measured(StreamKind::lookup) && !ingest && given.io) note("--io", "lookup or ingest");
   if (!measured(StreamKind::lookup) && !(ingest && given.lookup)) {
     for (Flag const& flag :
          {Flag{"--wait", &given.wait}, {"--wait-dist", &given.wait_dist}, {"--service", &given.service}})
@@ -333,6 +338,13 @@ void note_idle_flags(RunArguments const& given, RunOptions& options) {
 }
 
 }  // namespace
+
+Io read_io(std::string const& text) {
+  Io const io = choose("--io", text, kIos);
+  if (io == Io::io_uring && !why_no_uring().empty())
+    throw UsageError("--io io_uring is unavailable here, because " + why_no_uring() + "; write --io epoll");
+  return io;
+}
 
 RunOptions parse_run_options(std::vector<std::string> const& arguments, std::span<Model const> models) {
   ArgumentParser parser("tally run",

@@ -62,6 +62,7 @@ struct RunOptions {
   std::vector<std::chrono::nanoseconds> waits;
   WaitDistribution wait_distribution = WaitDistribution::exponential;
   std::vector<int> in_flights;
+  std::vector<Io> ios{Io::epoll};         ///< lookup and ingest, of models that wait as they are told
   std::optional<ServiceAddress> service;  ///< none: embedded
   std::vector<int> connections;           ///< ingest
   std::vector<double> rates_per_s;        ///< ingest; 0: as many as are taken
@@ -106,6 +107,9 @@ Plan make_plan(RunOptions const& options);
 /// `plan` with a cell of the other build beside each of its cells that is among `others`, the names of the
 /// cells that the other build can measure; and their groups.
 Plan with_other_build(Plan plan, std::vector<std::string> const& others);
+
+/// A value of --io. Throws UsageError if it is none, or why it cannot be had here.
+Io read_io(std::string const& text);
 
 /// CPUs that this process may use (affinity), in order of number, cut to the CPU quota of its cgroup: to the
 /// whole CPUs that the quota pays for, since one more would be throttled.

@@ -30,8 +30,8 @@ class Filter {
   std::regex pattern_;
 };
 
-/// The groups that the options' lists combine to for one stream, without cells.
-std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
+/// The groups that the options' lists combine to for one stream, without cells, for one way of waiting.
+std::vector<Group> groups_of(StreamKind stream, Io io, RunOptions const& options) {
   std::vector<int> workers = options.workers;
   if (workers.empty()) {
     int const cpus = static_cast<int>(usable_cpus().size());
@@ -68,6 +68,7 @@ std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
                                 .grain = grain,
                                 .wait = wait,
                                 .connections = connections,
+                                .io = io,
                                 .lookup = options.ingest_lookup,
                                 .rate_per_s = rate_per_s,
                                 .slo = options.slo.has_value(),
@@ -84,6 +85,7 @@ std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
                             .grain = grain,
                             .wait = wait,
                             .in_flight = in_flight,
+                            .io = io,
                             .cells = {}});
         }
       }
@@ -101,9 +103,25 @@ Cell cell_of(Group const& group, Model const& model, RunOptions const& options) 
           .wait = group.wait,
           .in_flight = model.sequential ? 1 : group.in_flight,
           .connections = group.connections,
+          .io = model.reactor ? group.io : Io::epoll,
           .lookup = group.lookup,
           .rate_per_s = group.rate_per_s,
           .events = options.events.value_or(0)};
+}
+
+/// Whether the model has a cell in the group: one that waits in one way alone has none where it would wait in
+/// another, but sequential, the base of ratios.
+bool belongs(Model const& model, Group const& group) {
+  return group.io == Io::epoll || model.reactor || model.sequential;
+}
+
+/// The groups of a stream, one way of waiting after the other: on cpu there is nothing to wait for.
+std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
+  if (stream == StreamKind::cpu) return groups_of(stream, Io::epoll, options);
+  std::vector<Group> groups;
+  for (Io const io : options.ios)
+    for (Group& group : groups_of(stream, io, options)) groups.push_back(std::move(group));
+  return groups;
 }
 
 /// The models asked for that run on `stream`, each once, in the order of the registry (which holds them in
@@ -129,7 +147,13 @@ Plan make_plan(RunOptions const& options) {
     auto const models = models_on(stream, options);
     for (Group& group : groups_of(stream, options)) {
       if (!group_seen.emplace(group.name(), true).second) continue;
+      // Of sequential alone, there is nothing that waits in this way.
+      if (std::none_of(models.begin(), models.end(), [&](Model const* m) {
+            return belongs(*m, group) && (group.io == Io::epoll || m->reactor);
+          }))
+        continue;
       for (Model const* model : models) {
+        if (!belongs(*model, group)) continue;
         Cell cell = cell_of(group, *model, options);
         std::string const name = cell.name();
         if (!filter.admits(name)) continue;

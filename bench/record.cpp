@@ -66,6 +66,7 @@ void put_cell(Json& entry, Cell const& cell) {
     entry["wait_ns"] = cell.wait.count();
     entry["in_flight"] = cell.in_flight;
   }
+  if (cell.io == Io::io_uring) entry["io_uring"] = 1;
   if (cell.against) entry["against"] = 1;
   entry["events"] = cell.events;
 }

@@ -65,7 +65,7 @@ void read_cells(Json const& entries, ResultFile& file) {
     std::string const name = entry.at("run_name").get<std::string>();
     std::string const stream = entry.at("stream").get<std::string>();
     bool const waits = stream == "lookup";
-    if (entry.contains("against") || (stream != "cpu" && !waits)) continue;
+    if (entry.contains("against") || entry.contains("io_uring") || (stream != "cpu" && !waits)) continue;
     if (entry.value("error_occurred", false)) {
       std::string const why = entry.value("error_message", "");
       if (file.failed.empty() || file.failed.back().first != name) file.failed.emplace_back(name, why);

@@ -126,10 +126,7 @@ void note_limits(CampaignResult& result) {
       if (!rate) continue;
       for (std::size_t const other : group.cells) {
         CellResult& cell = result.cells[other];
-        bool const same_limits =
-            !cell.cell.model->sequential ||
-            (group.workers == 1 && (group.stream != StreamKind::lookup || group.in_flight == 1));
-        if (same_limits) cell.limit_items_per_second = rate->median;
+        if (bounded_by_limit(group, cell.cell)) cell.limit_items_per_second = rate->median;
       }
     }
   }

@@ -46,6 +46,7 @@ constexpr std::uint64_t kMostLineBytes = 32 * 1024;
 struct ServeOptions {
   Model const* model = nullptr;
   int workers = 1;
+  Io io = Io::epoll;
   IngestSpec spec;
   nanoseconds window{0};
   nanoseconds grace{0};
@@ -87,6 +88,7 @@ ServeOptions read_options(Arguments const& arguments, std::span<Model const> mod
       std::string("the model to serve with (default: ") + std::string(defaults::kServeModel) + ")");
   auto const& workers =
       parser.option("--workers", "N", "threads or processes (default: the CPUs this process may use)");
+  auto const& io = parser.option("--io", "IO", "how it waits for clients: epoll (default), or io_uring");
   auto const& port = parser.option("--port", "P", "port (default: any free one)");
   auto const& listen =
       parser.option("--listen", "ADDRESS", "address to listen on (default: 127.0.0.1, this machine alone)");
@@ -120,6 +122,10 @@ ServeOptions read_options(Arguments const& arguments, std::span<Model const> mod
   options.workers = workers ? static_cast<int>(parse_count("--workers", *workers, 1, 1'024))
                             : static_cast<int>(usable_cpus().size());
   if (options.model->sequential) options.workers = 1;
+  if (io) options.io = read_io(*io);
+  if (options.io == Io::io_uring && !options.model->reactor)
+    throw UsageError("--io io_uring: --model '" + std::string(options.model->name) +
+                     "' does not wait on it; 'tally list' says which do");
   if (port) options.spec.address.port = static_cast<std::uint16_t>(parse_count("--port", *port, 0, 65535));
   if (listen) options.spec.address.host = read_host(*listen);
   std::uint64_t const files = raise_open_files();
@@ -298,6 +304,7 @@ int serve_command(Arguments const& arguments, std::span<Model const> models) {
   HelperProcess server("the server", {}, [&] {
     Setup setup;
     setup.workers = options.workers;
+    setup.io = options.io;
     setup.cpus = {};
     Stopwatch watch;
     options.model->ingest(stream, setup, watch);

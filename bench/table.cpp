@@ -73,6 +73,7 @@ std::string title_of(CampaignResult const& result, Group const& group) {
   } else {
     title += ", wait " + format_duration(group.wait) + ", " + std::to_string(group.in_flight) + " in flight";
   }
+  if (group.io == Io::io_uring) title += ", over io_uring";
   // The number of events may differ between the cells, since each is as long as its bound lets it be.
   std::uint64_t least = UINT64_MAX, most = 0;
   for (std::size_t const c : group.cells) {

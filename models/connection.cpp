@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,43 +51,46 @@ void Socket::set_non_blocking() {
 }
 
 void Connection::send(LookupStream const& stream, std::uint64_t event) {
+  static_assert(LookupStream::kMaxRequestBytes <= Transfer::kMostBytesToSend);
   std::array<char, LookupStream::kMaxRequestBytes> request;
   std::size_t const size = stream.request(event, request);
-  for (std::size_t sent = 0; sent < size;) {
-    ssize_t const n = ::send(fd(), request.data() + sent, size - sent, MSG_NOSIGNAL);
-    if (n >= 0) {
-      sent += static_cast<std::size_t>(n);
-    } else if (errno == EAGAIN) {
-      pollfd room{.fd = fd(), .events = POLLOUT, .revents = 0};
-      ::poll(&room, 1, -1);
-    } else if (errno != EINTR) {
-      fail("went away: " + reason(errno));
-    }
-  }
+  if (int const error = transfer_.send(fd(), {request.data(), size})) fail("went away: " + reason(error));
 }
 
 std::span<char const> Connection::receive(LookupStream const& stream, ReceiveBuffer& buffer) {
-  // What is left of an earlier piece goes before the new bytes.
-  std::size_t const before = partial_.size();
-  std::copy(partial_.begin(), partial_.end(), buffer.begin());
-  ssize_t n;
-  do {
-    n = ::recv(fd(), buffer.data() + before, buffer.size() - before, 0);
-  } while (n < 0 && errno == EINTR);
-  if (n < 0 && errno == EAGAIN) return {};
-  if (n < 0) fail("went away: " + reason(errno));
-  if (n == 0)
-    fail(before == 0 ? "closed the connection without an answer" : "closed the connection within an answer");
-  std::span<char const> const received(buffer.data(), before + static_cast<std::size_t>(n));
-  std::size_t const length = stream.reply_length(received);
+  // Behind what is left of an earlier piece.
+  std::span<char> const room = std::span(buffer).subspan(partial_.size());
+  std::span<char const> const reply = take(stream, transfer_.receive(fd(), room), buffer);
+  // A ring's bytes do not stay.
+  if (reply.empty() || reply.data() == buffer.data()) return reply;
+  std::copy(reply.begin(), reply.end(), buffer.begin());
+  return {buffer.data(), reply.size()};
+}
+
+std::span<char const> Connection::take(LookupStream const& stream, Received const& received,
+                                       ReceiveBuffer& buffer) {
+  if (received.error == EAGAIN) return {};
+  if (received.error != 0) fail("went away: " + reason(received.error));
+  if (received.bytes.empty())
+    fail(partial_.empty() ? "closed the connection without an answer"
+                          : "closed the connection within an answer");
+  std::span<char const> all = received.bytes;
+  if (std::size_t const before = partial_.size(); before > 0) {
+    if (all.size() > buffer.size() - before) fail("sent an answer longer than any key");
+    std::copy(partial_.begin(), partial_.end(), buffer.begin());
+    char* const behind = buffer.data() + before;
+    if (all.data() != behind) std::copy(all.begin(), all.end(), behind);
+    all = {buffer.data(), before + all.size()};
+  }
+  std::size_t const length = stream.reply_length(all);
   if (length == 0) {
-    if (received.size() == buffer.size()) fail("sent an answer longer than any key");
-    partial_.assign(received.begin(), received.end());
+    if (all.size() >= buffer.size()) fail("sent an answer longer than any key");
+    partial_.assign(all.begin(), all.end());
     return {};
   }
-  if (length < received.size()) fail("sent more than one answer to one request");
+  if (length < all.size()) fail("sent more than one answer to one request");
   partial_.clear();
-  return received;
+  return all;
 }
 
 void BlockingConnection::look_up(LookupStream const& stream, std::uint64_t event, Counts& tally) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "models/reactor.hpp"
 #include "workloads/stream.hpp"
 
 namespace tally {
@@ -42,6 +43,14 @@ class Connection {
   explicit Connection(Socket socket) : socket_(std::move(socket)) {}
   int fd() const noexcept { return socket_.fd(); }
 
+  /// From now on `handler` is told by `reactor` when there is something to receive, and what is sent and
+  /// received goes by it; both must outlive that. Throws std::system_error.
+  void join(Reactor& reactor, ReadyHandler& handler) {
+    transfer_ = reactor.add(fd(), handler, Wanted::bytes);
+  }
+  /// The same where the socket has been added for bytes already: by `transfer`.
+  void join(Transfer transfer) noexcept { transfer_ = transfer; }
+
   /// Sends the request of `event`. A request is short and the only one under way, so the socket has room for
   /// it; should it not, this waits until it has. Throws LookupFailed if the service has gone.
   void send(LookupStream const& stream, std::uint64_t event);
@@ -49,9 +58,13 @@ class Connection {
   /// a blocking socket this waits for some bytes. Throws LookupFailed if the service has closed or what comes
   /// is no reply.
   std::span<char const> receive(LookupStream const& stream, ReceiveBuffer& buffer);
+  /// The same of what has been `received` in another way, or at `buffer`, behind what is left of an earlier
+  /// piece. The reply is a view into either.
+  std::span<char const> take(LookupStream const& stream, Received const& received, ReceiveBuffer& buffer);
 
  private:
   Socket socket_;
+  Transfer transfer_;
   std::string partial_;  // of a reply that came in pieces: rare, so empty
 };
 

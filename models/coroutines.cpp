@@ -205,13 +205,13 @@ struct Waitable : ReadyHandler {
 class LookupLoop {
  public:
   LookupLoop(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure, Counts& tally,
-             int connections)
-      : stream_(stream), cursor_(cursor), failure_(failure), tally_(tally) {
+             int connections, Io io)
+      : stream_(stream), cursor_(cursor), failure_(failure), tally_(tally), reactor_(io) {
     waitables_.reserve(static_cast<std::size_t>(connections));
     tasks_.reserve(static_cast<std::size_t>(connections));
     for (int c = 0; c < connections; ++c) {
       Waitable& waitable = waitables_.emplace_back(connect_non_blocking(stream.service()));
-      reactor_.add(waitable.connection.fd(), waitable);
+      waitable.connection.join(reactor_, waitable);
       tasks_.push_back(look_up_events(waitable));
     }
   }
@@ -260,7 +260,7 @@ Counts coroutines_lookup(LookupStream const& stream, Setup const& setup, Stopwat
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
     LookupLoop loop(stream, cursor, self.failure(), tallies[static_cast<std::size_t>(w)],
-                    share_of_in_flight(setup.in_flight, setup.workers, w));
+                    share_of_in_flight(setup.in_flight, setup.workers, w), setup.io);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     loop.run();

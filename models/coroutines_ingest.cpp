@@ -29,8 +29,13 @@ struct Detached {
 /// One worker's connections to the `ingest` stream: a coroutine that accepts, and one for each connection.
 class IngestServer {
  public:
-  IngestServer(IngestStream const& stream, int worker, FirstFailure& failure)
-      : stream_(stream), worker_(worker), failure_(failure), acceptor_(stream), stopping_(*this) {
+  IngestServer(IngestStream const& stream, int worker, FirstFailure& failure, Io io)
+      : stream_(stream),
+        worker_(worker),
+        failure_(failure),
+        acceptor_(stream),
+        reactor_(io, ring_buffers(stream)),
+        stopping_(*this) {
     reactor_.add(stream.stop_fd(), stopping_);
   }
   /// Coroutines are left only where the loop has failed.
@@ -54,8 +59,8 @@ class IngestServer {
  private:
   /// A socket that a coroutine waits for, at times.
   struct Readable : ReactorSocket {
-    Readable(IngestServer& s, int socket)
-        : ReactorSocket(s.reactor_, socket, s.sockets_, resume), server(s) {}
+    Readable(IngestServer& s, int socket, Wanted wanted = Wanted::readiness)
+        : ReactorSocket(s.reactor_, socket, s.sockets_, resume, wanted), server(s) {}
 
     static bool resume(ReadyHandler& self) {
       auto& readable = static_cast<Readable&>(self);
@@ -117,7 +122,8 @@ class IngestServer {
   Detached serve(OwnedFd socket) {
     try {
       ServedConnection client{.socket = std::move(socket)};
-      Readable readable(*this, client.socket.get());
+      Readable readable(*this, client.socket.get(), wanted_of(client));
+      client.transfer = readable.transfer();
       while (!stopped_) {
         co_await readable;
         if (stopped_) break;
@@ -134,7 +140,10 @@ class IngestServer {
     try {
       ServedConnection client{.socket = std::move(socket), .lookups = lookups_of(stream_, worker_, true)};
       EventLookups& lookups = *client.lookups;
-      Readable readable(*this, client.socket.get()), replies(*this, lookups.fd());
+      Readable readable(*this, client.socket.get(), wanted_of(client)),
+          replies(*this, lookups.fd(), Wanted::bytes);
+      client.transfer = readable.transfer();
+      lookups.join(replies.transfer());
       while (!stopped_) {
         co_await readable;
         if (stopped_) break;
@@ -172,7 +181,7 @@ class IngestServer {
 Counts coroutines_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
-    IngestServer server(stream, w, self.failure());
+    IngestServer server(stream, w, self.failure(), setup.io);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     server.run();

@@ -28,7 +28,10 @@ bool EventLookups::ask() {
 }
 
 std::span<char const> EventLookups::receive(ReceiveBuffer& buffer) {
-  std::span<char const> const reply = connection_.receive(*stream_.lookups(), buffer);
+  return checked(connection_.receive(*stream_.lookups(), buffer));
+}
+
+std::span<char const> EventLookups::checked(std::span<char const> reply) const {
   if (!reply.empty() && !any()) throw LookupFailed("the lookup service sent an answer to no request");
   return reply;
 }
@@ -38,8 +41,13 @@ void EventLookups::count(std::span<char const> reply, int worker) {
   ++next_;
 }
 
-bool EventLookups::receive_and_count(ReceiveBuffer& buffer) {
-  std::span<char const> const reply = receive(buffer);
+bool EventLookups::receive_and_count(ReceiveBuffer& buffer) { return count_if_whole(receive(buffer)); }
+
+bool EventLookups::take_and_count(Received const& received, ReceiveBuffer& buffer) {
+  return count_if_whole(checked(connection_.take(*stream_.lookups(), received, buffer)));
+}
+
+bool EventLookups::count_if_whole(std::span<char const> reply) {
   if (reply.empty()) return false;
   count(reply, worker_);
   return true;

@@ -21,6 +21,8 @@ class EventLookups {
 
   /// Readable when a reply has come.
   int fd() const noexcept { return connection_.fd(); }
+  /// From now on it is sent and received by `transfer`, which must outlive that.
+  void join(Transfer transfer) noexcept { connection_.join(transfer); }
   /// Takes the events in `bytes`, which the connection sent after what it sent before. In blocking mode, asks
   /// for each and counts it; otherwise they are then to be asked for. Throws as
   /// receive_and_count() does.
@@ -37,8 +39,13 @@ class EventLookups {
   void count(std::span<char const> reply, int worker);
   /// receive(), and once that is the whole reply, count(): true.
   bool receive_and_count(ReceiveBuffer& buffer);
+  /// The same of what has been `received` in another way.
+  bool take_and_count(Received const& received, ReceiveBuffer& buffer);
 
  private:
+  std::span<char const> checked(std::span<char const> reply) const;
+  bool count_if_whole(std::span<char const> reply);
+
   IngestStream const& stream_;
   int worker_;
   bool non_blocking_;

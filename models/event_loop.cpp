@@ -1,5 +1,5 @@
-// event_loop: the reactor with callbacks alone, on one thread, as Twisted and Node work. With several workers, as
-// many loops, which share nothing: each has its own part of the stream.
+// event_loop: the reactor with callbacks alone, on one thread, as Twisted and Node work. With several
+// workers, as many loops, which share nothing: each has its own part of the stream.
 #include <optional>
 #include <vector>
 
@@ -14,8 +14,8 @@
 namespace tally {
 namespace {
 
-/// Counts a part of a stream in turns: each runs the callbacks that stood in the queue when it began, so that one
-/// that posts another lets all others go first.
+/// Counts a part of a stream in turns: each runs the callbacks that stood in the queue when it began, so that
+/// one that posts another lets all others go first.
 class CountingLoop {
  public:
   /// What is given must outlive the loop.
@@ -62,12 +62,13 @@ class CountingLoop {
 class LookupLoop {
  public:
   /// Connects. What is given must outlive the loop. Throws LookupFailed.
-  LookupLoop(LookupStream const& stream, Range events, int connections, FirstFailure const& failure, Counts& tally)
-      : stream_(stream), events_(events), failure_(failure), tally_(tally) {
+  LookupLoop(LookupStream const& stream, Range events, int connections, FirstFailure const& failure,
+             Counts& tally, Io io)
+      : stream_(stream), events_(events), failure_(failure), tally_(tally), reactor_(io) {
     slots_.reserve(static_cast<std::size_t>(connections));
     for (int c = 0; c < connections; ++c) {
       Slot& slot = slots_.emplace_back(*this, connect_non_blocking(stream.service()));
-      reactor_.add(slot.connection.fd(), slot);
+      slot.connection.join(reactor_, slot);
     }
   }
 
@@ -149,7 +150,7 @@ Counts event_loop_lookup(LookupStream const& stream, Setup const& setup, Stopwat
     place_worker(setup, w);
     LookupLoop loop(stream, parts[static_cast<std::size_t>(w)],
                     share_of_in_flight(setup.in_flight, setup.workers, w), self.failure(),
-                    tallies[static_cast<std::size_t>(w)]);
+                    tallies[static_cast<std::size_t>(w)], setup.io);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     loop.run();
@@ -161,7 +162,7 @@ Counts event_loop_lookup(LookupStream const& stream, Setup const& setup, Stopwat
 Counts event_loop_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
-    IngestLoop loop(stream, w);
+    IngestLoop loop(stream, w, setup.io);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     loop.run();

@@ -179,7 +179,7 @@ Counts fibers_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& 
   std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   EventCursor cursor(stream.events());
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
-    auto const reactor = std::make_shared<Reactor>();
+    auto const reactor = std::make_shared<Reactor>(setup.io);
     ReceiveBuffer buffer;
     Counts& tally = tallies[static_cast<std::size_t>(w)];
     std::vector<Parked> connections;
@@ -192,7 +192,7 @@ Counts fibers_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& 
       fibers.reserve(share);
       for (std::size_t c = 0; c < share; ++c) {
         Parked& parked = connections.emplace_back(connect_non_blocking(stream.service()));
-        reactor->add(parked.connection.fd(), parked);
+        parked.connection.join(*reactor, parked);
         fibers.emplace_back(std::allocator_arg, bf::protected_fixedsize_stack(kStackBytes),
                             [&] { look_up_events(stream, cursor, self.failure(), parked, buffer, tally); });
       }

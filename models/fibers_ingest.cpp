@@ -59,8 +59,8 @@ class IngestServer {
  private:
   /// A socket that a fiber waits for, at times.
   struct Waiting : ReactorSocket {
-    Waiting(IngestServer& s, int socket)
-        : ReactorSocket(s.reactor_, socket, s.sockets_, readable), server(s) {}
+    Waiting(IngestServer& s, int socket, Wanted wanted = Wanted::readiness)
+        : ReactorSocket(s.reactor_, socket, s.sockets_, readable, wanted), server(s) {}
 
     static bool readable(ReadyHandler& self) {
       auto& waiting = static_cast<Waiting&>(self);
@@ -133,9 +133,13 @@ class IngestServer {
     bool const ok = failure_.guard([&] {
       // Closed at its end, not when the fiber's stack is taken away.
       ServedConnection client = std::move(accepted);
-      Waiting waiting(*this, client.socket.get());
+      Waiting waiting(*this, client.socket.get(), wanted_of(client));
+      client.transfer = waiting.transfer();
       std::optional<Waiting> replies;
-      if (client.lookups) replies.emplace(*this, client.lookups->fd());
+      if (client.lookups) {
+        replies.emplace(*this, client.lookups->fd(), Wanted::bytes);
+        client.lookups->join(replies->transfer());
+      }
       while (!stopped_) {
         waiting.wait_readable();
         if (stopped_) break;
@@ -172,7 +176,7 @@ class IngestServer {
 
 Counts fibers_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
-    auto const reactor = std::make_shared<Reactor>();
+    auto const reactor = std::make_shared<Reactor>(setup.io, ring_buffers(stream));
     place_worker(setup, w);
     bf::use_scheduling_algorithm<ReactorScheduler>(reactor);
     auto const server = std::make_unique<IngestServer>(stream, w, self.failure(), *reactor);

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -23,25 +24,28 @@ OwnedFd spare_descriptor() { return OwnedFd(::open("/dev/null", O_RDONLY | O_CLO
 /// connection.
 constexpr std::size_t kBytesToLookUp = 4096;
 
-/// One recv(2), and the counting of what it gives.
+// A ring's buffers lie before a page that may be read too.
+static_assert(kReadAheadBytes <= Uring::kReadableBeyond);
+
+/// One recv(2), or one buffer of a ring, and the counting of what it gives.
 Arrived receive_once(ServedConnection& connection, IngestStream const& stream, int worker,
                      ReadBuffer& buffer) {
   std::size_t const room = connection.lookups ? kBytesToLookUp : ReadBuffer::kBytes;
-  ssize_t const n = ::recv(connection.socket.get(), buffer.bytes.data(), room, MSG_DONTWAIT);
-  if (n > 0) {
-    std::string_view const bytes{buffer.bytes.data(), static_cast<std::size_t>(n)};
-    if (connection.lookups)
-      connection.lookups->take(bytes, connection.rest);
-    else
-      stream.receive(worker, bytes, connection.rest);
-    // A short read has emptied the socket. The end that may have come with the bytes is reported again by a
-    // level-triggered loop, and by poll(2).
-    return bytes.size() == room ? Arrived::more : Arrived::all;
+  Received const received =
+      connection.transfer.receive(connection.socket.get(), std::span(buffer.bytes).first(room), MSG_DONTWAIT);
+  if (received.error == EAGAIN) return Arrived::all;
+  if (received.bytes.empty()) {
+    stream.end(worker, connection.rest, received.error != 0);
+    return Arrived::the_end;
   }
-  if (n < 0 && errno == EINTR) return Arrived::more;
-  if (n < 0 && errno == EAGAIN) return Arrived::all;
-  stream.end(worker, connection.rest, n < 0);
-  return Arrived::the_end;
+  std::string_view const bytes{received.bytes.data(), received.bytes.size()};
+  if (connection.lookups)
+    connection.lookups->take(bytes, connection.rest);
+  else
+    stream.receive(worker, bytes, connection.rest);
+  // A short read has emptied the socket. The end that may have come with the bytes is reported again by a
+  // level-triggered loop, and by poll(2).
+  return bytes.size() == room || connection.transfer.more() ? Arrived::more : Arrived::all;
 }
 
 }  // namespace
@@ -124,6 +128,15 @@ std::unique_ptr<EventLookups> lookups_of(IngestStream const& stream, int worker,
   return stream.lookups() == nullptr ? nullptr : std::make_unique<EventLookups>(stream, worker, non_blocking);
 }
 
+ReceiveBuffers const* ring_buffers(IngestStream const& stream) noexcept {
+  // Where events are looked up, replies alone are received ahead.
+  return stream.lookups() == nullptr ? &kStreamBuffers : &kReplyBuffers;
+}
+
+Wanted wanted_of(ServedConnection const& connection) noexcept {
+  return connection.lookups ? Wanted::readiness : Wanted::bytes;
+}
+
 Arrived receive_ready(ServedConnection& connection, IngestStream const& stream, int worker,
                       ReadBuffer& buffer) {
   Arrived arrived = Arrived::more;
@@ -134,6 +147,13 @@ Arrived receive_ready(ServedConnection& connection, IngestStream const& stream, 
 
 void receive_last(ServedConnection& connection, IngestStream const& stream, int worker, ReadBuffer& buffer) {
   int const socket = connection.socket.get();
+  // What a ring has received ahead comes before what is still in the socket.
+  connection.transfer.settle();
+  while (connection.transfer.more()) {
+    std::span<char const> const bytes = connection.transfer.receive(socket, std::span(buffer.bytes)).bytes;
+    if (bytes.empty()) break;
+    stream.receive(worker, {bytes.data(), bytes.size()}, connection.rest);
+  }
   int there = 0;
   if (connection.lookups || ::ioctl(socket, FIONREAD, &there) != 0) there = 0;
   while (there > 0) {

@@ -8,6 +8,8 @@
 
 #include "models/event_lookups.hpp"
 #include "models/model.hpp"
+#include "models/reactor.hpp"
+#include "models/uring.hpp"
 #include "models/worker_threads.hpp"
 #include "workloads/ingest_stream.hpp"
 #include "workloads/owned_fd.hpp"
@@ -26,6 +28,7 @@ struct ServedConnection {
   OwnedFd socket{};
   LineRest rest{};
   std::unique_ptr<EventLookups> lookups{};  ///< null if events are counted as they come
+  Transfer transfer{};                      ///< how its bytes come
 
   /// Whether events that it sent wait to be looked up: then it is not to be read.
   bool waits() const noexcept { return lookups != nullptr && lookups->any(); }
@@ -34,6 +37,13 @@ struct ServedConnection {
 /// What a connection's events are to be looked up by, waiting for replies or not; null if they are not.
 /// Throws LookupFailed.
 std::unique_ptr<EventLookups> lookups_of(IngestStream const& stream, int worker, bool non_blocking);
+
+/// What a ring receives into for such a stream.
+ReceiveBuffers const* ring_buffers(IngestStream const& stream) noexcept;
+
+/// What connections' sockets want of a reactor: a ring receives what comes ahead, but not from those whose
+/// events are looked up. These are not to be read while some wait, or who sends would not wait too.
+Wanted wanted_of(ServedConnection const& connection) noexcept;
 
 /// A socket that listens, beside those of other workers.
 class Acceptor {

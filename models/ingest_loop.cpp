@@ -11,10 +11,14 @@ struct IngestLoop::Client : ReactorSocket {
   /// the next.
   struct Replies : ReactorSocket {
     explicit Replies(Client& c)
-        : ReactorSocket(c.loop.reactor_, c.connection.lookups->fd(), c.loop.replies_, arrived), client(c) {}
+        : ReactorSocket(c.loop.reactor_, c.connection.lookups->fd(), c.loop.replies_, arrived, Wanted::bytes),
+          client(c) {
+      c.connection.lookups->join(transfer());
+    }
     static bool arrived(ReadyHandler& self) {
       Client& client = static_cast<Replies&>(self).client;
-      if (client.connection.lookups->receive_and_count(client.loop.reply_) && !client.connection.lookups->ask())
+      if (client.connection.lookups->receive_and_count(client.loop.reply_) &&
+          !client.connection.lookups->ask())
         client.watch();
       return true;
     }
@@ -22,7 +26,10 @@ struct IngestLoop::Client : ReactorSocket {
   };
 
   Client(IngestLoop& l, ServedConnection c)
-      : ReactorSocket(l.reactor_, c.socket.get(), l.clients_, readable), loop(l), connection(std::move(c)) {
+      : ReactorSocket(l.reactor_, c.socket.get(), l.clients_, readable, wanted_of(c)),
+        loop(l),
+        connection(std::move(c)) {
+    connection.transfer = transfer();
     if (connection.lookups) replies = std::make_unique<Replies>(*this);
   }
 
@@ -52,8 +59,13 @@ bool IngestLoop::Stopping::stopped(ReadyHandler& self) {
   return false;
 }
 
-IngestLoop::IngestLoop(IngestStream const& stream, int worker)
-    : stream_(stream), worker_(worker), acceptor_(stream), listening_(*this), stopping_(*this) {
+IngestLoop::IngestLoop(IngestStream const& stream, int worker, Io io)
+    : stream_(stream),
+      worker_(worker),
+      acceptor_(stream),
+      reactor_(io, ring_buffers(stream)),
+      listening_(*this),
+      stopping_(*this) {
   reactor_.add(acceptor_.fd(), listening_);
   reactor_.add(stream_.stop_fd(), stopping_);
 }

@@ -15,7 +15,7 @@ namespace tally {
 class IngestLoop {
  public:
   /// Listens. The stream must outlive the loop. Throws std::system_error.
-  IngestLoop(IngestStream const& stream, int worker);
+  IngestLoop(IngestStream const& stream, int worker, Io io = Io::epoll);
   ~IngestLoop();
   IngestLoop(IngestLoop const&) = delete;
   IngestLoop& operator=(IngestLoop const&) = delete;

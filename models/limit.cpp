@@ -1,5 +1,5 @@
 // limit: not a model to choose, but the least code that can do the job: a static split; bare epoll
-// loops.
+// loops, or bare rings of io_uring (limit_uring.cpp).
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -15,6 +15,7 @@
 #include "models/connection.hpp"
 #include "models/event_cursor.hpp"
 #include "models/ingest_connection.hpp"
+#include "models/limit_uring.hpp"
 #include "models/model.hpp"
 #include "models/placement.hpp"
 #include "models/worker_threads.hpp"
@@ -101,6 +102,27 @@ class BareLoop {
   ReceiveBuffer buffer_;
 };
 
+template <class Loop>
+Counts look_up_with(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
+  std::vector<std::unique_ptr<Loop>> loops(static_cast<std::size_t>(setup.workers));
+  std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
+  EventCursor cursor(stream.events());
+  return run_split(
+      setup, watch, tallies,
+      [&](int w) {
+        loops[static_cast<std::size_t>(w)] =
+            std::make_unique<Loop>(stream, share_of_in_flight(setup.in_flight, setup.workers, w));
+      },
+      [&](int w) {
+        try {
+          loops[static_cast<std::size_t>(w)]->run(cursor, tallies[static_cast<std::size_t>(w)]);
+        } catch (...) {
+          cursor.stop();
+          throw;
+        }
+      });
+}
+
 }  // namespace
 
 Counts limit_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
@@ -112,23 +134,8 @@ Counts limit_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) 
 }
 
 Counts limit_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
-  std::vector<std::unique_ptr<BareLoop>> loops(static_cast<std::size_t>(setup.workers));
-  std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
-  EventCursor cursor(stream.events());
-  return run_split(
-      setup, watch, tallies,
-      [&](int w) {
-        loops[static_cast<std::size_t>(w)] =
-            std::make_unique<BareLoop>(stream, share_of_in_flight(setup.in_flight, setup.workers, w));
-      },
-      [&](int w) {
-        try {
-          loops[static_cast<std::size_t>(w)]->run(cursor, tallies[static_cast<std::size_t>(w)]);
-        } catch (...) {
-          cursor.stop();
-          throw;
-        }
-      });
+  return setup.io == Io::io_uring ? look_up_with<BareRingLoop>(stream, setup, watch)
+                                  : look_up_with<BareLoop>(stream, setup, watch);
 }
 
 namespace {
@@ -227,12 +234,11 @@ class BareServer {
   ReceiveBuffer reply_;
 };
 
-}  // namespace
-
-Counts limit_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
+template <class Server>
+Counts serve_bare(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
-    BareServer server(stream, w);
+    Server server(stream, w);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     StopOnFailure const stop_others(stream);
@@ -240,6 +246,13 @@ Counts limit_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& w
     self.finish();
   });
   return serve_with(threads, stream, watch);
+}
+
+}  // namespace
+
+Counts limit_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
+  return setup.io == Io::io_uring ? serve_bare<BareRingServer>(stream, setup, watch)
+                                  : serve_bare<BareServer>(stream, setup, watch);
 }
 
 }  // namespace tally

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "models/io.hpp"
 #include "workloads/ingest_stream.hpp"
 #include "workloads/stream.hpp"
 
@@ -19,6 +20,7 @@ struct Setup {
   int workers = 1;          ///< threads or processes that count; >= 1
   std::uint64_t batch = 1;  ///< events handed out as one task (cpu); >= 1
   int in_flight = 1;        ///< connections, and so events that may wait at once (lookup); >= 1
+  Io io = Io::epoll;        ///< how a model with `reactor` waits (lookup, ingest)
   std::vector<int> cpus;    ///< worker i belongs on cpus[i % size]; empty: wherever the kernel puts it
 };
 
@@ -83,6 +85,7 @@ struct Model {
   IngestRun ingest = nullptr;
   LookupNeeds lookup_needs{};
   bool sequential = false;         ///< one worker and one event in flight, whatever the setup says
+  bool reactor = false;            ///< waits as Setup::io says; others have one way to wait
   bool candidate = true;           ///< false for `limit`, which is not a model to choose
   bool by_default = true;          ///< false: runs only where it is named: a variant of another model
   std::string_view unavailable{};  ///< why it cannot run here; empty: it can

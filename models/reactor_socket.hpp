@@ -21,9 +21,10 @@ class ReactorSocket : public ReadyHandler {
   };
 
   /// Throws std::system_error; then it is in no list.
-  ReactorSocket(Reactor& reactor, int socket, List& list, bool (*told)(ReadyHandler&))
+  ReactorSocket(Reactor& reactor, int socket, List& list, bool (*told)(ReadyHandler&),
+                Wanted wanted = Wanted::readiness)
       : ReadyHandler{told}, reactor_(reactor), next_(list.first_), before_(&list.first_) {
-    reactor.add(socket, *this);
+    transfer_ = reactor.add(socket, *this, wanted);
     if (next_ != nullptr) next_->before_ = &next_;
     list.first_ = this;
   }
@@ -36,6 +37,8 @@ class ReactorSocket : public ReadyHandler {
   ReactorSocket& operator=(ReactorSocket const&) = delete;
 
   ReactorSocket* next() const noexcept { return next_; }
+  /// How its bytes come and go, as long as it is there.
+  Transfer transfer() const noexcept { return transfer_; }
 
   /// What on_readable() is to return when nobody wants what has come: it is told again from watch() on.
   bool pause() noexcept {
@@ -45,12 +48,13 @@ class ReactorSocket : public ReadyHandler {
   /// Is told again, if it was not. Throws std::system_error.
   void watch() {
     if (watched_) return;
-    reactor_.add(fd, *this);
+    reactor_.resume(*this);
     watched_ = true;
   }
 
  private:
   Reactor& reactor_;
+  Transfer transfer_;
   ReactorSocket* next_;
   ReactorSocket** before_;
   bool watched_ = true;

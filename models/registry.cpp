@@ -10,13 +10,16 @@
                                                                         .lookup_needs = {.thread_per_event = true})    \
   ROW(process_shard,  "fork(2), a process per shard, counts back through shared memory",                               \
                                                                         .lookup_needs = {.process_per_event = true})   \
-  ROW(tbb_flow_graph, "oneTBB: input_node to function_node; async_node and I/O threads for what waits")               \
-  ROW(fibers,         "Boost.Fiber: a scheduler per worker thread, a fiber per event in flight")                       \
-  ROW(coroutines,     "C++20 coroutines: an event loop per worker thread, a coroutine per event in flight")            \
-  ROW(event_loop,     "callbacks on a readiness loop, as Twisted and Node; several loops share nothing")                \
-  ROW(coroutines_asio, "Boost.Asio's coroutines: an io_context per worker thread, a coroutine per event in flight",         \
-                                                                                                .by_default = false)  \
-  ROW(limit,          "no model to choose: static split, bare epoll loop; the measured ceiling",  .candidate = false)
+  ROW(tbb_flow_graph, "oneTBB: input_node to function_node; async_node and I/O threads for what waits",               \
+                                                                                               .reactor = true)        \
+  ROW(fibers,         "Boost.Fiber: a scheduler per worker thread, a fiber per event in flight", .reactor = true)      \
+  ROW(coroutines,     "C++20 coroutines: an event loop per worker thread, a coroutine per event in flight",            \
+                                                                                               .reactor = true)        \
+  ROW(event_loop,     "callbacks on a readiness loop, as Twisted and Node; several loops share nothing", .reactor = true)\
+  ROW(coroutines_asio, "Boost.Asio's coroutines: an io_context per worker thread, a coroutine per event in flight",     \
+                                                                                                .by_default = false)    \
+  ROW(limit,          "no model to choose: static split, bare epoll loop; the measured ceiling",  .reactor = true,     \
+                                                                                               .candidate = false)
 // clang-format on
 
 namespace tally {

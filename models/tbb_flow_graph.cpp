@@ -142,14 +142,14 @@ class LookupGraph {
         // One more than workers: an arena for one thread has two slots, and its thread may sit in either.
         tallies_(empty_tallies(stream, setup.workers + 1)) {
     for (int w = 0; w < setup.workers; ++w) {
-      Circle& circle = *circles_.emplace_back(std::make_unique<Circle>(*this));
+      Circle& circle = *circles_.emplace_back(std::make_unique<Circle>(*this, setup.io));
       int const share = share_of_in_flight(setup.in_flight, setup.workers, w);
       circle.slots.reserve(static_cast<std::size_t>(share));
       circle.out.store(share, std::memory_order_relaxed);
       for (int c = 0; c < share; ++c) {
         auto& slot = circle.slots.emplace_back(*this, static_cast<std::size_t>(w),
                                                connect_non_blocking(stream.service()));
-        circle.reactor.add(slot.connection.fd(), slot);
+        slot.connection.join(circle.reactor, slot);
       }
     }
   }
@@ -158,6 +158,7 @@ class LookupGraph {
   /// it.
   void run_io(int w) {
     Circle& circle = *circles_[static_cast<std::size_t>(w)];
+    circle.reactor.attach();
     for (auto& slot : circle.slots) circle.wait.try_put(&slot);
     while (circle.out.load(std::memory_order_acquire) > 0) circle.reactor.run_once(std::nullopt);
   }
@@ -169,8 +170,9 @@ class LookupGraph {
  private:
   friend Slot<LookupGraph>;
   struct Circle {
-    explicit Circle(LookupGraph& g)
-        : wait(g.graph_, flow::unlimited, [&g](Message slot, auto&) noexcept { g.ask(*slot); }),
+    Circle(LookupGraph& g, Io io)
+        : reactor(io),
+          wait(g.graph_, flow::unlimited, [&g](Message slot, auto&) noexcept { g.ask(*slot); }),
           count(g.graph_, flow::unlimited, [&g](Message slot) noexcept { return g.count(slot); }) {
       flow::make_edge(wait, count);
       flow::make_edge(count, wait);

@@ -93,6 +93,7 @@ class IngestGraph {
                        return client;
                      }),
         acceptor_(stream),
+        reactor_(setup.io, ring_buffers(stream)),
         listening_(*this),
         stopping_(*this) {
     flow::make_edge(ask_, count_reply_);
@@ -108,6 +109,7 @@ class IngestGraph {
 
   /// What the I/O thread does: returns when the stream has stopped, and all is counted.
   void run_io() {
+    reactor_.attach();
     stream_.listening();
     while (!stopped_) {
       reactor_.run_once(std::nullopt);
@@ -137,8 +139,11 @@ class IngestGraph {
     /// What the lookup service answers.
     struct Replies : ReactorSocket {
       explicit Replies(Client& c)
-          : ReactorSocket(c.graph.reactor_, c.connection.lookups->fd(), c.graph.replies_, arrived),
-            client(c) {}
+          : ReactorSocket(c.graph.reactor_, c.connection.lookups->fd(), c.graph.replies_, arrived,
+                          Wanted::bytes),
+            client(c) {
+        c.connection.lookups->join(transfer());
+      }
       static bool arrived(ReadyHandler& self) {
         Client& client = static_cast<Replies&>(self).client;
         return client.graph.receive_reply(client);
@@ -149,9 +154,10 @@ class IngestGraph {
     };
 
     Client(IngestGraph& g, ServedConnection c)
-        : ReactorSocket(g.reactor_, c.socket.get(), g.clients_, readable),
+        : ReactorSocket(g.reactor_, c.socket.get(), g.clients_, readable, wanted_of(c)),
           graph(g),
           connection(std::move(c)) {
+      connection.transfer = transfer();
       if (connection.lookups) replies = std::make_unique<Replies>(*this);
     }
     static bool readable(ReadyHandler& self) {
@@ -205,11 +211,15 @@ class IngestGraph {
       std::size_t const before = client.part.size();
       std::memcpy(begin, client.part.data(), before);
       std::size_t const room = ReadBuffer::kBytes - filling_->bytes - before;
-      ssize_t const n = ::recv(client.connection.socket.get(), begin + before, room, MSG_DONTWAIT);
-      if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-      if (n <= 0) return end(client, n < 0);
-      feed(client, {begin, before + static_cast<std::size_t>(n)});
-      if (static_cast<std::size_t>(n) < room) return;
+      Transfer const& transfer = client.connection.transfer;
+      Received const received =
+          transfer.receive(client.connection.socket.get(), {begin + before, room}, MSG_DONTWAIT);
+      if (received.error == EAGAIN) return;
+      if (received.bytes.empty()) return end(client, received.error != 0);
+      std::size_t const n = received.bytes.size();
+      if (received.bytes.data() != begin + before) std::memcpy(begin + before, received.bytes.data(), n);
+      feed(client, {begin, before + n});
+      if (n < room && !transfer.more()) return;
     }
   }
 

@@ -62,7 +62,7 @@ def base_of(found, cell, model):
 def settings(cell):
     """The cell's parameters in words."""
     words = {"workers": "{} worker{s}", "grain": "grain {}", "batch": "batch {}", "wait": "mean wait {}",
-             "in_flight": "{} in flight"}
+             "in_flight": "{} in flight", "io_uring": "over io_uring"}
     parts = []
     for key, value in cell.params.items():
         shown = value

@@ -14,6 +14,7 @@ libboost-fiber1.81-dev   Boost.Fiber: the model fibers
 libboost-context1.81-dev Boost.Context: what Boost.Fiber switches with
 libcli11-dev             the command line
 libgtest-dev             GoogleTest: the tests of the C++ code
+liburing-dev             liburing: the ring of `--io io_uring`
 libnlopt-dev             NLopt: fits what models cost to what was measured
 nlohmann-json3-dev       result files
 zlib1g-dev               gzip input

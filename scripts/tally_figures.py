@@ -101,7 +101,7 @@ def bars(stream, groups, part, metric, caption):
     for index, (params, cells) in enumerate(part):
         axes = page.axes(index // columns, index % columns, rows, columns, left=1.15, right=1.15, bottom=0.42, top=0.30,
                          share_left=True)
-        axes.set_title(" · ".join(style.param_text(key, params[key]) for key in differ if key in params))
+        axes.set_title(style.params_text(params, differ))
         panel(axes, {cell.model: cell for cell in cells}, models, metric)
         if index % columns:
             axes.set_yticklabels([])
@@ -195,7 +195,7 @@ def lines(stream, facets, part, axis, metrics, caption):
         for row, metric in enumerate(metrics):
             axes = page.axes(row, column, len(metrics), len(part), left=0.78, right=0.12, bottom=0.42, top=0.22)
             if row == 0:
-                axes.set_title(" · ".join(style.param_text(key, rest[key]) for key in differ if key in rest))
+                axes.set_title(style.params_text(rest, differ))
             models |= curves(axes, points, axis, metric)
             axes.set_ylabel(metric.label if column == 0 else "", fontsize=7.5)
             axes.set_xlabel(UNITS[axis] if row == len(metrics) - 1 else "", fontsize=7.5)

@@ -18,9 +18,9 @@ XZ = b"\xfd7zXZ"
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 # Spellings in a cell's name, and the one parameter that they are.
 DURATIONS = {"grain_ns": ("grain", 1e-9), "wait_us": ("wait", 1e-6), "wait_ns": ("wait", 1e-9)}
-# A sequential cell has one worker and one event in flight, whatever its group has.
+# A sequential cell has one worker and one event in flight, and waits in one way, whatever its group has.
 SEQUENTIAL = "sequential"
-SEQUENTIAL_IGNORES = ("workers", "in_flight")
+SEQUENTIAL_IGNORES = ("workers", "in_flight", "io_uring")
 AGAINST = "/against:1"  # ends the name of a cell of the other build, in a file made with --against
 LEAST_SAMPLES = 6  # under which no pair of order statistics covers the median with 95%
 LEAST_FOR_SLOPE = 7  # and with 97.5%, of two medians that hold together with 95%

@@ -99,8 +99,16 @@ def bytes_text(value):
 
 def param_text(key, value):
     """A parameter for people: ("grain", 1e-6) -> "grain 1 µs", ("in_flight", 100) -> "in-flight 100",
-    ("rate", math.inf) -> "rate max"."""
+    ("rate", math.inf) -> "rate max", ("io_uring", 1) -> "io_uring"."""
+    if key == "io_uring":
+        return key
     return f"{key.replace('_', '-')} {value_text(key, value)}"
+
+
+def params_text(params, keys):
+    """Those of `params` that are among `keys`, for people. A cell that is not on io_uring has no such parameter: epoll."""
+    return " · ".join("epoll" if key == "io_uring" and key not in params else param_text(key, params[key])
+                      for key in keys if key in params or key == "io_uring")
 
 
 def value_text(key, value):

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -16,6 +18,7 @@
 #include "bench/service_process.hpp"
 #include "bench/stop_signals.hpp"
 #include "models/model.hpp"
+#include "models/uring.hpp"
 #include "workloads/lookup_stream.hpp"
 #include "workloads/text_stream.hpp"
 
@@ -34,16 +37,19 @@ bool beyond_this_sanitizer([[maybe_unused]] Model const& model) {
 #endif
 }
 
-class Crossing : public testing::TestWithParam<std::tuple<Model const*, int>> {
+class Crossing : public testing::TestWithParam<std::tuple<Model const*, int, Io>> {
  protected:
   void SetUp() override {
+    if (io() == Io::io_uring && !why_no_uring().empty()) GTEST_SKIP() << why_no_uring();
     if (!model().unavailable.empty()) GTEST_SKIP() << model().unavailable;
     if (beyond_this_sanitizer(model()))
       GTEST_SKIP() << "ThreadSanitizer cannot follow Boost.Context's stacks";
   }
   Model const& model() const { return *std::get<0>(GetParam()); }
+  Io io() const { return std::get<2>(GetParam()); }
   tally::Setup setup() const {
     tally::Setup setup;
+    setup.io = io();
     setup.workers = model().sequential ? 1 : std::get<1>(GetParam());
     return setup;
   }
@@ -80,7 +86,7 @@ class Crossing : public testing::TestWithParam<std::tuple<Model const*, int>> {
 
 std::string name_of(testing::TestParamInfo<Crossing::ParamType> const& info) {
   return std::string(std::get<0>(info.param)->name) + "_with_" + std::to_string(std::get<1>(info.param)) +
-         "_workers";
+         "_workers" + (std::get<2>(info.param) == Io::io_uring ? "_over_io_uring" : "");
 }
 
 std::vector<Model const*> listed() {
@@ -89,8 +95,28 @@ std::vector<Model const*> listed() {
   return models;
 }
 
+/// Those that wait as they are told.
+std::vector<Model const*> on_a_reactor() {
+  std::vector<Model const*> models = listed();
+  std::erase_if(models, [](Model const* model) { return !model->reactor; });
+  return models;
+}
+
+/// Of the streams that wait for something.
+class WaitingCrossing : public Crossing {};
+
 INSTANTIATE_TEST_SUITE_P(EveryModel, Crossing,
-                         testing::Combine(testing::ValuesIn(listed()), testing::Values(1, 2, 3, 8)), name_of);
+                         testing::Combine(testing::ValuesIn(listed()), testing::Values(1, 2, 3, 8),
+                                          testing::Values(Io::epoll)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(EveryModel, WaitingCrossing,
+                         testing::Combine(testing::ValuesIn(listed()), testing::Values(1, 2, 3, 8),
+                                          testing::Values(Io::epoll)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(OverIoUring, WaitingCrossing,
+                         testing::Combine(testing::ValuesIn(on_a_reactor()), testing::Values(1, 2, 3, 8),
+                                          testing::Values(Io::io_uring)),
+                         name_of);
 
 struct Case {
   char const* what;
@@ -144,7 +170,7 @@ TEST_P(Crossing, CountsLinesOfTextAsSequentialDoes) {
   }
 }
 
-TEST_P(Crossing, CountsLookupsAsSequentialDoes) {
+TEST_P(WaitingCrossing, CountsLookupsAsSequentialDoes) {
   for (Case const& c : cases(setup().workers)) {
     ServiceProcess service({.keys = c.keys, .port = 0, .spin = false}, {}, signals_);
     service.set_wait({50us, WaitDistribution::exponential});
@@ -161,7 +187,7 @@ TEST_P(Crossing, CountsLookupsAsSequentialDoes) {
   }
 }
 
-TEST_P(Crossing, CountsWhatArrivesOverTcpAsSequentialDoes) {
+TEST_P(WaitingCrossing, CountsWhatArrivesOverTcpAsSequentialDoes) {
   struct Load {
     double rate_per_s;
     std::chrono::nanoseconds disorder, window;
@@ -186,7 +212,7 @@ TEST_P(Crossing, CountsWhatArrivesOverTcpAsSequentialDoes) {
   }
 }
 
-TEST_P(Crossing, CountsWhatArrivesAndIsLookedUpAsSequentialDoes) {
+TEST_P(WaitingCrossing, CountsWhatArrivesAndIsLookedUpAsSequentialDoes) {
   for (Case const& c : cases(setup().workers)) {
     ServiceProcess service({.keys = c.keys, .port = 0, .spin = false}, {}, signals_);
     service.set_wait({50us, WaitDistribution::exponential});
@@ -208,7 +234,7 @@ TEST_P(Crossing, CountsWhatArrivesAndIsLookedUpAsSequentialDoes) {
   }
 }
 
-TEST_P(Crossing, SaysWhenTheServiceCannotBeReached) {
+TEST_P(WaitingCrossing, SaysWhenTheServiceCannotBeReached) {
   std::uint16_t closed_port;
   {
     int const socket = listen_on_loopback(0);
@@ -226,6 +252,54 @@ TEST_P(Crossing, SaysWhenTheServiceCannotBeReached) {
   spec.numbered = true;
   std::string const ingest = run_ingest(LoadSchedule(spec, keys), {}, stream.get());
   EXPECT_NE(ingest.find("Connection refused"), std::string::npos) << ingest;
+}
+
+/// Lookups at one of which `at_event` is done, in place of what the reply would be counted for.
+class Disturbed final : public LookupStream {
+ public:
+  Disturbed(LookupStream const& inner, std::uint64_t at, std::function<void()> at_event)
+      : inner_(inner), at_(at), at_event_(std::move(at_event)) {}
+  ServiceAddress service() const noexcept override { return inner_.service(); }
+  std::uint64_t events() const noexcept override { return inner_.events(); }
+  Counts empty_tally() const override { return inner_.empty_tally(); }
+  std::chrono::nanoseconds grain() const noexcept override { return inner_.grain(); }
+  std::size_t request(std::uint64_t event, std::span<char, kMaxRequestBytes> out) const noexcept override {
+    return inner_.request(event, out);
+  }
+  std::size_t reply_length(std::span<char const> received) const override { return inner_.reply_length(received); }
+  std::string_view key_in(std::uint64_t event, std::span<char const> reply) const override {
+    return inner_.key_in(event, reply);
+  }
+  void accept(std::uint64_t event, std::span<char const> reply, Counts& tally) const override {
+    if (event == at_) at_event_();
+    inner_.accept(event, reply, tally);
+  }
+  Counts reference() const override { return inner_.reference(); }
+
+ private:
+  LookupStream const& inner_;
+  std::uint64_t at_;
+  std::function<void()> at_event_;
+};
+
+TEST_P(WaitingCrossing, SaysWhenTheServiceEndsInMidRun) {
+  ServiceProcess service({.port = 0, .spin = false}, {}, signals_);
+  auto const inner = make_lookup_stream({}, 5'000, {}, 0ns, service.address());
+  Disturbed const stream(*inner, 100, [&] { ::kill(service.pid(), SIGKILL); });
+  tally::Setup how = setup();
+  how.in_flight = model().sequential ? 1 : 16;
+  std::string const failure = run(stream, how, inner->reference());
+  EXPECT_NE(failure.find("the lookup service"), std::string::npos) << failure;
+}
+
+TEST_P(WaitingCrossing, PassesOnWhatALookupThrows) {
+  ServiceProcess service({.port = 0, .spin = false}, {}, signals_);
+  auto const inner = make_lookup_stream({}, 5'000, {}, 0ns, service.address());
+  Disturbed const stream(*inner, 321, [] { throw std::runtime_error("event 321 cannot be counted"); });
+  tally::Setup how = setup();
+  how.in_flight = model().sequential ? 1 : 16;
+  std::string const failure = run(stream, how, inner->reference());
+  EXPECT_NE(failure.find("event 321 cannot be counted"), std::string::npos) << failure;
 }
 
 /// A stream whose counting throws at one event.
@@ -257,7 +331,7 @@ TEST_P(Crossing, PassesOnWhatCountingThrows) {
             std::string::npos);
 }
 
-TEST_P(Crossing, PassesOnWhatALookupThrowsWhileEventsArrive) {
+TEST_P(WaitingCrossing, PassesOnWhatALookupThrowsWhileEventsArrive) {
   ServiceProcess service({.keys = {.keys = 100'000}, .port = 0, .spin = false}, {}, signals_);
   SyntheticEvents const keys({}, 2'000);
   // Of a service that has other keys than the stream.

@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -8,7 +7,6 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "models/reactor.hpp"
 #include "models/worker_threads.hpp"
 #include "workloads/counts.hpp"
 
@@ -110,31 +108,6 @@ TEST(WorkerThreads, OneThatCannotBeStartedEndsThoseBeforeIt) {
   EXPECT_EXIT(start_too_many(), testing::ExitedWithCode(0), "");
 }
 #endif
-
-struct Listener : ReadyHandler {
-  explicit Listener(int times) : ReadyHandler{listen}, left(times) {}
-  int left;
-  int told = 0;
-  static bool listen(ReadyHandler& self) {
-    auto& me = static_cast<Listener&>(self);
-    ++me.told;
-    return --me.left > 0;
-  }
-};
-
-TEST(Reactor, TellsAsLongAsItIsWantedAndNoLonger) {
-  int ends[2];
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-  Reactor reactor;
-  Listener listener(3);
-  reactor.add(ends[0], listener);
-  reactor.run_once(std::chrono::nanoseconds{0});
-  EXPECT_EQ(listener.told, 0);
-  close(ends[1]);  // readable for ever, with nothing to read
-  for (int i = 0; i < 10; ++i) reactor.run_once(std::chrono::nanoseconds{0});
-  EXPECT_EQ(listener.told, 3);
-  close(ends[0]);
-}
 
 }  // namespace
 }  // namespace tally
