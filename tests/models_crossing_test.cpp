@@ -1,7 +1,6 @@
 // The crossing of the whole table: every model x stream x workers x kinds of stream equals sequential
 // counting. A new model is tested by being listed.
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -66,8 +65,10 @@ class Crossing : public testing::TestWithParam<std::tuple<Model const*, int, Io>
     return run(stream, how, expected);
   }
 
-  /// Serves what a load generator sends of `schedule`, by `rules`; the empty text if it was counted as it must be.
-  std::string run_ingest(LoadSchedule const& schedule, LineRules const& rules, LookupStream const* lookups = nullptr) {
+  /// Serves what a load generator sends of `schedule`, by `rules`; the empty text if it was counted as it
+  /// must be.
+  std::string run_ingest(LoadSchedule const& schedule, LineRules const& rules,
+                         LookupStream const* lookups = nullptr) {
     IngestSpec serve{.workers = setup().workers};
     serve.connections = static_cast<std::uint64_t>(schedule.spec().connections);
     serve.rules = rules;
@@ -266,7 +267,9 @@ class Disturbed final : public LookupStream {
   std::size_t request(std::uint64_t event, std::span<char, kMaxRequestBytes> out) const noexcept override {
     return inner_.request(event, out);
   }
-  std::size_t reply_length(std::span<char const> received) const override { return inner_.reply_length(received); }
+  std::size_t reply_length(std::span<char const> received) const override {
+    return inner_.reply_length(received);
+  }
   std::string_view key_in(std::uint64_t event, std::span<char const> reply) const override {
     return inner_.key_in(event, reply);
   }
@@ -283,7 +286,7 @@ class Disturbed final : public LookupStream {
 };
 
 TEST_P(WaitingCrossing, SaysWhenTheServiceEndsInMidRun) {
-  ServiceProcess service({.port = 0, .spin = false}, {}, signals_);
+  ServiceProcess service({.keys = {}, .port = 0, .spin = false}, {}, signals_);
   auto const inner = make_lookup_stream({}, 5'000, {}, 0ns, service.address());
   Disturbed const stream(*inner, 100, [&] { ::kill(service.pid(), SIGKILL); });
   tally::Setup how = setup();
@@ -293,7 +296,7 @@ TEST_P(WaitingCrossing, SaysWhenTheServiceEndsInMidRun) {
 }
 
 TEST_P(WaitingCrossing, PassesOnWhatALookupThrows) {
-  ServiceProcess service({.port = 0, .spin = false}, {}, signals_);
+  ServiceProcess service({.keys = {}, .port = 0, .spin = false}, {}, signals_);
   auto const inner = make_lookup_stream({}, 5'000, {}, 0ns, service.address());
   Disturbed const stream(*inner, 321, [] { throw std::runtime_error("event 321 cannot be counted"); });
   tally::Setup how = setup();
@@ -350,7 +353,8 @@ class Stalling final : public CpuStream {
   std::uint64_t size() const noexcept override { return inner_.size(); }
   Counts empty_tally() const override { return inner_.empty_tally(); }
   void count(Range range, Counts& tally) const override {
-    // All workers stall at their first batch until nothing has been read for a while: the reader must wait for them.
+    // All workers stall at their first batch until nothing has been read for a while: the reader must wait
+    // for them.
     while (!released_.load()) {
       std::uint64_t const seen = read_.load();
       std::this_thread::sleep_for(50ms);

@@ -311,13 +311,52 @@ TEST_P(ReactorOver, WhatIsForgottenIsClosedAndItsPlaceTaken) {
   EXPECT_EQ(receiver.error, 0);
 }
 
+TEST_P(ReactorOver, WhatHadCompletedForTheForgottenIsNobodys) {
+  // More often than there are buffers, which come back although nobody wants what is in them.
+  for (int i = 0; i < 20; ++i) {
+    Pair pairs[4];
+    Receiver teller(*reactor, pairs[0].ours.get());
+    auto first = std::make_unique<Receiver>(*reactor, pairs[1].ours.get());
+    auto second = std::make_unique<Receiver>(*reactor, pairs[2].ours.get());
+    std::unique_ptr<Receiver> third;
+    run_some_turns();
+    teller.when_told = [&] {
+      pairs[2].send("for nobody");
+      // This asks the kernel for what has completed, but is no turn of the loop.
+      reactor->forget(*first);
+      pairs[1].ours.reset();
+      reactor->forget(*second);
+      pairs[2].ours.reset();
+      third = std::make_unique<Receiver>(*reactor, pairs[3].ours.get());
+      teller.when_told = nullptr;
+      return true;
+    };
+    pairs[0].send("x");
+    run_until([&] { return third != nullptr; });
+    pairs[3].send("for the third");
+    run_until([&] { return !third->got.empty(); });
+    EXPECT_EQ(third->got, "for the third");
+    for (Receiver* const receiver : {&teller, third.get()}) reactor->forget(*receiver);
+  }
+  // Not even one buffer is missing, besides what is held.
+  Pair pairs[4];
+  std::deque<Receiver> receivers;
+  for (Pair const& pair : pairs) {
+    receivers.emplace_back(*reactor, pair.ours.get());
+    if (receivers.size() < 4) receivers.back().when_told = [] { return false; };
+    pair.send("x");
+    run_until([&] { return receivers.back().told > 0; });
+  }
+}
+
 TEST_P(ReactorOver, AfterSettlingAllElseIsInTheSocket) {
-  Pair pair;
-  Receiver receiver(*reactor, pair.ours.get());
+  Pair pair, another;
+  Receiver receiver(*reactor, pair.ours.get()), other(*reactor, another.ours.get());
   receiver.when_told = [] { return true; };
   pair.send("received ahead, ");
   run_some_turns();
   pair.send("perhaps ahead, ");
+  reactor->forget(other);  // asks the kernel for what has completed
   receiver.transfer.settle();
   while (receiver.transfer.more()) receiver.receive(1);
   pair.send("in the socket");
