@@ -1,6 +1,7 @@
 #include "bench/against.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace tally {
 namespace {
@@ -39,6 +40,9 @@ std::string common_name(Cell cell) {
 
 Against::Against(RunOptions const& options, StopSignals const& stop)
     : path_(options.against), arguments_(without_against(options.command_line)) {
+  // Command lines are everybody's to read.
+  if (options.service && !options.service->password.empty())
+    ::setenv(kRedisPasswordVariable, options.service->password.c_str(), 1);
   try {
     there_ = std::make_unique<SamplerProcess>(path_, arguments_, options.sample_timeout, stop);
     check_manifest(there_->manifest());

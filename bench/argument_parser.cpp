@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "bench/redis_url.hpp"
 #include "bench/text_table.hpp"
 
 namespace tally {
@@ -60,7 +61,7 @@ std::vector<std::string> ArgumentParser::parse(std::vector<std::string> const& a
   } catch (CLI::CallForHelp const&) {
     throw HelpRequested{app_.help()};
   } catch (CLI::ParseError const& error) {
-    throw UsageError(std::string(error.what()) + "; '" + command_ + " --help' says how to write it");
+    throw UsageError(without_password(error.what()) + "; '" + command_ + " --help' says how to write it");
   }
   for (Value& value : values_) {
     for (auto const& given : value.given) value.value = value.value ? *value.value + "," + given : given;
@@ -69,10 +70,10 @@ std::vector<std::string> ArgumentParser::parse(std::vector<std::string> const& a
   for (auto const& extra : extras) {
     if (benchmark_flags && (extra.starts_with("--benchmark_") || extra.starts_with("--v="))) continue;
     if (extra.starts_with("-")) {
-      throw UsageError("unknown option '" + extra + "' of '" + command_ + "'; the options are " +
+      throw UsageError("unknown option '" + without_password(extra) + "' of '" + command_ + "'; the options are " +
                        option_names() + (benchmark_flags ? " and --benchmark_*" : ""));
     }
-    throw UsageError("unexpected argument '" + extra + "'; '" + command_ +
+    throw UsageError("unexpected argument '" + without_password(extra) + "'; '" + command_ +
                      " --help' says what it takes (options of the --benchmark_* kind are written with =)");
   }
   return extras;

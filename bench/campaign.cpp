@@ -51,10 +51,12 @@ class Campaign {
     result_.links_per_ns = streams_.links_per_ns();
     result_.reference_cpus = static_cast<int>(runner_.worker_cpus().size());
     if (streams_.input()) result_.input_bytes = streams_.input()->text().size();
-    streams_.set_service(runner_.service_address());
+    streams_.set_service(runner_.lookup_target());
     {
       StopSignals::ExitAtOnce const at_once(stop_);
-      result_.manifest = make_manifest(options, streams_.input(), result_.links_per_ns);
+      result_.manifest = make_manifest(options, streams_.input(), result_.links_per_ns,
+                                       {runner_.service_name(), runner_.database()});
+      result_.on_database = runner_.database() != nullptr;
     }
     for (Cell const& cell : plan_.cells) result_.cells.emplace_back().cell = cell;
   }
@@ -76,6 +78,7 @@ class Campaign {
       result_.steal_share = (after->stolen - machine_before->stolen) / (after->total - machine_before->total);
     result_.others = busy_processes(processes_before, ProcessTimes());
     result_.load_after = load_averages();
+    result_.keys_left = runner_.remove_keys();
     write_results();
     write_other_files();
     return std::move(result_);

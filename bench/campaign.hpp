@@ -74,6 +74,8 @@ struct CampaignResult {
   std::string
       manifest;         ///< the result file's context as far as it does not change, as JSON (make_manifest())
   std::string against;  ///< of the other build, as JSON (Against::describe_other()); empty if there is none
+  bool on_database = false;  ///< lookups asked a database
+  std::string keys_left;     ///< what could not be removed from it; empty if nothing is left
   std::string write_failure;  ///< why the results could not be written, if they could not
   std::vector<std::string>
       notes;  ///< what a reader must know: service shares a CPU with workers, more workers than CPUs
@@ -93,7 +95,7 @@ struct CampaignResult {
   /// the noise floor leaves of it. A machine whose speed is not known better than by so much lets no figure
   /// be.
   Interval claimed(Interval rate) const;
-  /// A cell failed, or the results could not be written.
+  /// A cell failed, the results could not be written, or keys are left in a database.
   bool any_failed() const;
   /// The measured ceiling of a cell in one round: min(analytic bound, `limit` in that round or else its
   /// median). None where neither is known. `limit` is that of the cell's group; for sequential, of a group

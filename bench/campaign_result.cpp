@@ -128,8 +128,8 @@ std::string CampaignResult::unfit() const {
 }
 
 bool CampaignResult::any_failed() const {
-  return !write_failure.empty() || std::any_of(cells.begin(), cells.end(),
-                                               [](CellResult const& cell) { return !cell.failure.empty(); });
+  return !write_failure.empty() || !keys_left.empty() ||
+         std::any_of(cells.begin(), cells.end(), [](CellResult const& cell) { return !cell.failure.empty(); });
 }
 
 std::optional<double> CampaignResult::bound(std::size_t cell, int round) const {
@@ -194,15 +194,16 @@ std::optional<double> median_over(CellResult const& cell,
 }
 
 std::string_view CampaignResult::limited_by(CellResult const& cell) const {
-  auto const service = median_over(cell, [](Sample const& s) -> std::optional<double> {
+  auto const service = median_over(cell, [&](Sample const& s) -> std::optional<double> {
     if (!s.service_busy_s) return std::nullopt;
-    return *s.service_busy_s / seconds(s.elapsed);
+    // Accepting connections is much of what a database does for a short sample, and in its account.
+    return *s.service_busy_s / seconds(on_database ? s.startup + s.elapsed + s.teardown : s.elapsed);
   });
   if (service && *service > kFull) return "service";
   if (cell.cell.rate_per_s > 0 && !is_saturated(cell))
     return generator_is_late(cell) ? "generator" : "arrivals";
   auto const rate = median_over(cell, [](Sample const& s) { return s.items_per_second(); });
-  if (looks_up(cell.cell) && cell.cell.wait.count() > 0 && rate) {
+  if (looks_up(cell.cell) && cell.cell.wait.count() > 0 && !on_database && rate) {
     int const at_once = cell.cell.model->sequential              ? 1
                         : cell.cell.stream == StreamKind::lookup ? cell.cell.in_flight
                                                                  : cell.cell.connections;

@@ -46,13 +46,63 @@ CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals 
   if (most_lookup_workers == 0) return;
   try {
     if (options_.service)
-      ping(*options_.service, kGreetWithin, stop_);
+      find_service();
     else
       start_service(most_lookup_workers, beside_generator);
   } catch (ServiceFailed const& e) {
-    service_failure_ = e.what();
-    progress_.warn(service_failure_);
+    lose_service(e.what());
+    remove_keys();
   }
+}
+
+void CellRunner::lose_service(std::string const& why) {
+  service_failure_ = why;
+  progress_.warn(why);
+}
+
+void CellRunner::find_service() {
+  {
+    StopSignals::ExitAtOnce const at_once(stop_);  // looking up a name heeds no signal
+    external_ = resolve(*options_.service);
+  }
+  ping_database(external_, kGreetWithin, stop_);
+  database_ = RedisDatabase::open(*options_.service, external_);
+  if (database_)
+    load_keys();
+  else
+    ping(external_, kGreetWithin, stop_);
+}
+
+void CellRunner::load_keys() {
+  progress_.say("loading keys into " + options_.service->shown());
+  constexpr std::uint64_t kMost = RedisDatabase::kMostSlots;
+  database_->load(options_.keys, std::min(options_.events.value_or(kMost), kMost), stop_);
+  external_ = database_->target();
+  if (std::any_of(options_.waits.begin(), options_.waits.end(), [](auto wait) { return wait.count() > 0; }))
+    notes_.push_back("--wait is in the names of cells alone: " + options_.service->shown() +
+                     " is a database, which answers when it can");
+  auto const& theirs = database_->facts().cpus;
+  auto const ours = [this](int cpu) {
+    return std::find(worker_cpus_.begin(), worker_cpus_.end(), cpu) != worker_cpus_.end();
+  };
+  if (std::any_of(theirs.begin(), theirs.end(), ours))
+    notes_.push_back("the database may run on the CPUs of workers, who then wait for each other: keep it off them with "
+                     "taskset(1), or scripts/with_redis --cpu");
+}
+
+std::string CellRunner::service_name() const {
+  if (!options_.service) return "embedded";
+  if (database_) return "redis " + database_->facts().version;
+  return external_.port != 0 && service_failure_.empty() ? "lookup service" : "unknown";
+}
+
+std::string CellRunner::remove_keys() {
+  std::string const left = database_ ? database_->remove() : "";
+  if (!left.empty()) {
+    notes_.push_back(left);
+    progress_.warn(left);
+  }
+  return left;
 }
 
 void CellRunner::start_service(int most_workers, bool beside_generator) {
@@ -69,14 +119,18 @@ void CellRunner::start_service(int most_workers, bool beside_generator) {
       std::make_unique<ServiceProcess>(config, left > 0 ? std::vector<int>{cpus_.back()} : cpus_, stop_);
 }
 
-ServiceAddress CellRunner::service_address() const noexcept {
-  if (options_.service) return *options_.service;
+LookupTarget CellRunner::lookup_target() const {
+  if (options_.service) return external_;
   return service_ ? service_->address() : ServiceAddress{};
 }
 
+bool CellRunner::service_beside(Cell const& cell) const noexcept {
+  constexpr std::uint32_t kLoopback = 127;
+  return cell.lookup && (!options_.service || external_.host >> 24 == kLoopback);
+}
+
 bool CellRunner::generator_has_cpu(Cell const& cell) const noexcept {
-  bool const service_too = cell.lookup && !options_.service;
-  return cell.workers + (service_too ? 1 : 0) < static_cast<int>(cpus_.size());
+  return cell.workers + (service_beside(cell) ? 1 : 0) < static_cast<int>(cpus_.size());
 }
 
 std::optional<AwakeCpus::Polling> CellRunner::polling(Cell const& cell) {
@@ -95,7 +149,7 @@ std::optional<AwakeCpus::Polling> CellRunner::polling(Cell const& cell) {
 std::vector<int> CellRunner::generator_cpus(Cell const& cell) const {
   auto const left = static_cast<int>(cpus_.size()) - cell.workers;
   if (left <= 0) return cpus_;
-  bool const before_service = cell.lookup && !options_.service && left >= 2;
+  bool const before_service = service_beside(cell) && left >= 2;
   return {cpus_[cpus_.size() - (before_service ? 2 : 1)]};
 }
 
@@ -147,6 +201,7 @@ CellSample CellRunner::with_service(Cell const& cell, Workload const& workload,
   CellSample taken;
   taken.sample.failure = service_failure_;
   if (!service_failure_.empty() || note_service_death(taken.sample)) return taken;
+  if (database_) return with_database(take);
   ServiceAccount before;
   if (service_) {
     service_->set_wait({cell.wait, options_.wait_distribution});
@@ -168,6 +223,30 @@ CellSample CellRunner::with_service(Cell const& cell, Workload const& workload,
                             std::to_string(after.requests - before.requests) + " requests and answered " +
                             std::to_string(after.replies - before.replies);
   if (taken.sample.failure.empty()) account_service(taken, before);
+  return taken;
+}
+
+CellSample CellRunner::with_database(std::function<CellSample(Ending&)> const& take) {
+  CellSample taken;
+  try {
+    RedisAccount const before = database_->account();
+    Ending ending = Ending::finished;
+    taken = take(ending);
+    Sample& sample = taken.sample;
+    if (!sample.failure.empty()) {
+      std::string const missing = database_->missing_keys();
+      if (!missing.empty()) throw ServiceFailed(missing);
+      return taken;
+    }
+    RedisAccount const after = database_->account();
+    sample.service_cpu_s = after.cpu_s - before.cpu_s;
+    sample.service_busy_s = after.main_thread_s - before.main_thread_s;
+  } catch (ServiceFailed const& e) {
+    std::string const failure = taken.sample.failure;
+    taken = CellSample{};
+    taken.sample.failure = failure + (failure.empty() ? "" : "; ") + e.what();
+    lose_service(e.what());
+  }
   return taken;
 }
 

@@ -11,6 +11,7 @@
 #include "bench/awake_cpus.hpp"
 #include "bench/options.hpp"
 #include "bench/progress.hpp"
+#include "bench/redis_database.hpp"
 #include "bench/sample.hpp"
 #include "bench/service_process.hpp"
 #include "bench/streams.hpp"
@@ -37,13 +38,21 @@ std::shared_ptr<LatencyHistogram> make_latencies();
 /// If the options ask for it, the workers' CPUs poll while a sample is taken (AwakeCpus).
 class CellRunner {
  public:
-  /// Starts the embedded service, or greets the external one, if the plan has a lookup cell. A service that
-  /// does not answer is no error here: it is the failure of every lookup sample. Throws Interrupted.
+  /// Starts the embedded service, or greets the external one, if the plan has a lookup cell; a database gets
+  /// the run's keys. A service that does not answer, or takes no keys, is no error here: it is the failure of
+  /// every lookup sample. Throws Interrupted.
   CellRunner(RunOptions const& options, Plan const& plan, StopSignals const& stop, Progress& progress,
              std::filesystem::path const& latency_limit = AwakeCpus::kLatencyLimit);
 
-  /// Where lookups go.
-  ServiceAddress service_address() const noexcept;
+  /// Whom lookups ask.
+  LookupTarget lookup_target() const;
+  /// What that is: "embedded", "redis 7.0.15", "lookup service", or "unknown" where nobody answered.
+  std::string service_name() const;
+  /// Null if lookups ask no database.
+  RedisDatabase const* database() const noexcept { return database_.get(); }
+  /// After the last sample: removes the run's keys from the database. Returns what is left there, in a line
+  /// that is a note too; empty if nothing is.
+  std::string remove_keys();
   /// One sample, verified against the workload's reference. A service that died takes the sample with it, and
   /// is started again once. Throws Interrupted.
   CellSample run(Cell const& cell, Workload const& workload, Streams& streams);
@@ -63,14 +72,21 @@ class CellRunner {
 
  private:
   void start_service(int most_workers, bool beside_generator);
+  void find_service();
+  void load_keys();
+  /// No lookup can be run any more.
+  void lose_service(std::string const& why);
   Setup setup_of(Cell const& cell) const;
   /// Whether a CPU is left beside this cell's workers, and the service if it asks that, for the load
   /// generator alone.
   bool generator_has_cpu(Cell const& cell) const noexcept;
+  /// Whether the cell asks a service that needs a CPU of this machine.
+  bool service_beside(Cell const& cell) const noexcept;
   std::vector<int> generator_cpus(Cell const& cell) const;
   /// A sample of a cell whose events are looked up: `take` measures it, and says of itself how it ended.
   CellSample with_service(Cell const& cell, Workload const& workload,
                           std::function<CellSample(Ending&)> const& take);
+  CellSample with_database(std::function<CellSample(Ending&)> const& take);
   CellSample run_lookup(Cell const& cell, Workload const& workload, Ending& ending);
   CellSample run_ingest(Cell const& cell, Workload const& workload, Streams& streams, Ending& ending);
   std::chrono::nanoseconds timeout() const noexcept;
@@ -83,6 +99,8 @@ class CellRunner {
   std::vector<int> cpus_;
   std::vector<int> worker_cpus_;
   std::unique_ptr<ServiceProcess> service_;
+  LookupTarget external_;                    ///< with --service
+  std::unique_ptr<RedisDatabase> database_;  ///< what is there, if it is one
   std::unique_ptr<AwakeCpus> awake_;
   std::string service_failure_;  ///< why no lookup can be run
   bool restarted_ = false;

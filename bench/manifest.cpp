@@ -10,7 +10,6 @@
 #include "bench/build_config.hpp"
 #include "bench/build_tree.hpp"
 #include "bench/machine.hpp"
-#include "bench/service_process.hpp"
 #include "bench/sha256.hpp"
 #include "bench/version.hpp"
 
@@ -66,7 +65,7 @@ std::string_view name_of(Arrivals arrivals) {
   return "unknown";
 }
 
-Json factors(RunOptions const& options) {
+Json factors(RunOptions const& options, Service const& service) {
   Json f;
   f["models"] = Json::array();
   for (Model const* const model : options.models) f["models"].push_back(model->name);
@@ -84,7 +83,7 @@ Json factors(RunOptions const& options) {
   f["wait_ns"] = in_ns(options.waits);
   f["wait_distribution"] = name_of(options.wait_distribution);
   f["in_flight"] = options.in_flights;
-  f["service"] = options.service ? describe(*options.service) : "embedded";
+  f["service"] = service.name;
   if (std::find(options.streams.begin(), options.streams.end(), StreamKind::ingest) !=
       options.streams.end()) {
     f["connections"] = options.connections;
@@ -124,6 +123,22 @@ Json describe_input(RunOptions const& options, InputFile const& input) {
           {"repeat", spec.repeat}};
 }
 
+Json describe_database(RedisDatabase const& database) {
+  RedisFacts const& facts = database.facts();
+  Json json{{"url", database.url().shown()},
+            {"address", describe(database.address())},
+            {"redis_version", facts.version},
+            {"mode", facts.mode},
+            {"role", facts.role},
+            {"maxmemory_bytes", facts.maxmemory_bytes},
+            {"maxmemory_policy", facts.maxmemory_policy}};
+  if (facts.io_threads) json["io_threads"] = *facts.io_threads;
+  if (!facts.cpus.empty()) json["cpus_allowed"] = facts.cpus;
+  json["prefix"] = database.prefix();
+  json["slots"] = database.slots();
+  return json;
+}
+
 Json build() {
   return {{"type", build_config::kType},
           {"compiler", build_config::kCompiler},
@@ -134,12 +149,14 @@ Json build() {
             {"boost", build_config::kBoost},
             {"cli11", build_config::kCli11},
             {"nlohmann_json", build_config::kJson},
-            {"zlib", build_config::kZlib}}}};
+            {"zlib", build_config::kZlib},
+            {"hiredis", build_config::kHiredis}}}};
 }
 
 }  // namespace
 
-std::string make_manifest(RunOptions const& options, InputFile const* input, double links_per_ns) {
+std::string make_manifest(RunOptions const& options, InputFile const* input, double links_per_ns,
+                          Service const& service) {
   std::filesystem::path const self = "/proc/self/exe";
   std::error_code unreadable;
   Json context;
@@ -158,7 +175,8 @@ std::string make_manifest(RunOptions const& options, InputFile const* input, dou
   context["build"] = build();
   context["command_line"] = {"tally", options.command};
   for (std::string const& argument : options.command_line) context["command_line"].push_back(argument);
-  context["factors"] = factors(options);
+  context["factors"] = factors(options, service);
+  if (service.database != nullptr) context["database"] = describe_database(*service.database);
   if (links_per_ns > 0) context["grain_links_per_ns"] = links_per_ns;
   if (input) context["input"] = describe_input(options, *input);
   for (auto const& [key, value] : options.benchmark.context)

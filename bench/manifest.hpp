@@ -5,13 +5,21 @@
 #include <string>
 
 #include "bench/campaign.hpp"
+#include "bench/redis_database.hpp"
 #include "workloads/input_file.hpp"
 
 namespace tally {
 
+/// Whom lookups ask.
+struct Service {
+  std::string name = "embedded";  ///< CellRunner::service_name()
+  RedisDatabase const* database = nullptr;
+};
+
 /// The context of a result file, as a JSON object: suite, build, machine, limits, command line, factors,
 /// hashes. Read before the first sample. `input` is the file whose events are counted, or null. What cannot
 /// be known is "unknown".
-std::string make_manifest(RunOptions const& options, InputFile const* input, double links_per_ns);
+std::string make_manifest(RunOptions const& options, InputFile const* input, double links_per_ns,
+                          Service const& service = {});
 
 }  // namespace tally

@@ -1,9 +1,8 @@
 #include "bench/options.hpp"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <limits>
 
 #include "bench/argument_parser.hpp"
@@ -70,7 +69,9 @@ struct RunArguments {
         io(p.option("--io", "IO,..",
                     "lookup, ingest: how models that wait without blocking wait: epoll (default), io_uring")),
         service(
-            p.option("--service", "WHERE", "whom lookups ask: embedded (default) or redis://127.0.0.1:PORT")),
+            p.option("--service", "WHERE",
+                     "whom lookups ask: embedded (default), or redis://[[USER]:PASSWORD@]HOST:PORT[/DB]: a Redis "
+                     "database, which gets keys of the run's own for as long as it takes, or another tally lookup-service")),
         connections(
             p.option("--connections", "N,..",
                      "ingest: how many send (default: " + spell_numbers(defaults::kConnections) + ")")),
@@ -241,25 +242,12 @@ std::chrono::nanoseconds read_positive(std::string_view flag, Value const& given
   return duration;
 }
 
-std::optional<ServiceAddress> read_service(std::string const& text) {
+std::optional<RedisUrl> read_service(std::string const& text) {
   if (text == "embedded") return std::nullopt;
-  std::string const wrong =
-      "--service '" + text + "': write embedded, or redis://127.0.0.1:PORT of this machine";
-  constexpr std::string_view kScheme = "redis://";
-  auto const colon = text.rfind(':');
-  if (!text.starts_with(kScheme) || colon < kScheme.size()) throw UsageError(wrong);
-  std::string const host = text.substr(kScheme.size(), colon - kScheme.size());
-  in_addr address{};
-  if (host == "localhost") {
-    address.s_addr = htonl(INADDR_LOOPBACK);
-  } else if (inet_pton(AF_INET, host.c_str(), &address) != 1) {
-    throw UsageError(wrong);
-  }
-  ServiceAddress const service{
-      .host = ntohl(address.s_addr),
-      .port = static_cast<std::uint16_t>(parse_count("--service port", text.substr(colon + 1), 1, 65535))};
-  if (service.host >> 24 != 127) throw UsageError(wrong + " (loopback only)");
-  return service;
+  RedisUrl url = parse_redis_url("--service", text);
+  char const* const password = std::getenv(kRedisPasswordVariable);
+  if (url.password.empty() && password != nullptr) url.password = password;
+  return url;
 }
 
 void read_cells(RunArguments const& given, RunOptions& options) {
@@ -285,6 +273,8 @@ void read_cells(RunArguments const& given, RunOptions& options) {
   options.ios = read_list<Io>("--io", given.io, std::array{Io::epoll}, read_io);
   if (given.wait_dist) options.wait_distribution = read_wait_distribution(*given.wait_dist);
   if (given.service) options.service = read_service(*given.service);
+  // Who is not ours waits as long as it likes, unless it is said how long.
+  if (options.service && !given.wait) options.waits = {std::chrono::nanoseconds{0}};
   options.connections = read_list<int>("--connections", given.connections, defaults::kConnections,
                                        count_of("--connections", kMostConnections));
   options.rates_per_s = read_list<double>("--rate", given.rate, defaults::kRates_per_s, read_rate);
@@ -357,7 +347,7 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
   auto const benchmark_flags = parser.parse(arguments, true);
 
   RunOptions options;
-  options.command_line = arguments;
+  for (std::string const& argument : arguments) options.command_line.push_back(without_password(argument));
   read_cells(given, options);
   note_idle_flags(given, options);
   read_events(given, options);

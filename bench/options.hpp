@@ -15,6 +15,7 @@
 
 #include "bench/cell.hpp"
 #include "bench/defaults.hpp"
+#include "bench/redis_url.hpp"
 #include "bench/slo_search.hpp"
 #include "bench/usage_error.hpp"
 #include "workloads/load_schedule.hpp"
@@ -63,7 +64,7 @@ struct RunOptions {
   WaitDistribution wait_distribution = WaitDistribution::exponential;
   std::vector<int> in_flights;
   std::vector<Io> ios{Io::epoll};         ///< lookup and ingest, of models that wait as they are told
-  std::optional<ServiceAddress> service;  ///< none: embedded
+  std::optional<RedisUrl> service;  ///< none: embedded
   std::vector<int> connections;           ///< ingest
   std::vector<double> rates_per_s;        ///< ingest; 0: as many as are taken
   std::optional<Slo> slo;      ///< ingest: search the highest rate that keeps it, instead of `rates_per_s`
@@ -92,10 +93,11 @@ struct RunOptions {
   BenchmarkFlags benchmark;
   std::vector<std::string> notes;         ///< flags given that change no cell, a sentence each
   std::string command = "run";            ///< of tally, to which `command_line` was given
-  std::vector<std::string> command_line;  ///< as given, for the manifest
+  std::vector<std::string> command_line;  ///< as given but for passwords, for the manifest
 };
 
-/// Reads `tally run`'s arguments (without "tally run"). Touches no file. Throws UsageError, or HelpRequested.
+/// Reads `tally run`'s arguments (without "tally run"), and where --service has no password, that of the
+/// environment. Touches no file. Throws UsageError, or HelpRequested.
 RunOptions parse_run_options(std::vector<std::string> const& arguments, std::span<Model const> models);
 
 /// Every combination of the options' lists as cells, filtered by --benchmark_filter, each cell once.

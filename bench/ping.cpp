@@ -59,7 +59,7 @@ class Handshake {
     if (error != 0) fail(std::strerror(error));
   }
 
-  void ping() {
+  void ping(bool error_will_do) {
     static constexpr std::string_view kRequest = "*1\r\n$4\r\nPING\r\n", kReply = "+PONG\r\n";
     if (::send(socket_.fd, kRequest.data(), kRequest.size(), MSG_NOSIGNAL) < 0) fail(std::strerror(errno));
     std::string reply;
@@ -73,6 +73,7 @@ class Handshake {
         fail(reply.empty() ? "it closed the connection without an answer"
                            : "it closed the connection after " + printable(reply));
       reply.append(bytes, static_cast<std::size_t>(n));
+      if (error_will_do && reply.starts_with('-')) return;
       if (!kReply.starts_with(std::string_view(reply).substr(0, kReply.size())))
         fail("it answered PING with " + printable(reply) + " instead of \"+PONG\"");
     }
@@ -105,15 +106,12 @@ class Handshake {
 
 }  // namespace
 
-std::string describe(ServiceAddress address) {
-  in_addr host{htonl(address.host)};
-  char text[INET_ADDRSTRLEN];
-  ::inet_ntop(AF_INET, &host, text, sizeof text);
-  return std::string(text) + ":" + std::to_string(address.port);
+void ping(ServiceAddress address, std::chrono::milliseconds timeout, StopSignals const& stop) {
+  Handshake(address, timeout, stop).ping(false);
 }
 
-void ping(ServiceAddress address, std::chrono::milliseconds timeout, StopSignals const& stop) {
-  Handshake(address, timeout, stop).ping();
+void ping_database(ServiceAddress address, std::chrono::milliseconds timeout, StopSignals const& stop) {
+  Handshake(address, timeout, stop).ping(true);
 }
 
 }  // namespace tally

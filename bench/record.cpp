@@ -40,6 +40,7 @@ constexpr std::pair<std::string_view, double> kPercentiles[] = {
 constexpr char kNoBound[] =
     "no bound: neither grain nor wait, and `limit` was not measured in this cell's group";
 constexpr char kNoService[] = "not on the embedded lookup service";
+constexpr char kNoServiceCpu[] = "neither the embedded lookup service nor a Redis database";
 
 /// What every entry of a cell begins with.
 Json entry_of(CampaignResult const& result, std::size_t index, std::string const& suffix,
@@ -172,8 +173,8 @@ void put_figures(Json& entry, CampaignResult const& result, std::size_t index, S
   if (s.load) put_load(entry, result.cells[index], *s.load);
   if (!lookup) return;
   entry["replies"] = s.replies;
-  put(entry, "service_cpu_s", s.service_cpu_s, kNoService);
-  put(entry, "service_busy_s", s.service_busy_s, kNoService);
+  put(entry, "service_cpu_s", s.service_cpu_s, kNoServiceCpu);
+  put(entry, "service_busy_s", s.service_busy_s, kNoServiceCpu);
   put(entry, "reply_late_p99_s", s.reply_late_p99_s, kNoService);
 }
 

@@ -83,7 +83,7 @@ class Sampler {
         plan_(std::move(plan)),
         runner_(options_, plan_, stop_, progress_),
         streams_(options_, stop_, progress_) {
-    streams_.set_service(runner_.service_address());
+    streams_.set_service(runner_.lookup_target());
     told_ = runner_.notes().size();  // the campaign has found the same
   }
 
@@ -92,7 +92,8 @@ class Sampler {
     for (Cell const& cell : plan_.cells) names.push_back(cell.name());
     channel_.say({{"sampler", kSamplerProtocol},
                   {"cells", names},
-                  {"manifest", Json::parse(make_manifest(options_, streams_.input(), 0))}});
+                  {"manifest", Json::parse(make_manifest(options_, streams_.input(), 0,
+                                                          {runner_.service_name(), runner_.database()}))}});
     Requests requests(channel_.in, stop_);
     while (auto const line = requests.next()) {
       Json const request = Json::parse(*line);

@@ -30,9 +30,9 @@ struct ServiceFailed : std::runtime_error {
 /// Connects, sends PING and reads PONG, all within `timeout`. Throws ServiceFailed: refused, closed, no
 /// answer in time, or something else than PONG, which is shown; Interrupted when `stop` comes first.
 void ping(ServiceAddress address, std::chrono::milliseconds timeout, StopSignals const& stop);
-
-/// "127.0.0.1:6379"
-std::string describe(ServiceAddress address);
+/// The same, but that an error of the Redis protocol is an answer too, as of a database that wants a password
+/// first.
+void ping_database(ServiceAddress address, std::chrono::milliseconds timeout, StopSignals const& stop);
 
 /// What the embedded service has done so far; a sample's share is a difference of two.
 struct ServiceAccount {

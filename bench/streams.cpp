@@ -75,6 +75,7 @@ Workload const& Streams::workload(Cell const& cell) {
     spec.stamped = cell.rate_per_s > 0;
     spec.timed = spec.stamped || options_.window.count() > 0;
     spec.numbered = cell.lookup;
+    if (cell.lookup) spec.slots = service_.slots;
     spec.seed = options_.keys.seed;
     if (cell.lookup)
       lookup = make_lookup_stream(options_.keys, cell.events, grain, options_.window, service_);

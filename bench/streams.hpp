@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 #include "bench/options.hpp"
 #include "bench/progress.hpp"
@@ -30,7 +31,7 @@ class Streams {
   /// Reads the input file, if any. Throws InputFailed.
   Streams(RunOptions const& options, StopSignals const& stop, Progress& progress);
 
-  void set_service(ServiceAddress address) noexcept { service_ = address; }
+  void set_service(LookupTarget service) { service_ = std::move(service); }
   double links_per_ns() const noexcept { return links_per_ns_; }
   /// Links of the grain's chain per nanosecond, as calibrated. Before the first workload() that has a grain.
   void set_links_per_ns(double links_per_ns) noexcept { links_per_ns_ = links_per_ns; }
@@ -57,7 +58,7 @@ class Streams {
   RunOptions const& options_;
   StopSignals const& stop_;
   Progress& progress_;
-  ServiceAddress service_;
+  LookupTarget service_;
   double links_per_ns_ = 0;
   std::optional<InputFile> input_;
   std::optional<SyntheticEvents> events_;

@@ -93,7 +93,9 @@ int tally_main(int argc, char** argv, std::span<Model const> models) {
   try {
     try {
       if (argc < 2) return dispatch("--help", {}, models);
-      return dispatch(argv[1], Arguments(argv + 2, argv + argc), models);
+      Arguments const arguments(argv + 2, argv + argc);
+      for (int i = 2; i < argc; ++i) hide_password(argv[i]);
+      return dispatch(argv[1], arguments, models);
     } catch (HelpRequested const& help) {
       write_output(help.text);
       return 0;

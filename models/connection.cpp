@@ -11,6 +11,9 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <string_view>
+
+#include "workloads/resp.hpp"
 
 namespace tally {
 namespace {
@@ -19,13 +22,30 @@ namespace {
 
 std::string reason(int error) { return std::strerror(error); }
 
+/// The one line that is the answer to a greeting, without its end. Blocks.
+std::string receive_line(int fd) {
+  constexpr std::size_t kLongest = 512;
+  std::string line;
+  while (!line.ends_with("\r\n")) {
+    char bytes[kLongest];
+    ssize_t const n = ::recv(fd, bytes, sizeof bytes, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("went away: " + reason(errno));
+    if (n == 0) fail("closed a new connection" + (line.empty() ? "" : " after \"" + printable(line) + "\""));
+    line.append(bytes, static_cast<std::size_t>(n));
+    if (line.size() > kLongest) fail("greets with more than a line: \"" + printable(line) + "\"");
+  }
+  line.resize(line.size() - 2);
+  return line;
+}
+
 }  // namespace
 
-Socket Socket::connect(ServiceAddress const& address) {
+Socket Socket::connect(LookupTarget const& target) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
-  to.sin_addr.s_addr = htonl(address.host);
-  to.sin_port = htons(address.port);
+  to.sin_addr.s_addr = htonl(target.host);
+  to.sin_port = htons(target.port);
   Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.fd_ < 0) throw LookupFailed("no socket for a connection: " + reason(errno));
   int const on = 1;
@@ -34,9 +54,20 @@ Socket Socket::connect(ServiceAddress const& address) {
   setsockopt(socket.fd_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   while (::connect(socket.fd_, reinterpret_cast<sockaddr const*>(&to), sizeof to) != 0) {
     if (errno == EINTR) continue;
-    fail("at port " + std::to_string(address.port) + " cannot be reached: " + reason(errno));
+    fail("at " + describe(target) + " cannot be reached: " + reason(errno));
   }
+  socket.greet(target);
   return socket;
+}
+
+/// What was sent is in no message: it may hold a password.
+void Socket::greet(LookupTarget const& target) {
+  for (std::string const& request : target.greeting) {
+    if (int const error = Transfer().send(fd_, request)) fail("went away: " + reason(error));
+    if (std::string const answer = receive_line(fd_); answer != "+OK")
+      fail("at " + describe(target) + " refused a new connection: " +
+           printable(std::string_view(answer).substr(answer.starts_with('-') ? 1 : 0), 256));
+  }
 }
 
 Socket::~Socket() {
@@ -102,8 +133,8 @@ void BlockingConnection::look_up(LookupStream const& stream, std::uint64_t event
   stream.accept(event, reply, tally);
 }
 
-Connection connect_non_blocking(ServiceAddress const& address) {
-  Socket socket = Socket::connect(address);
+Connection connect_non_blocking(LookupTarget const& target) {
+  Socket socket = Socket::connect(target);
   socket.set_non_blocking();
   return Connection(std::move(socket));
 }

@@ -16,8 +16,9 @@ namespace tally {
 class Socket {
  public:
   Socket() = default;
-  /// Connects, blocking. Throws LookupFailed naming the address and why not.
-  static Socket connect(ServiceAddress const& address);
+  /// Connects and greets, blocking: on return the connection is ready for its first request. Throws
+  /// LookupFailed naming the address and why not.
+  static Socket connect(LookupTarget const& target);
   Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Socket& operator=(Socket&& other) noexcept {
     std::swap(fd_, other.fd_);
@@ -30,6 +31,7 @@ class Socket {
 
  private:
   explicit Socket(int fd) : fd_(fd) {}
+  void greet(LookupTarget const& target);
   int fd_ = -1;
 };
 
@@ -72,7 +74,7 @@ class Connection {
 class BlockingConnection {
  public:
   /// Connects. Throws LookupFailed.
-  explicit BlockingConnection(ServiceAddress const& address) : connection_(Socket::connect(address)) {}
+  explicit BlockingConnection(LookupTarget const& target) : connection_(Socket::connect(target)) {}
   /// Asks for `event`, waits for the answer and counts it. Throws LookupFailed.
   void look_up(LookupStream const& stream, std::uint64_t event, Counts& tally);
 
@@ -81,7 +83,7 @@ class BlockingConnection {
 };
 
 /// A connected socket that does not block. Throws LookupFailed.
-Connection connect_non_blocking(ServiceAddress const& address);
+Connection connect_non_blocking(LookupTarget const& target);
 
 /// How many of `in_flight` connections worker `worker` of `workers` has: they differ by at most one.
 int share_of_in_flight(int in_flight, int workers, int worker) noexcept;

@@ -5,8 +5,8 @@
 namespace tally {
 namespace {
 
-Connection connect(ServiceAddress const& address, bool non_blocking) {
-  return non_blocking ? connect_non_blocking(address) : Connection(Socket::connect(address));
+Connection connect(LookupTarget const& target, bool non_blocking) {
+  return non_blocking ? connect_non_blocking(target) : Connection(Socket::connect(target));
 }
 
 }  // namespace

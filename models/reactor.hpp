@@ -53,7 +53,7 @@ class Transfer {
   Received receive(int fd, std::span<char> room, int flags = 0) const;
   /// Whether receive() has something to give without asking the kernel. The reactor's thread.
   bool more() const noexcept;
-  /// Sends all of `bytes`, at most kMostBytesToSend. By a ring, from the reactor's thread, it goes with all
+  /// Sends all of `bytes`, by a ring at most kMostBytesToSend. By a ring, from the reactor's thread, it goes with all
   /// others of the turn, and that it could not be sent is for receive() to say; else at once, waiting for
   /// room if there is none: an error number, or 0.
   int send(int fd, std::span<char const> bytes) const;

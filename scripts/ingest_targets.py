@@ -166,11 +166,11 @@ def quiet_run(options, arguments):
         return results.load(path)
 
 
-def keep(name, entries, arguments, **more):
+def keep(name, entries, arguments, made_by="scripts/ingest_targets.py", **more):
     """Writes a result file: the entries, and the machine and program as `tally run` tells them, and `more`."""
     found = quiet_run(flags(stream="ingest", model="limit", events=1000, rounds=1), arguments)
     context = {key: found.context[key] for key in WHERE if key in found.context}
-    context.update(made_by="scripts/ingest_targets.py", python=platform.python_version(), **more)
+    context.update(made_by=made_by, python=platform.python_version(), **more)
     write_whole({arguments.out / f"{name}.json": json.dumps({"context": context, "benchmarks": entries}, indent=1) + "\n"})
 
 

@@ -18,6 +18,7 @@ liburing-dev             liburing: the ring of `--io io_uring`
 libnlopt-dev             NLopt: fits what models cost to what was measured
 nlohmann-json3-dev       result files
 zlib1g-dev               gzip input
+libhiredis-dev           hiredis: loads a real database, and asks it what it is
 python3                  plots and their tests
 python3-matplotlib       plots
 python3-numpy            plots
@@ -27,6 +28,8 @@ LIST
   [ "${1:-}" = tests ] || return 0
   cat <<'LIST'
 python3-pytest           the tests of the scripts
+redis-server             the database that lookups are tested on (scripts/with_redis)
+redis-tools              redis-cli and redis-benchmark, which lookups are compared with
 chromium                 the browser in which reports are tested
 nodejs                   drives the browser
 npm                      installs what nodejs drives it with (tests/report)

@@ -242,7 +242,7 @@ TEST_P(WaitingCrossing, SaysWhenTheServiceCannotBeReached) {
     closed_port = local_port(socket);
     close(socket);
   }
-  auto const stream = make_lookup_stream({}, 100, {}, 0ns, {.port = closed_port});
+  auto const stream = make_lookup_stream({}, 100, {}, 0ns, ServiceAddress{.port = closed_port});
   tally::Setup how = setup();
   how.in_flight = model().sequential ? 1 : 8;
   std::string const failure = run(*stream, how, stream->reference());

@@ -51,6 +51,21 @@ TEST(LoadSchedule, TakesItsNumberOverItsRateWhateverTheArrivals) {
   }
 }
 
+TEST(LoadSchedule, HasTheKeysOfSoManyEventsAgainAndAgainWhereNoMoreAreKnown) {
+  LoadSpec spec = spec_of(Arrivals::uniform);
+  spec.numbered = true;
+  spec.slots = 300;
+  LoadSchedule const schedule(spec, keys());
+  Counts::KeyCount const greatest = schedule.reference({}, 0ns).totals(1).front();
+  std::uint64_t times = 0;
+  for (std::uint64_t i = 0; i < kEvents; ++i) {
+    ASSERT_EQ(schedule.key(i), keys().keys<std::uint16_t>()[i % 300]);
+    ASSERT_EQ(schedule.said(i), i);
+    times += std::to_string(schedule.key(i)) == greatest.key ? 1 : 0;
+  }
+  EXPECT_EQ(greatest.count, times);
+}
+
 TEST(LoadSchedule, UniformTimesAreAlikeAndPoissonTimesAreExponential) {
   for (double const gap : gaps_us(LoadSchedule(spec_of(Arrivals::uniform), keys()))) EXPECT_NEAR(gap, 10, 0.0011);
   auto const gaps = gaps_us(LoadSchedule(spec_of(Arrivals::poisson), keys()));

@@ -228,6 +228,32 @@ TEST(LookupStream, CountsByTheKeyInTheReplyAsTheReferenceDoes) {
   EXPECT_NE(stream->reference().difference(other), "");
 }
 
+TEST(LookupStream, AsksForAsManyKeysAsTheServiceHasAgainAndAgain) {
+  LookupTarget target;
+  target.prefix = "tally:0123456789ab:";
+  target.slots = 1000;
+  auto const stream = make_lookup_stream(kKeys, 2500, {}, 0ns, target);
+  EXPECT_EQ(request_of(*stream, 2023), "*2\r\n$3\r\nGET\r\n$21\r\ntally:0123456789ab:23\r\n");
+  KeyGenerator const keys(kKeys);
+  Counts tally = stream->empty_tally();
+  for (std::uint64_t event = 0; event < 2500; ++event) {
+    std::string reply;
+    append_resp_bulk(reply, std::to_string(keys.key(event % 1000)));
+    stream->accept(event, reply, tally);
+  }
+  EXPECT_EQ(stream->reference().difference(tally), "");
+  EXPECT_NE(make_lookup_stream(kKeys, 2500, {}, 0ns, {})->reference().difference(tally), "");
+}
+
+TEST(LookupStream, LongestRequestHasRoom) {
+  LookupTarget target;
+  target.prefix.assign(LookupTarget::kMostPrefixBytes, 'p');
+  EXPECT_EQ(request_of(*make_lookup_stream(kKeys, 1, {}, 0ns, target), ~0UL).size(),
+            LookupStream::kMaxRequestBytes);
+  target.prefix += 'p';
+  EXPECT_THROW(make_lookup_stream(kKeys, 1, {}, 0ns, target), std::invalid_argument);
+}
+
 TEST(LookupStream, WaitsForTheWholeReply) {
   auto const stream = make_lookup_stream(kKeys, 10, {}, 0ns, {});
   std::string const reply = "$2\r\n42\r\n";
@@ -258,7 +284,7 @@ TEST(LookupStream, NamesWhatTheServiceAnsweredInstead) {
   Counts tally = stream->empty_tally();
   EXPECT_EQ(stream->reply_length(std::string{"$-1\r\n"}), 5U);
   EXPECT_EQ(why_not([&] { stream->accept(7, std::string{"$-1\r\n"}, tally); }),
-            "the lookup service has no value for event 7");
+            "the lookup service has no value for event 7, key event:7");
   for (std::string const key : {"100", "x", "", "1 ", "-1", "99999999999"}) {
     std::string reply;
     append_resp_bulk(reply, key);

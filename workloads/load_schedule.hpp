@@ -41,6 +41,9 @@ struct LoadSpec {
   /// Lines carry an event's number in place of its key, for a server that looks up the key. Fewer than 2^32
   /// events.
   bool numbered = false;
+  /// Event i has the key of event i modulo this; 0: its own. For a server that asks whoever knows the keys of
+  /// so many events and no more (LookupTarget::slots).
+  std::uint64_t slots = 0;
   std::uint64_t seed = 1;
 };
 
@@ -56,6 +59,7 @@ class LoadSchedule {
   std::uint64_t events() const noexcept { return spec_.events; }
   std::uint32_t keys() const noexcept { return keys_->spec().keys; }
   std::uint32_t key(std::uint64_t event) const noexcept {
+    if (spec_.slots != 0) event %= spec_.slots;
     return wide_keys_ != nullptr ? wide_keys_[event] : narrow_keys_[event];
   }
 

@@ -2,6 +2,8 @@
 
 #include <charconv>
 #include <cstring>
+#include <stdexcept>
+#include <utility>
 
 #include "workloads/resp.hpp"
 
@@ -11,28 +13,33 @@ namespace {
 class SyntheticLookups final : public LookupStream {
  public:
   SyntheticLookups(KeySpec const& keys, std::uint64_t events, Grain grain, std::chrono::nanoseconds window,
-                   ServiceAddress service)
-      : keys_(keys), events_(events), grain_(grain), window_(window), service_(service) {}
+                   LookupTarget service)
+      : keys_(keys), events_(events), grain_(grain), window_(window), service_(std::move(service)) {
+    if (service_.prefix.size() > LookupTarget::kMostPrefixBytes)
+      throw std::invalid_argument("the prefix '" + service_.prefix + "' is longer than the " +
+                                  std::to_string(LookupTarget::kMostPrefixBytes) +
+                                  " bytes that a request has room for");
+  }
 
-  ServiceAddress service() const noexcept override { return service_; }
+  LookupTarget const& service() const noexcept override { return service_; }
   std::uint64_t events() const noexcept override { return events_; }
   std::chrono::nanoseconds grain() const noexcept override { return grain_.duration; }
   Counts empty_tally() const override { return Counts::dense(keys_.spec().keys); }
 
   std::size_t request(std::uint64_t event, std::span<char, kMaxRequestBytes> out) const noexcept override {
-    // The longest, event 2^64 - 1: 13 bytes to the length, 2 digits of it, CRLF, "event:", 20 digits,
-    // CRLF: 45.
+    // The longest: 14 bytes to the length, 2 digits of it, CRLF, the prefix, 20 digits of 2^64 - 1, CRLF.
     static constexpr std::string_view kHead = "*2\r\n$3\r\nGET\r\n$";
-    static constexpr std::string_view kName = "\r\nevent:";
+    static_assert(kHead.size() + 2 + 2 + LookupTarget::kMostPrefixBytes + 20 + 2 <= kMaxRequestBytes);
     char digits[20];
-    auto const count =
-        static_cast<std::size_t>(std::to_chars(digits, digits + sizeof digits, event).ptr - digits);
-    std::size_t const key_bytes = 6 + count;
+    auto const count = static_cast<std::size_t>(
+        std::to_chars(digits, digits + sizeof digits, service_.slot_of(event)).ptr - digits);
+    std::size_t const key_bytes = service_.prefix.size() + count;
     char* p = out.data();
     p = append(p, kHead);
     if (key_bytes >= 10) *p++ = static_cast<char>('0' + key_bytes / 10);
     *p++ = static_cast<char>('0' + key_bytes % 10);
-    p = append(p, kName);
+    p = append(p, "\r\n");
+    p = append(p, service_.prefix);
     p = append(p, {digits, count});
     p = append(p, "\r\n");
     return static_cast<std::size_t>(p - out.data());
@@ -79,7 +86,7 @@ class SyntheticLookups final : public LookupStream {
 
   Counts reference() const override {
     Counts counts = empty_tally();
-    for (std::uint64_t event = 0; event < events_; ++event) count(event, keys_.key(event), counts);
+    for (std::uint64_t event = 0; event < events_; ++event) count(event, keys_.key(service_.slot_of(event)), counts);
     if (events_ > 0) counts.cover(0, events_);
     return counts;
   }
@@ -89,7 +96,8 @@ class SyntheticLookups final : public LookupStream {
   std::string_view read_key(std::uint64_t event, std::span<char const> reply, std::uint32_t& key) const {
     RespReply const answer = parse_resp_reply({reply.data(), reply.size()});
     if (answer.kind == RespReply::Kind::null)
-      throw LookupFailed("the lookup service has no value for event " + std::to_string(event));
+      throw LookupFailed("the lookup service has no value for event " + std::to_string(event) + ", key " +
+                         service_.prefix + std::to_string(service_.slot_of(event)));
     std::string_view const text = answer.text;
     auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), key);
     if (answer.kind != RespReply::Kind::bulk || error != std::errc{} || end != text.data() + text.size() ||
@@ -122,14 +130,14 @@ class SyntheticLookups final : public LookupStream {
   std::uint64_t events_;
   Grain grain_;
   std::chrono::nanoseconds window_;
-  ServiceAddress service_;
+  LookupTarget service_;
 };
 
 }  // namespace
 
 std::unique_ptr<LookupStream> make_lookup_stream(KeySpec const& keys, std::uint64_t events, Grain grain,
-                                                 std::chrono::nanoseconds window, ServiceAddress service) {
-  return std::make_unique<SyntheticLookups>(keys, events, grain, window, service);
+                                                 std::chrono::nanoseconds window, LookupTarget service) {
+  return std::make_unique<SyntheticLookups>(keys, events, grain, window, std::move(service));
 }
 
 }  // namespace tally

@@ -82,7 +82,8 @@ class LookupStream {
  public:
   virtual ~LookupStream() = default;
 
-  virtual ServiceAddress service() const noexcept = 0;
+  /// Whom models connect to: a new connection is ready for requests once it was greeted (Socket::connect()).
+  virtual LookupTarget const& service() const noexcept = 0;
   /// Number of events.
   virtual std::uint64_t events() const noexcept = 0;
   virtual Counts empty_tally() const = 0;
