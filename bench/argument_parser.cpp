@@ -70,8 +70,9 @@ std::vector<std::string> ArgumentParser::parse(std::vector<std::string> const& a
   for (auto const& extra : extras) {
     if (benchmark_flags && (extra.starts_with("--benchmark_") || extra.starts_with("--v="))) continue;
     if (extra.starts_with("-")) {
-      throw UsageError("unknown option '" + without_password(extra) + "' of '" + command_ + "'; the options are " +
-                       option_names() + (benchmark_flags ? " and --benchmark_*" : ""));
+      throw UsageError("unknown option '" + without_password(extra) + "' of '" + command_ +
+                       "'; the options are " + option_names() +
+                       (benchmark_flags ? " and --benchmark_*" : ""));
     }
     throw UsageError("unexpected argument '" + without_password(extra) + "'; '" + command_ +
                      " --help' says what it takes (options of the --benchmark_* kind are written with =)");

@@ -74,8 +74,8 @@ struct CampaignResult {
   std::string
       manifest;         ///< the result file's context as far as it does not change, as JSON (make_manifest())
   std::string against;  ///< of the other build, as JSON (Against::describe_other()); empty if there is none
-  bool on_database = false;  ///< lookups asked a database
-  std::string keys_left;     ///< what could not be removed from it; empty if nothing is left
+  bool on_database = false;   ///< lookups asked a database
+  std::string keys_left;      ///< what could not be removed from it; empty if nothing is left
   std::string write_failure;  ///< why the results could not be written, if they could not
   std::vector<std::string>
       notes;  ///< what a reader must know: service shares a CPU with workers, more workers than CPUs

@@ -129,7 +129,8 @@ std::string CampaignResult::unfit() const {
 
 bool CampaignResult::any_failed() const {
   return !write_failure.empty() || !keys_left.empty() ||
-         std::any_of(cells.begin(), cells.end(), [](CellResult const& cell) { return !cell.failure.empty(); });
+         std::any_of(cells.begin(), cells.end(),
+                     [](CellResult const& cell) { return !cell.failure.empty(); });
 }
 
 std::optional<double> CampaignResult::bound(std::size_t cell, int round) const {

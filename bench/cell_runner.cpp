@@ -86,8 +86,9 @@ void CellRunner::load_keys() {
     return std::find(worker_cpus_.begin(), worker_cpus_.end(), cpu) != worker_cpus_.end();
   };
   if (std::any_of(theirs.begin(), theirs.end(), ours))
-    notes_.push_back("the database may run on the CPUs of workers, who then wait for each other: keep it off them with "
-                     "taskset(1), or scripts/with_redis --cpu");
+    notes_.push_back(
+        "the database may run on the CPUs of workers, who then wait for each other: keep it off them with "
+        "taskset(1), or scripts/with_redis --cpu");
 }
 
 std::string CellRunner::service_name() const {

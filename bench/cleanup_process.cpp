@@ -40,7 +40,8 @@ namespace {
 
 CleanupProcess::CleanupProcess(std::string const& what, std::function<void()> const& body) {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe to " + what);
+  if (::pipe2(ends, O_CLOEXEC) != 0)
+    throw std::system_error(errno, std::generic_category(), "pipe to " + what);
   OwnedFd const theirs(ends[0]);
   alive_.reset(ends[1]);
   std::cout.flush();

@@ -10,8 +10,9 @@
 
 namespace tally {
 
-/// A process that does nothing until this one ends: then it runs a function, however that end came, SIGKILL included. It is
-/// a session of its own, so that no signal to this process's group, as Ctrl-C is one, reaches it.
+/// A process that does nothing until this one ends: then it runs a function, however that end came, SIGKILL
+/// included. It is a session of its own, so that no signal to this process's group, as Ctrl-C is one, reaches
+/// it.
 class CleanupProcess {
  public:
   /// `body` must not throw; it runs with nothing on standard input and output. `what` names the process if it

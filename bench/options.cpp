@@ -68,10 +68,11 @@ struct RunArguments {
                            "lookup: connections (default: " + spell_numbers(defaults::kInFlights) + ")")),
         io(p.option("--io", "IO,..",
                     "lookup, ingest: how models that wait without blocking wait: epoll (default), io_uring")),
-        service(
-            p.option("--service", "WHERE",
-                     "whom lookups ask: embedded (default), or redis://[[USER]:PASSWORD@]HOST:PORT[/DB]: a Redis "
-                     "database, which gets keys of the run's own for as long as it takes, or another tally lookup-service")),
+        service(p.option(
+            "--service", "WHERE",
+            "whom lookups ask: embedded (default), or redis://[[USER]:PASSWORD@]HOST:PORT[/DB]: a Redis "
+            "database, which gets keys of the run's own for as long as it takes, or another tally "
+            "lookup-service")),
         connections(
             p.option("--connections", "N,..",
                      "ingest: how many send (default: " + spell_numbers(defaults::kConnections) + ")")),

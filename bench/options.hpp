@@ -65,8 +65,8 @@ struct RunOptions {
   std::vector<int> in_flights;
   std::vector<Io> ios{Io::epoll};         ///< lookup and ingest, of models that wait as they are told
   std::optional<RedisUrl> service;  ///< none: embedded
-  std::vector<int> connections;           ///< ingest
-  std::vector<double> rates_per_s;        ///< ingest; 0: as many as are taken
+  std::vector<int> connections;     ///< ingest
+  std::vector<double> rates_per_s;  ///< ingest; 0: as many as are taken
   std::optional<Slo> slo;      ///< ingest: search the highest rate that keeps it, instead of `rates_per_s`
   bool ingest_lookup = false;  ///< each event of ingest waits for the lookup service
   Arrivals arrivals = Arrivals::poisson;

@@ -89,7 +89,7 @@ RedisConnection::RedisConnection(RedisUrl const& url, ServiceAddress const& addr
   for (RedisCommand const& command : greeting_of(url)) ask(command);
 }
 
-std::vector<RedisReply> RedisConnection::ask(std::vector<RedisCommand> const& commands) {
+std::vector<RedisReply> RedisConnection::ask_all(std::vector<RedisCommand> const& commands) {
   for (RedisCommand const& command : commands) {
     std::vector<char const*> words;
     std::vector<std::size_t> lengths;
@@ -112,7 +112,7 @@ std::vector<RedisReply> RedisConnection::ask(std::vector<RedisCommand> const& co
 }
 
 RedisReply RedisConnection::ask(RedisCommand const& command) {
-  RedisReply reply = ask(std::vector<RedisCommand>{command}).front();
+  RedisReply reply = ask_all({command}).front();
   if (reply.kind == RedisReply::Kind::error) fail_with(reply.text);
   return reply;
 }

@@ -41,7 +41,7 @@ class RedisConnection {
 
   /// Sends all of them together, and returns their answers, errors included. Throws ServiceFailed if the
   /// connection ends; then it is of no more use.
-  std::vector<RedisReply> ask(std::vector<RedisCommand> const& commands);
+  std::vector<RedisReply> ask_all(std::vector<RedisCommand> const& commands);
   /// The answer to one of them. Throws ServiceFailed also for an error.
   RedisReply ask(RedisCommand const& command);
 

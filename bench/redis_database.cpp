@@ -64,8 +64,9 @@ std::vector<int> cpus_of_server(ServiceAddress const& address, std::string const
 
 /// None if what answers is no Redis.
 std::optional<RedisFacts> read_facts(RedisConnection& connection, ServiceAddress const& address) {
-  RedisReply const info = connection.ask(std::vector<RedisCommand>{{"INFO"}}).front();
-  if (info.kind == Kind::error && !info.text.starts_with("ERR unknown command")) connection.fail_with(info.text);
+  RedisReply const info = connection.ask_all({RedisCommand{"INFO"}}).front();
+  if (info.kind == Kind::error && !info.text.starts_with("ERR unknown command"))
+    connection.fail_with(info.text);
   RedisFacts facts;
   if (info.kind == Kind::text) facts.version = field(info.text, "redis_version");
   if (facts.version.empty()) return std::nullopt;
@@ -77,7 +78,7 @@ std::optional<RedisFacts> read_facts(RedisConnection& connection, ServiceAddress
   facts.cpus = cpus_of_server(address, info.text);
   // Not every user may ask that.
   RedisReply const threads =
-      connection.ask(std::vector<RedisCommand>{{"CONFIG", "GET", "io-threads"}}).front();
+      connection.ask_all({{"CONFIG", "GET", "io-threads"}}).front();
   if (threads.items.size() == 2) {
     int number = 0;
     std::string const& text = threads.items[1].text;
@@ -165,7 +166,7 @@ void RedisDatabase::store(KeyGenerator const& keys, std::uint64_t begin, std::ui
   for (std::uint64_t slot = begin; slot < end; ++slot)
     commands.push_back({"SET", name(slot), std::to_string(keys.key(slot)), "NX"});
   stored_ = end;  // should the connection end meanwhile, some of them are there
-  auto const replies = connection().ask(commands);
+  auto const replies = connection().ask_all(commands);
   if (std::none_of(replies.begin(), replies.end(), [](RedisReply const& r) { return r.kind == Kind::text; }))
     stored_ = begin;
   for (RedisReply const& reply : replies) {
@@ -198,7 +199,8 @@ RedisAccount RedisDatabase::account() {
     info = connection().ask({"INFO"});
   }
   if (field(info.text, "run_id") != facts_.run_id)
-    throw ServiceFailed(url_.shown() + " was started again in mid-run: its keys of this run, and its account, are not "
+    throw ServiceFailed(url_.shown() +
+                        " was started again in mid-run: its keys of this run, and its account, are not "
                         "what they were");
   RedisAccount account;
   auto const sum = [&](char const* user, char const* sys) {
@@ -228,8 +230,8 @@ std::string RedisDatabase::missing_keys() {
   std::string const stats = connection().ask({"INFO", "stats"}).text;
   bool const evicts = number_in<std::uint64_t>(stats, "evicted_keys") > evicted_before_;
   std::string const memory = connection().ask({"INFO", "memory"}).text;
-  return url_.shown() + " has lost " + std::to_string(slots_ - there) + " of the run's " + std::to_string(slots_) +
-         " keys: " +
+  return url_.shown() + " has lost " + std::to_string(slots_ - there) + " of the run's " +
+         std::to_string(slots_) + " keys: " +
          (evicts ? "it evicts keys (maxmemory-policy " + field(memory, "maxmemory_policy") + ", maxmemory " +
                        field(memory, "maxmemory") + " bytes): give it more maxmemory, or name another"
                  : "somebody else removed them (FLUSHALL, FLUSHDB or DEL)");
@@ -275,8 +277,8 @@ std::string RedisDatabase::how_to_remove() const {
   std::string client = "redis-cli -h " + host + " -p " + std::to_string(address_.port);
   if (url_.database) client += " -n " + std::to_string(*url_.database);
   if (!url_.user.empty()) client += " --user '" + url_.user + "'";
-  return std::string("remove them with: ") + client + " --scan --pattern '" + prefix_ + "*' | xargs -r " + client +
-         " del" + (url_.password.empty() ? "" : " (with the password in REDISCLI_AUTH)");
+  return std::string("remove them with: ") + client + " --scan --pattern '" + prefix_ + "*' | xargs -r " +
+         client + " del" + (url_.password.empty() ? "" : " (with the password in REDISCLI_AUTH)");
 }
 
 }  // namespace tally

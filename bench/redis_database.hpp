@@ -15,7 +15,8 @@
 
 namespace tally {
 
-/// What a Redis server says of itself (INFO, CONFIG GET), as it was when the run began. Empty where it does not say.
+/// What a Redis server says of itself (INFO, CONFIG GET), as it was when the run began. Empty where it does
+/// not say.
 struct RedisFacts {
   std::string version;
   std::string run_id;  ///< another after each start
@@ -35,8 +36,8 @@ struct RedisAccount {
 
 /// The keys that a run needs, in a Redis database: `<prefix><slot>`, whose value is the key that is counted,
 /// in decimal. Loaded and checked by load(), removed by remove(), by the destructor, or, if this process ends
-/// without, by a process that waits for that. No other key is read or written. The prefix is random, so no two
-/// runs meet.
+/// without, by a process that waits for that. No other key is read or written. The prefix is random, so no
+/// two runs meet.
 class RedisDatabase {
  public:
   /// Of events without number, so many have keys of their own: 100,000 take some 9 MB in Redis and half a
@@ -50,9 +51,9 @@ class RedisDatabase {
   RedisDatabase(RedisDatabase const&) = delete;
   RedisDatabase& operator=(RedisDatabase const&) = delete;
 
-  /// Loads the keys of events 0 to `slots` - 1 as the generator of `keys` draws them, at least one, and checks
-  /// that they are there. Call once, single-threaded: it forks. Throws ServiceFailed that says what to do,
-  /// Interrupted between two batches; what was loaded is removed with this object.
+  /// Loads the keys of events 0 to `slots` - 1 as the generator of `keys` draws them, at least one, and
+  /// checks that they are there. Call once, single-threaded: it forks. Throws ServiceFailed that says what to
+  /// do, Interrupted between two batches; what was loaded is removed with this object.
   void load(KeySpec const& keys, std::uint64_t slots, StopSignals const& stop);
 
   /// Whom to ask, and how: for a stream of the same keys.
@@ -68,8 +69,9 @@ class RedisDatabase {
   /// Of a lookup that failed: what has become of the run's keys, as a sentence; empty if they are all there.
   /// Throws as account() does.
   std::string missing_keys();
-  /// Removes the keys of the run, trying for a few seconds where nobody answers. Returns what is left and how to
-  /// remove it, in a line; empty if all is gone. Then, and also if it failed, there is nothing more to remove.
+  /// Removes the keys of the run, trying for a few seconds where nobody answers. Returns what is left and how
+  /// to remove it, in a line; empty if all is gone. Then, and also if it failed, there is nothing more to
+  /// remove.
   std::string remove() noexcept;
 
  private:

@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <memory>
@@ -68,12 +68,13 @@ struct Span {
   std::size_t begin = 0, end = 0;
 };
 
-/// Where in `text` the password of a redis:// URL stands, if there is one: up to the last @; or where that was forgotten,
-/// to the end.
+/// Where in `text` the password of a redis:// URL stands, if there is one: up to the last @; or where that
+/// was forgotten, to the end.
 Span password_in(std::string_view text) noexcept {
   auto const scheme = text.find(kHost);
   std::string_view const before = text.substr(0, scheme);
-  if (scheme == std::string_view::npos || !(before.ends_with("redis") || before.ends_with("rediss"))) return {};
+  if (scheme == std::string_view::npos || !(before.ends_with("redis") || before.ends_with("rediss")))
+    return {};
   auto const begin = scheme + kHost.size();
   auto const colon = text.find(':', begin);
   auto const at = text.rfind('@');
@@ -85,9 +86,10 @@ Span password_in(std::string_view text) noexcept {
 }
 
 [[noreturn]] void refuse(std::string_view flag, std::string_view text, std::string const& what) {
-  throw UsageError(std::string(flag) + " '" + without_password(text) + "': " + what +
-                   "; write embedded, or redis://HOST:PORT, with a password redis://:PASSWORD@HOST:PORT (or in " +
-                   kRedisPasswordVariable + "), with a database redis://HOST:PORT/DB");
+  throw UsageError(
+      std::string(flag) + " '" + without_password(text) + "': " + what +
+      "; write embedded, or redis://HOST:PORT, with a password redis://:PASSWORD@HOST:PORT (or in " +
+      kRedisPasswordVariable + "), with a database redis://HOST:PORT/DB");
 }
 
 }  // namespace

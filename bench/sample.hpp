@@ -55,7 +55,8 @@ struct Sample {
   std::uint64_t malformed = 0;
   /// Lookup on the embedded service: its CPU time, spinning included; on Redis, of all its threads.
   std::optional<double> service_cpu_s;
-  std::optional<double> service_busy_s;  ///< of that, what was work; on Redis, of the thread that runs commands
+  std::optional<double>
+      service_busy_s;  ///< of that, what was work; on Redis, of the thread that runs commands
   std::optional<double> reply_late_p99_s;  ///< 99th percentile of reply lateness in this sample
   std::optional<LoadFigures> load;         ///< ingest
   int round = 0;

@@ -93,7 +93,7 @@ class Sampler {
     channel_.say({{"sampler", kSamplerProtocol},
                   {"cells", names},
                   {"manifest", Json::parse(make_manifest(options_, streams_.input(), 0,
-                                                          {runner_.service_name(), runner_.database()}))}});
+                                                         {runner_.service_name(), runner_.database()}))}});
     Requests requests(channel_.in, stop_);
     while (auto const line = requests.next()) {
       Json const request = Json::parse(*line);

@@ -1,8 +1,7 @@
-#include "bench/redis_url.hpp"
-
 #include <gtest/gtest.h>
 
 #include "bench/redis_connection.hpp"
+#include "bench/redis_url.hpp"
 #include "bench/service_process.hpp"
 #include "bench/usage_error.hpp"
 
@@ -52,11 +51,27 @@ TEST(RedisUrl, WhatIsPercentEncodedIsDecodedAndAPasswordMayHoldAnything) {
 }
 
 TEST(RedisUrl, WhatIsNoneIsRefusedInALineThatSaysWhatToWrite) {
-  for (auto const* text :
-       {"", "redis", "redis://", "redis://h", "redis://h:", "redis://h:0", "redis://h:65536", "redis://h:1k",
-        "redis://h:-1", "redis://:6379", "redis://h h:1", "redis://h:1/x", "redis://h:1/-1", "redis://h:1/1/2",
-        "redis://[::1]:6379", "rediss://h:1", "http://h:1", "h:1", "unix:///run/redis.sock", "redis://a:b@:1",
-        "redis://h:1/99999999999"}) {
+  for (auto const* text : {"",
+                           "redis",
+                           "redis://",
+                           "redis://h",
+                           "redis://h:",
+                           "redis://h:0",
+                           "redis://h:65536",
+                           "redis://h:1k",
+                           "redis://h:-1",
+                           "redis://:6379",
+                           "redis://h h:1",
+                           "redis://h:1/x",
+                           "redis://h:1/-1",
+                           "redis://h:1/1/2",
+                           "redis://[::1]:6379",
+                           "rediss://h:1",
+                           "http://h:1",
+                           "h:1",
+                           "unix:///run/redis.sock",
+                           "redis://a:b@:1",
+                           "redis://h:1/99999999999"}) {
     std::string const said = refusal(text);
     EXPECT_NE(said, "") << text << " was taken";
     EXPECT_EQ(said.find('\n'), std::string::npos) << said;
@@ -107,7 +122,8 @@ TEST(RedisUrl, ItsNameIsLookedUp) {
     resolve(parse("redis://no-such-host.invalid:1"));
     FAIL() << "it has an address";
   } catch (ServiceFailed const& failed) {
-    EXPECT_TRUE(std::string(failed.what()).starts_with("no lookup service at redis://no-such-host.invalid:1: "))
+    EXPECT_TRUE(
+        std::string(failed.what()).starts_with("no lookup service at redis://no-such-host.invalid:1: "))
         << failed.what();
   }
 }

@@ -1,5 +1,3 @@
-#include "workloads/load_schedule.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,6 +7,7 @@
 
 #include "workloads/event_lines.hpp"
 #include "workloads/live_tally.hpp"
+#include "workloads/load_schedule.hpp"
 
 namespace tally {
 namespace {
@@ -67,10 +66,12 @@ TEST(LoadSchedule, HasTheKeysOfSoManyEventsAgainAndAgainWhereNoMoreAreKnown) {
 }
 
 TEST(LoadSchedule, UniformTimesAreAlikeAndPoissonTimesAreExponential) {
-  for (double const gap : gaps_us(LoadSchedule(spec_of(Arrivals::uniform), keys()))) EXPECT_NEAR(gap, 10, 0.0011);
+  for (double const gap : gaps_us(LoadSchedule(spec_of(Arrivals::uniform), keys())))
+    EXPECT_NEAR(gap, 10, 0.0011);
   auto const gaps = gaps_us(LoadSchedule(spec_of(Arrivals::poisson), keys()));
   EXPECT_NEAR(mean_of(gaps), 10, 0.01);
-  // Exponential: the share above k times the mean is e^-k (Kolmogorov's distance below that of 1% at this many).
+  // Exponential: the share above k times the mean is e^-k (Kolmogorov's distance below that of 1% at this
+  // many).
   for (double const k : {0.25, 0.5, 1.0, 2.0, 4.0}) {
     double above = 0;
     for (double const gap : gaps) above += gap > k * 10 ? 1 : 0;
@@ -149,8 +150,9 @@ TEST(LoadSchedule, AtNoRateTheLinesStandReady) {
     std::string expected;
     for (std::uint64_t i = 0; i < spec.events; ++i) {
       std::array<char, kMaxEventLineBytes> line;
-      std::size_t const size = timed ? write_event_line(line, keys().keys<std::uint16_t>()[i], i * kEventSpacing)
-                                     : write_event_line(line, keys().keys<std::uint16_t>()[i]);
+      std::size_t const size =
+          timed ? write_event_line(line, keys().keys<std::uint16_t>()[i], i * kEventSpacing)
+                : write_event_line(line, keys().keys<std::uint16_t>()[i]);
       expected.append(line.data(), size);
     }
     EXPECT_EQ(text, expected);
@@ -173,8 +175,9 @@ TEST(LoadSchedule, TheReferenceIsWhatCountingTheLinesGives) {
     LineRest rest;
     for (std::uint64_t i = 0; i < kEvents; ++i) {
       std::array<char, kMaxEventLineBytes + kReadAheadBytes> line{};
-      std::size_t const size = write_event_line(std::span<char, kMaxEventLineBytes>(line.data(), kMaxEventLineBytes),
-                                                schedule.key(i), schedule.event_time(i));
+      std::size_t const size =
+          write_event_line(std::span<char, kMaxEventLineBytes>(line.data(), kMaxEventLineBytes),
+                           schedule.key(i), schedule.event_time(i));
       tally->count({line.data(), size}, rest, rules);
     }
     Counts got = Counts::text();

@@ -86,7 +86,8 @@ class SyntheticLookups final : public LookupStream {
 
   Counts reference() const override {
     Counts counts = empty_tally();
-    for (std::uint64_t event = 0; event < events_; ++event) count(event, keys_.key(service_.slot_of(event)), counts);
+    for (std::uint64_t event = 0; event < events_; ++event)
+      count(event, keys_.key(service_.slot_of(event)), counts);
     if (events_ > 0) counts.cover(0, events_);
     return counts;
   }
