@@ -152,7 +152,7 @@ def test_the_file_says_which_database_it_was_and_what_that_used(tally, redis, tm
     assert sorted(said["cpus_allowed"]) == sorted(os.sched_getaffinity(0))
     assert re.fullmatch(PREFIX, said["prefix"])
     assert data["context"]["factors"]["service"] == f"redis {version}", "and no port, which would be another each time"
-    assert all(0 < b["service_cpu_s"] < 30 and 0 < b["service_busy_s"] <= b["service_cpu_s"] + 1e-6 for b in found)
+    assert all(0 < b["service_cpu_s"] < 30 and 0 < b["service_busy_s"] <= b["service_cpu_s"] + 1e-3 for b in found)
     assert all("reply_late_p99_s_absent" in b for b in found)
     broken = subprocess.run([sys.executable, root / "scripts/validate.py", tmp_path / "r.json"], capture_output=True, text=True).stdout
     assert [line for line in broken.splitlines() if "disclosure" not in line and "holds" not in line and "length" not in line] == []
