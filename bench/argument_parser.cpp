@@ -40,6 +40,16 @@ std::optional<std::string>& ArgumentParser::option(std::string const& name, std:
   return storage.value;
 }
 
+std::vector<std::string>& ArgumentParser::list(std::string const& name, std::string const& value,
+                                               std::string const& help) {
+  auto& storage = lists_.emplace_back();
+  app_.add_option(name, storage, wrap(help, kHelpColumns, 0))
+      ->type_name(value)
+      ->group(heading_)
+      ->allow_extra_args(false);
+  return storage;
+}
+
 bool& ArgumentParser::flag(std::string const& name, std::string const& help) {
   auto& storage = flags_.emplace_back(false);
   app_.add_flag(name, storage, wrap(help, kHelpColumns, 0))->group(heading_);

@@ -23,6 +23,8 @@ class ArgumentParser {
   /// stays good as long as the parser.
   std::optional<std::string>& option(std::string const& name, std::string const& value,
                                      std::string const& help);
+  /// `--name VALUE`, any number of times: all values as they are, commas too.
+  std::vector<std::string>& list(std::string const& name, std::string const& value, std::string const& help);
   /// `--name`.
   bool& flag(std::string const& name, std::string const& help);
   /// An argument without a name, which must be given.
@@ -50,6 +52,7 @@ class ArgumentParser {
   };
   std::deque<Value> values_;
   std::deque<bool> flags_;
+  std::deque<std::vector<std::string>> lists_;
   std::deque<std::string> positionals_;
 };
 

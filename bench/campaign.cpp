@@ -340,6 +340,7 @@ class Campaign {
   void write_results() {
     result_.took = Clock::now() - began_;
     result_.notes = result_.options.notes;
+    result_.notes.insert(result_.notes.end(), result_.plan.notes.begin(), result_.plan.notes.end());
     result_.notes.insert(result_.notes.end(), runner_.notes().begin(), runner_.notes().end());
     if (against_)
       for (std::string const& note : against_->notes()) result_.notes.push_back(note);

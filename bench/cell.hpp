@@ -90,7 +90,8 @@ struct Pair {
 struct Plan {
   std::vector<Cell> cells;
   std::vector<Group> groups;
-  std::vector<Pair> pairs;  ///< with --against alone
+  std::vector<Pair> pairs;           ///< with --against alone
+  std::vector<std::string> notes{};  ///< what there are no cells of, and why, a sentence each
 
   /// The pair that the cell belongs to, if any.
   Pair const* pair_of(std::size_t cell) const;

@@ -16,6 +16,13 @@ constexpr std::chrono::milliseconds kGreetWithin{2000};
 constexpr int kDeathShowsWithinMs = 50;
 /// No sample is waited for longer where the options name no limit.
 constexpr std::chrono::seconds kDefaultTimeout{60};
+/// A program that is run as a model is waited for by whoever started it, who knows what it said last: so much
+/// longer for that process. And for so long for its words, when a process that it depends on has ended.
+constexpr std::chrono::seconds kExternalSlack{5};
+constexpr std::chrono::milliseconds kExternalLastWords{600};
+/// So many lines more than there are counts may be printed before it is stopped: then the comparison says
+/// what is wrong.
+constexpr std::uint64_t kSpareLines = 16;
 
 }  // namespace
 
@@ -168,9 +175,35 @@ Setup CellRunner::setup_of(Cell const& cell) const {
   return setup;
 }
 
+ExternalTask CellRunner::external_task(Cell const& cell, Workload const& workload) const {
+  ExternalTask task;
+  if (cell.model->external == nullptr) return task;
+  task.program = cell.model->external;
+  if (workload.file) task.events_path = workload.file->path();
+  task.window = options_.window;
+  task.keys = options_.keys.keys;
+  task.windows = synthetic_windows(cell.events, options_.window);
+  task.lines_max = kSpareLines;
+  for (auto const& window : workload.expected.windows()) task.lines_max += window.distinct_keys;
+  task.events = cell.events;
+  task.connections = cell.connections;
+  task.patience = timeout();
+  return task;
+}
+
+SampleWatch CellRunner::watch_of(Cell const& cell, std::vector<int> other_processes) const {
+  SampleWatch watch{timeout(), stop_, std::move(other_processes)};
+  if (cell.model->external == nullptr) return watch;
+  watch.timeout += kExternalSlack;
+  watch.last_words = kExternalLastWords;
+  return watch;
+}
+
 CellSample CellRunner::run(Cell const& cell, Workload const& workload, Streams& streams) {
   auto const awake = polling(cell);
-  streams.share_events(cell.stream == StreamKind::cpu ? cell.events : 0);
+  // A program of its own reads them elsewhere.
+  bool const reads_events = cell.stream == StreamKind::cpu && cell.model->external == nullptr;
+  streams.share_events(reads_events ? cell.events : 0);
   auto const take = [&](Ending& ending) {
     return cell.stream == StreamKind::lookup ? run_lookup(cell, workload, ending)
                                              : run_ingest(cell, workload, streams, ending);
@@ -180,8 +213,10 @@ CellSample CellRunner::run(Cell const& cell, Workload const& workload, Streams& 
     Ending ending;
     return take(ending);
   }
-  Measured measured =
-      measure(*cell.model, *workload.cpu, setup_of(cell), workload.expected, {timeout(), stop_});
+  Setup setup = setup_of(cell);
+  ExternalTask const task = external_task(cell, workload);
+  if (task.program != nullptr) setup.external = &task;
+  Measured measured = measure(*cell.model, *workload.cpu, setup, workload.expected, watch_of(cell, {}));
   if (measured.ending == Ending::interrupted) throw Interrupted("interrupted");
   return {std::move(measured.sample), {}};
 }
@@ -223,6 +258,8 @@ CellSample CellRunner::with_service(Cell const& cell, Workload const& workload,
                             " events, the lookup service received " +
                             std::to_string(after.requests - before.requests) + " requests and answered " +
                             std::to_string(after.replies - before.replies);
+  if (taken.sample.failure.empty() && cell.model->external != nullptr)
+    check_asked(taken.sample, workload, before, after);
   if (taken.sample.failure.empty()) account_service(taken, before);
   return taken;
 }
@@ -252,8 +289,11 @@ CellSample CellRunner::with_database(std::function<CellSample(Ending&)> const& t
 }
 
 CellSample CellRunner::run_lookup(Cell const& cell, Workload const& workload, Ending& ending) {
-  Measured measured = measure(*cell.model, *workload.lookup, setup_of(cell), workload.expected,
-                              {timeout(), stop_, {service_ ? service_->pidfd() : -1}});
+  Setup setup = setup_of(cell);
+  ExternalTask const task = external_task(cell, workload);
+  if (task.program != nullptr) setup.external = &task;
+  Measured measured = measure(*cell.model, *workload.lookup, setup, workload.expected,
+                              watch_of(cell, {service_ ? service_->pidfd() : -1}));
   ending = measured.ending;
   if (ending == Ending::interrupted) throw Interrupted("interrupted");
   return {std::move(measured.sample), {}};
@@ -261,16 +301,20 @@ CellSample CellRunner::run_lookup(Cell const& cell, Workload const& workload, En
 
 CellSample CellRunner::run_ingest(Cell const& cell, Workload const& workload, Streams& streams,
                                   Ending& ending) {
-  Setup const setup = setup_of(cell);
+  Setup setup = setup_of(cell);
+  ExternalTask const task = external_task(cell, workload);
+  if (task.program != nullptr) setup.external = &task;
   IngestSpec spec;
   spec.workers = cell.workers;
   spec.rules.window = options_.window;
   spec.rules.grain = workload.grain;
   spec.connections = static_cast<std::uint64_t>(cell.connections);
   if (cell.lookup) spec.lookups = workload.lookup.get();
-  IngestStream const stream(spec);
+  IngestStream stream(spec);
+  if (task.program != nullptr) stream.release_port();
   LoadConfig config;
-  config.connections_first = cell.model->sequential ? 1 : spec.connections;
+  // A program says once that it stands ready for as many as it serves at a time.
+  config.connections_first = cell.model->sequential || task.program != nullptr ? 1 : spec.connections;
   config.spin = generator_has_cpu(cell);
   config.cpus = generator_cpus(cell);
   // The generator has the schedule in its memory, the server has not: it is charged with none of it.
@@ -280,7 +324,7 @@ CellSample CellRunner::run_ingest(Cell const& cell, Workload const& workload, St
   std::vector<int> others{load.pidfd()};
   if (cell.lookup && service_) others.push_back(service_->pidfd());
   Measured measured =
-      measure(*cell.model, stream, setup, workload.expected, {timeout(), stop_, std::move(others)});
+      measure(*cell.model, stream, setup, workload.expected, watch_of(cell, std::move(others)));
   ending = measured.ending;
   if (ending == Ending::interrupted) throw Interrupted("interrupted");
   CellSample taken;
@@ -327,6 +371,17 @@ CellSample CellRunner::run_ingest(Cell const& cell, Workload const& workload, St
   }
   taken.sample.load = figures;
   return taken;
+}
+
+/// A program may count without asking; the service knows.
+void CellRunner::check_asked(Sample& sample, Workload const& workload, ServiceAccount const& before,
+                             ServiceAccount const& after) {
+  std::uint64_t const asked = after.requests - before.requests, answered = after.replies - before.replies;
+  std::uint64_t const events = workload.lookup->events();
+  if (asked == events && answered == events) return;
+  sample = Sample{};
+  sample.failure = "asked the lookup service for " + std::to_string(asked) + " keys, and was answered " +
+                   std::to_string(answered) + " times, to count " + std::to_string(events) + " events";
 }
 
 void CellRunner::account_service(CellSample& taken, ServiceAccount const& before) const {

@@ -15,6 +15,7 @@
 #include "bench/sample.hpp"
 #include "bench/service_process.hpp"
 #include "bench/streams.hpp"
+#include "models/external.hpp"
 
 namespace tally {
 
@@ -77,6 +78,10 @@ class CellRunner {
   /// No lookup can be run any more.
   void lose_service(std::string const& why);
   Setup setup_of(Cell const& cell) const;
+  /// What the program of the cell is to do; nothing of a cell without one.
+  ExternalTask external_task(Cell const& cell, Workload const& workload) const;
+  /// How a sample of the cell is watched.
+  SampleWatch watch_of(Cell const& cell, std::vector<int> other_processes) const;
   /// Whether a CPU is left beside this cell's workers, and the service if it asks that, for the load
   /// generator alone.
   bool generator_has_cpu(Cell const& cell) const noexcept;
@@ -91,6 +96,8 @@ class CellRunner {
   CellSample run_ingest(Cell const& cell, Workload const& workload, Streams& streams, Ending& ending);
   std::chrono::nanoseconds timeout() const noexcept;
   void account_service(CellSample& taken, ServiceAccount const& before) const;
+  static void check_asked(Sample& sample, Workload const& workload, ServiceAccount const& before,
+                          ServiceAccount const& after);
   bool note_service_death(Sample& sample);
 
   RunOptions const& options_;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "bench/forked_process.hpp"
+#include "models/processes.hpp"
 
 namespace tally {
 namespace {
@@ -103,6 +105,7 @@ ChildWatch::Outcome ChildWatch::wait(SampleWatch const& watch) {
       over = true;
     } else if (std::any_of(fds.begin() + 3, fds.end(), [](pollfd const& fd) { return fd.revents != 0; })) {
       outcome.ending = Ending::other_process;
+      if (watch.last_words.count() > 0) wait_for_report(buffer, watch.last_words);
       over = true;
     } else if (fds[1].revents & POLLHUP) {
       // The pipe is closed at the other end but the process lives (it may have closed all its descriptors).
@@ -114,6 +117,30 @@ ChildWatch::Outcome ChildWatch::wait(SampleWatch const& watch) {
   return outcome;
 }
 
-int ChildWatch::end_group() noexcept { return pid_ > 0 ? end_process_group(std::exchange(pid_, -1)) : 0; }
+/// The child may be about to say what is wrong, or have caused it.
+void ChildWatch::wait_for_report(std::string& buffer, std::chrono::nanoseconds within) {
+  auto const until = std::chrono::steady_clock::now() + within;
+  while (report_.get() >= 0 && !whole_report(buffer)) {
+    auto const left =
+        std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    pollfd report{report_.get(), POLLIN, 0};
+    if (left <= 0 || ::poll(&report, 1, static_cast<int>(left)) == 0) return;
+    take_report(buffer);
+    if (report.revents == POLLHUP) return;
+  }
+}
+
+int ChildWatch::end_group() noexcept {
+  if (pid_ <= 0) return 0;
+  // A program that is run as a model may have started some that left the group; as long as the sample's
+  // process lives, they are its descendants. One that has ended by itself has seen to them.
+  siginfo_t ended{};
+  std::vector<pid_t> strays;
+  if (::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0)
+    strays = kill_descendants(pid_);
+  int const status = end_process_group(std::exchange(pid_, -1));
+  for (pid_t const stray : strays) ::waitpid(stray, nullptr, WNOHANG);
+  return status;
+}
 
 }  // namespace tally

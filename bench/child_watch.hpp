@@ -33,6 +33,7 @@ class ChildWatch {
 
  private:
   void take_report(std::string& buffer);
+  void wait_for_report(std::string& buffer, std::chrono::nanoseconds within);
   int end_group() noexcept;
 
   pid_t pid_ = -1;

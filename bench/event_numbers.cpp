@@ -24,6 +24,9 @@ constexpr double kBatchHandOffSeconds = 20e-9;
 constexpr double kLookupsPerInFlight = 10;
 /// Waits are not waited for that often that a sample takes longer.
 constexpr double kMostSecondsToDrain = 5;
+/// A program's start-up, an interpreter's say, is in its CPU time: in so many times as long a sample it is
+/// less of it.
+constexpr double kExternalLength = 5;
 constexpr double kTasksPerWorker = 16, kMostSecondsToBalance = 2;
 /// On ingest, connections have their events from the first: the slowest of them is the last to end, by less
 /// the more it has.
@@ -113,7 +116,7 @@ Model const* pace_maker(Group const& group, Plan const& plan) {
   for (std::size_t const i : group.cells) {
     Model const* const model = plan.cells[i].model;
     if (!model->candidate) return model;
-    if (!first && !model->sequential) first = model;
+    if (!first && !model->sequential && model->external == nullptr) first = model;
   }
   if (!first) return nullptr;
   for (Model const& model : all_models()) {
@@ -121,6 +124,9 @@ Model const* pace_maker(Group const& group, Plan const& plan) {
   }
   return first;
 }
+
+/// Whether a pilot of its own sets the number of its events: where the others' would take minutes.
+bool has_own_number(Model const& model) { return model.sequential || model.external != nullptr; }
 
 Cell cell_of(Group const& group, Model const* model) {
   Cell cell;
@@ -142,7 +148,8 @@ Cell cell_of(Group const& group, Model const* model) {
 
 std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, double bound,
                                std::optional<double> rate) {
-  double const sample_s = Seconds(options.sample_length).count();
+  bool const external = cell.model != nullptr && cell.model->external != nullptr;
+  double const sample_s = Seconds(options.sample_length).count() * (external ? kExternalLength : 1);
   double const pace = std::min(rate.value_or(bound), bound);
   double events = std::isfinite(pace) ? pace * sample_s : kEventsOfUnknownRate;
   if (looks_up(cell)) {
@@ -204,7 +211,7 @@ std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& p
       std::optional<double> const rate = pilots.rate(cell);
       std::uint64_t const events = number_of_events(cell, options, pilots.bound(cell), rate);
       for (std::size_t const i : group.cells) {
-        if (plan.cells[i].model->sequential) continue;
+        if (has_own_number(*plan.cells[i].model)) continue;
         numbers[i].events = events;
         if (!model->candidate) numbers[i].limit_items_per_second = rate;
       }

@@ -22,15 +22,16 @@ struct CellNumbers {
 /// The numbers of all cells, parallel to the plan's. Explicit and a file's numbers of events stand as they
 /// are. Else pilots, samples like any other but short, tell the rate that `limit` reaches in each group (that
 /// the group's first model reaches where there is no `limit`), and the cells of the group get what the lesser
-/// of that rate and the bound lets through in options.sample_length: the same number for all but sequential,
-/// which has its own pilot.
+/// of that rate and the bound lets through in options.sample_length: the same number for all but sequential
+/// and programs of their own, which have their own pilots.
 ///
 /// What more bends it, number_of_events() says. Throws Interrupted.
 std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
                                         CellRunner& runner, Progress& progress);
 
 /// How many events a sample of `cell` has, of which nothing allows more than `bound` events/s and a pilot
-/// showed `rate`: what the lesser of the two lets through in options.sample_length, cut to two digits. No
+/// showed `rate`: what the lesser of the two lets through in options.sample_length (five times that,
+/// of a program of its own), cut to two digits. No
 /// number needs more than a quarter of the memory there is, the counts of its windows included. Where batches
 /// are small, models slower than `limit` by orders of magnitude would take minutes: there it allows 20 ns for
 /// each batch, as long as that rate still takes 10 ms. Where a batch is long, there are 16 for each of

@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <iostream>
 #include <system_error>
 
@@ -51,14 +50,6 @@ int end_process_group(pid_t pid) noexcept {
   while (::waitpid(-pid, nullptr, 0) > 0 || errno == EINTR) {
   }
   return status;
-}
-
-std::string describe_wait_status(int status) {
-  if (WIFSIGNALED(status)) {
-    int const number = WTERMSIG(status);
-    return "killed by signal " + std::to_string(number) + " (" + ::strsignal(number) + ")";
-  }
-  return "exited with status " + std::to_string(WEXITSTATUS(status));
 }
 
 }  // namespace tally

@@ -7,6 +7,8 @@
 #include <functional>
 #include <string>
 
+#include "models/processes.hpp"
+
 namespace tally {
 
 /// Forks a process that runs `body` and then exits with status 0. It is a process group of its own, has the
@@ -24,8 +26,5 @@ int watch_process(std::string const& what, pid_t pid);
 /// been given to another; then reaps the leader, and every process of the group that has become ours. Returns
 /// the leader's status as waitpid(2) gives it.
 int end_process_group(pid_t pid) noexcept;
-
-/// "killed by signal 11 (Segmentation fault)" or "exited with status 3", of a status as waitpid(2) gives it.
-std::string describe_wait_status(int status);
 
 }  // namespace tally

@@ -52,11 +52,11 @@ struct Needs {
 
 /// Of memory that holds the stream before it is counted.
 double bytes_per_event(Cell const& cell, double key_bytes) {
-  if (cell.stream == StreamKind::cpu) return key_bytes;
   if (cell.stream == StreamKind::lookup) return 0;
   // Beside the keys, when each is to be sent; or the lines themselves, of keys of up to 8 digits and,
   // perhaps, times.
   constexpr double kTimeBytes = 8, kLineBytes = 24;
+  if (cell.stream == StreamKind::cpu) return key_bytes + (cell.model->external != nullptr ? kLineBytes : 0);
   return key_bytes + (cell.rate_per_s > 0 ? kTimeBytes : kLineBytes);
 }
 

@@ -179,6 +179,7 @@ std::string make_manifest(RunOptions const& options, InputFile const* input, dou
   if (service.database != nullptr) context["database"] = describe_database(*service.database);
   if (links_per_ns > 0) context["grain_links_per_ns"] = links_per_ns;
   if (input) context["input"] = describe_input(options, *input);
+  if (options.external) context["external"] = describe_external(*options.external);
   for (auto const& [key, value] : options.benchmark.context)
     if (!context.contains(key)) context[key] = value;
   return context.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 #include <limits>
+#include <memory>
 
 #include "bench/argument_parser.hpp"
 #include "bench/benchmark_flags.hpp"
@@ -49,6 +50,11 @@ struct RunArguments {
                p.option("--model", "M,..",
                         "models to compare, or all (default: all but those that 'tally list' marks 'not by "
                         "default')"))),
+        external(p.list(
+            "--external", "NAME=COMMAND",
+            "a program of yours as a model, any number of times: {events} in its command is the file that it "
+            "counts on cpu, {port} and {count} are for lookup, {port} alone is for ingest (README, Your own "
+            "program as a model)")),
         stream(p.option("--stream", "S,..", "cpu, lookup, ingest (default: cpu,lookup; with --input: cpu)")),
         workers(
             p.option("--workers", "N,..",
@@ -126,7 +132,9 @@ struct RunArguments {
         no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {}
 
   std::span<Model const> models;
-  Value &model, &stream, &workers, &grain, &batch, &wait, &wait_dist, &in_flight, &io, &service;
+  Value& model;
+  std::vector<std::string>& external;
+  Value &stream, &workers, &grain, &batch, &wait, &wait_dist, &in_flight, &io, &service;
   Value &connections, &rate, &slo;
   bool& lookup;
   LoadArguments load;
@@ -161,7 +169,31 @@ std::vector<StreamKind> read_streams(RunArguments const& given) {
   return streams;
 }
 
-std::vector<Model const*> read_models(RunArguments const& given, std::vector<StreamKind> const& streams) {
+std::shared_ptr<ExternalModels const> read_external(RunArguments const& given,
+                                                    std::vector<StreamKind> const& streams) {
+  if (given.external.empty()) return nullptr;
+  if (given.input) throw UsageError("--external counts synthetic events alone: leave --input out");
+  if (given.against) throw UsageError("--against compares builds of tally: leave --external out");
+  if (given.slo) throw UsageError("--slo asks for latencies, which no program tells: leave --external out");
+  auto external = std::make_shared<ExternalModels const>(given.external, given.models);
+  for (Model const& model : external->rows())
+    if (model.lookup != nullptr && given.service && *given.service != "embedded")
+      throw UsageError("--external '" + std::string(model.name) +
+                       "' asks for lookups as the embedded service has them: leave --service out");
+  for (Model const& model : external->rows())
+    if (std::none_of(streams.begin(), streams.end(), [&](StreamKind s) { return runs(model, s); }))
+      throw UsageError("--external '" + std::string(model.name) +
+                       "' runs on none of the streams that are measured: add " +
+                       std::string(name_of(*std::find_if(kAllStreams.begin(), kAllStreams.end(),
+                                                         [&](StreamKind s) { return runs(model, s); }))) +
+                       " to --stream");
+  return external;
+}
+
+std::vector<Model const*> read_models(RunArguments const& given, RunOptions const& options) {
+  std::vector<StreamKind> const& streams = options.streams;
+  std::span<Model const> external;
+  if (options.external) external = options.external->rows();
   std::vector<Model const*> models;
   auto const add_all = [&](bool also_variants) {
     for (Model const& model : given.models)
@@ -169,14 +201,18 @@ std::vector<Model const*> read_models(RunArguments const& given, std::vector<Str
   };
   if (!given.model) {
     add_all(false);
+    for (Model const& model : external) models.push_back(&model);
     return models;
   }
   for (auto const& name : split_list("--model", *given.model)) {
     if (name == "all") {
       add_all(true);
+      for (Model const& model : external) models.push_back(&model);
       continue;
     }
-    Model const& model = find_model(name, given.models);
+    auto const mine =
+        std::find_if(external.begin(), external.end(), [&](Model const& m) { return m.name == name; });
+    Model const& model = mine != external.end() ? *mine : find_model(name, given.models);
     bool const any =
         std::any_of(streams.begin(), streams.end(), [&](StreamKind s) { return runs(model, s); });
     if (!any) {
@@ -253,7 +289,8 @@ std::optional<RedisUrl> read_service(std::string const& text) {
 
 void read_cells(RunArguments const& given, RunOptions& options) {
   options.streams = read_streams(given);
-  options.models = read_models(given, options.streams);
+  options.external = read_external(given, options.streams);
+  options.models = read_models(given, options);
   auto const duration_of = [](std::string_view flag) {
     return [flag](std::string const& text) { return parse_duration(flag, text); };
   };

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +16,7 @@
 
 #include "bench/cell.hpp"
 #include "bench/defaults.hpp"
+#include "bench/external_models.hpp"
 #include "bench/redis_url.hpp"
 #include "bench/slo_search.hpp"
 #include "bench/usage_error.hpp"
@@ -51,6 +53,8 @@ struct BenchmarkFlags {
 
 struct RunOptions {
   std::vector<Model const*> models;
+  std::shared_ptr<ExternalModels const>
+      external{};  ///< --external; holds those of the models that it made; or null
   std::vector<StreamKind> streams;
   std::optional<std::uint64_t> events;  ///< none: auto
   KeySpec keys;

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "bench/argument_parser.hpp"
 #include "bench/defaults.hpp"
 #include "bench/options.hpp"
 
@@ -125,15 +126,27 @@ std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
 }
 
 /// The models asked for that run on `stream`, each once, in the order of the registry (which holds them in
-/// one array).
+/// one array), then those of --external (which are in another).
 std::vector<Model const*> models_on(StreamKind stream, RunOptions const& options) {
   std::vector<Model const*> models;
   for (Model const* model : options.models) {
     if (runs(*model, stream)) models.push_back(model);
   }
-  std::sort(models.begin(), models.end(), std::less<>{});
+  std::sort(models.begin(), models.end(), [](Model const* a, Model const* b) {
+    bool const a_external = a->external != nullptr, b_external = b->external != nullptr;
+    return a_external != b_external ? b_external : std::less<>{}(a, b);
+  });
   models.erase(std::unique(models.begin(), models.end()), models.end());
   return models;
+}
+
+/// Why a program of its own has no cell in the group; empty if it has.
+std::string_view not_offered(Model const& model, Group const& group) {
+  if (model.external == nullptr) return "";
+  if (group.grain.count() > 0) return "with a grain: the work of it is calibrated, and Tally's own";
+  if (group.lookup) return "on ingest with --lookup";
+  if (group.rate_per_s > 0) return "at a rate: when it counted which event, it does not tell";
+  return "";
 }
 
 }  // namespace
@@ -154,6 +167,13 @@ Plan make_plan(RunOptions const& options) {
         continue;
       for (Model const* model : models) {
         if (!belongs(*model, group)) continue;
+        if (auto const why = not_offered(*model, group); !why.empty()) {
+          std::string const note =
+              std::string(model->name) + ", a program of its own, has no cells " + std::string(why);
+          if (std::find(plan.notes.begin(), plan.notes.end(), note) == plan.notes.end())
+            plan.notes.push_back(note);
+          continue;
+        }
         Cell cell = cell_of(group, *model, options);
         std::string const name = cell.name();
         if (!filter.admits(name)) continue;
@@ -165,11 +185,12 @@ Plan make_plan(RunOptions const& options) {
     }
   }
   if (plan.cells.empty()) {
-    throw UsageError(
-        options.benchmark.filter.empty()
-            ? "there is no cell to measure: no model asked for runs on this stream ('tally list')"
-            : "--benchmark_filter '" + options.benchmark.filter +
-                  "' leaves no cell; --benchmark_list_tests names them");
+    throw UsageError(options.benchmark.filter.empty()
+                         ? "there is no cell to measure: " +
+                               (plan.notes.empty() ? "no model asked for runs on this stream ('tally list')"
+                                                   : join(plan.notes))
+                         : "--benchmark_filter '" + options.benchmark.filter +
+                               "' leaves no cell; --benchmark_list_tests names them");
   }
   return plan;
 }

@@ -54,6 +54,7 @@ Json entry_of(CampaignResult const& result, std::size_t index, std::string const
 void put_cell(Json& entry, Cell const& cell) {
   entry["stream"] = name_of(cell.stream);
   entry["model"] = cell.model->name;
+  if (cell.model->external != nullptr) entry["external"] = true;
   entry["workers"] = cell.workers;
   entry["grain_ns"] = cell.grain.count();
   if (cell.stream == StreamKind::cpu) {

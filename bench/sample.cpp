@@ -15,6 +15,7 @@
 #include "bench/child_watch.hpp"
 #include "bench/forked_process.hpp"
 #include "bench/units.hpp"
+#include "models/external.hpp"
 
 namespace tally {
 namespace {
@@ -30,9 +31,11 @@ struct Account {
   double user_s = 0, sys_s = 0;
   std::uint64_t voluntary = 0, involuntary = 0;
 
-  static Account now() {
+  /// `of_children`: without this process itself.
+  static Account now(bool of_children) {
     Account account;
     for (int const who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+      if (of_children && who == RUSAGE_SELF) continue;
       rusage usage{};
       ::getrusage(who, &usage);
       account.user_s += seconds(usage.ru_utime);
@@ -115,12 +118,14 @@ Sample run_here(Run const& run, Setup const& setup, Counts const& expected, int 
   Sample s;
   try {
     pin_process(setup.cpus);
-    Account const before = Account::now();
+    // Of a program that is the model, this process is the harness.
+    bool const of_children = setup.external != nullptr;
+    Account const before = Account::now(of_children);
     Stopwatch watch;
     Counts const got = run(watch);
     auto const returned = Clock::now();
-    Account const after = Account::now();
-    s.peak_rss_bytes = peak_rss_bytes() + watch.child_memory_bytes();
+    Account const after = Account::now(of_children);
+    s.peak_rss_bytes = watch.memory_bytes().value_or(peak_rss_bytes() + watch.child_memory_bytes());
     s.failure = verdict(got, expected, watch, workers_wanted);
     s.elapsed = watch.elapsed();
     s.startup = watch.startup();
@@ -134,6 +139,8 @@ Sample run_here(Run const& run, Setup const& setup, Counts const& expected, int 
     s.tasks = got.tasks;
     s.replies = got.replies;
     s.malformed = got.malformed;
+  } catch (ExternalFailed const& e) {
+    s.failure = e.what();
   } catch (std::exception const& e) {
     s.failure = std::string("threw: ") + e.what();
   } catch (...) {

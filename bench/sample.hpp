@@ -74,6 +74,8 @@ struct SampleWatch {
   /// pidfds; when one of these processes ends (the lookup service, the load generator), the sample ends with
   /// it.
   std::vector<int> other_processes{};
+  /// When one of them has ended, the sample may take so long to say why: it may have been its doing.
+  std::chrono::nanoseconds last_words{0};
 };
 
 /// How a sample's process ended.

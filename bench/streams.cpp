@@ -40,6 +40,16 @@ void Streams::reserve(std::uint64_t events) {
 }
 
 Workload const& Streams::workload(Cell const& cell) {
+  Workload& workload = made(cell);
+  if (cell.model != nullptr && cell.model->external != nullptr && cell.stream == StreamKind::cpu &&
+      !workload.file) {
+    StopSignals::ExitAtOnce const at_once(stop_);
+    workload.file = std::make_unique<EventsFile>(*events_, cell.events, options_.window);
+  }
+  return workload;
+}
+
+Workload& Streams::made(Cell const& cell) {
   bool const text = cell.stream == StreamKind::cpu && input_;
   bool const ingest = cell.stream == StreamKind::ingest;
   Key const key{cell.stream,

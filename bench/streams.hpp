@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "bench/events_file.hpp"
 #include "bench/options.hpp"
 #include "bench/progress.hpp"
 #include "bench/stop_signals.hpp"
@@ -22,6 +23,7 @@ struct Workload {
   std::unique_ptr<LoadSchedule> load;    ///< ingest: what is sent
   Grain grain;                           ///< ingest: the work for each event
   Counts expected;
+  std::unique_ptr<EventsFile> file{};  ///< cpu: the events, where a program of its own counts them
 };
 
 /// Makes workloads, each once. Everything long is done here, before the first sample, where a stop signal
@@ -53,6 +55,8 @@ class Streams {
   void share_load(Workload const& workload, bool shared) noexcept;
 
  private:
+  Workload& made(Cell const& cell);
+
   using Key = std::tuple<StreamKind, std::uint64_t, std::chrono::nanoseconds, int, double, bool>;
 
   RunOptions const& options_;

@@ -42,6 +42,7 @@ std::string marks_of(CampaignResult const& result, std::size_t index, Marks& use
     marks += (marks.empty() ? "" : " ") + mark;
     used.insert(kind);
   };
+  if (cell.cell.model->external != nullptr) add("ext", "ext");
   if (!result.converged(index)) add("~", "~");
   if (is_saturated(cell)) add("SAT", "SAT");
   if (cell.slo && cell.slo->generator_limited) add(">=", ">=");
@@ -354,6 +355,7 @@ std::string legend(CampaignResult const& result, Marks const& used) {
                std::string(result.plan.pairs.empty() ? "95% interval"
                                                      : "interval of the ratio to the other build") +
                " is wider than ±" + format_percent(result.options.ci, 1) + ", or has too few samples");
+  add("ext", ": a program of its own (--external)");
   add("o", "N number of samples far from the others (Tukey); they are counted in");
   add("SAT", ": fell behind the rate that was offered");
   add(">=", "  the generator could send no more on time: the model may keep more");

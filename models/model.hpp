@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,9 @@
 
 namespace tally {
 
+struct ExternalProgram;
+struct ExternalTask;
+
 /// What a model is given beside the stream.
 struct Setup {
   int workers = 1;          ///< threads or processes that count; >= 1
@@ -22,6 +26,7 @@ struct Setup {
   int in_flight = 1;        ///< connections, and so events that may wait at once (lookup); >= 1
   Io io = Io::epoll;        ///< how a model with `reactor` waits (lookup, ingest)
   std::vector<int> cpus;    ///< worker i belongs on cpus[i % size]; empty: wherever the kernel puts it
+  ExternalTask const* external = nullptr;  ///< of a program that is run as a model: what it is to do
 };
 
 /// Times one run: from the first event handed out to the last count merged. A model calls worker_ready() for
@@ -54,12 +59,17 @@ class Stopwatch {
   void add_child_memory(std::uint64_t bytes) noexcept { child_memory_bytes_ += bytes; }
   std::uint64_t child_memory_bytes() const noexcept { return child_memory_bytes_; }
 
+  /// Peak memory is so many bytes, and not this process's: it only watches over a program that is the model.
+  void set_memory(std::uint64_t bytes) noexcept { memory_bytes_ = bytes; }
+  std::optional<std::uint64_t> memory_bytes() const noexcept { return memory_bytes_; }
+
  private:
   Clock::time_point made_;
   Clock::time_point started_{};
   Clock::time_point stopped_{};
   std::atomic<int> workers_{0};
   std::uint64_t child_memory_bytes_ = 0;
+  std::optional<std::uint64_t> memory_bytes_;
 };
 
 /// Runs the stream and returns its merged counts. Called in a process of its own, single-threaded on entry,
@@ -89,6 +99,8 @@ struct Model {
   bool candidate = true;           ///< false for `limit`, which is not a model to choose
   bool by_default = true;          ///< false: runs only where it is named: a variant of another model
   std::string_view unavailable{};  ///< why it cannot run here; empty: it can
+  ExternalProgram const* external =
+      nullptr;  ///< the program that is run, if it is none of ours (models/external.hpp)
 };
 
 /// All models, in the order in which they are listed. The registry holds the project's only availability

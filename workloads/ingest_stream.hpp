@@ -56,6 +56,9 @@ class IngestStream {
 
   /// Where clients connect.
   ServiceAddress address() const noexcept { return spec_.address; }
+  /// Gives up the port that was reserved, so that a program of its own, which may know nothing of
+  /// SO_REUSEPORT, can have it: then listen() is for nobody. Until then, or after, another may take it.
+  void release_port() noexcept { reserved_.reset(); }
   int workers() const noexcept { return spec_.workers; }
   /// CPU time that counting an event takes beside the counting.
   std::chrono::nanoseconds grain() const noexcept { return spec_.rules.grain.duration; }
