@@ -304,6 +304,7 @@ def test_a_server_that_does_not_listen_is_a_failed_row(run, tmp_path):
     (["--external", "own=x {events}", "--model", "owm"], "no such model"),
     (["--external", "own=x {events}", "--input", "/etc/passwd"], "leave --input out"),
     (["--external", "own=x {events}", "--against", "/bin/true"], "leave --external out"),
+    (["--external", "own=x {port} {count}", "--service", "redis://127.0.0.1:1"], "leave --service out"),
     (["--external", "own=x {events}", "--model", "own", "--stream", "cpu", "--grain", "1us"], "no cells with a grain"),
 ])
 def test_a_command_that_cannot_be_is_refused(tally, given, said):
