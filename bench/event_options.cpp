@@ -32,30 +32,58 @@ FormatArguments::FormatArguments(ArgumentParser& parser, std::string const& form
       key(parser.option(
           "--key", "FIELD",
           "lines: number of a blank-separated field (default: the whole line); clf: host, method, target "
-          "(default), status or agent")),
+          "(default), status or agent; csv: a column, by name or number; ndjson: a path, such as user.id")),
+      key_regex(parser.option(
+          "--key-regex", "PATTERN",
+          "regex: RE2's syntax, with one group, (...), around the key; looked for anywhere in a line")),
       time(parser.option(
           "--time", "FIELD",
-          "where the event time is; lines: number of the field with an ISO 8601 date; clf: time "
-          "(default)")) {}
+          "where the event time is; lines: number of the field; clf: time (default); csv and ndjson: as "
+          "--key; regex: the name of a second group, (?P<name>...)")),
+      time_format(parser.option(
+          "--time-format", "F",
+          "iso (ISO 8601, default), epoch-s, epoch-ms, epoch-us, epoch-ns, or a strptime pattern, such as "
+          "'%d/%b/%Y:%H:%M:%S %z'")),
+      no_header(
+          parser.flag("--no-header", "csv: the first row is an event too, and columns have numbers alone")) {}
 
 void FormatArguments::read(TextSpec& spec) const {
-  static constexpr std::array<std::pair<std::string_view, TextFormat>, 2> kFormats{
-      {{"lines", TextFormat::lines}, {"clf", TextFormat::clf}}};
-  if (format) spec.format = choose("--format", *format, kFormats);
+  static constexpr std::array<TextFormat, 5> kAll{TextFormat::lines, TextFormat::clf, TextFormat::csv,
+                                                  TextFormat::ndjson, TextFormat::regex};
+  if (format) {
+    std::vector<std::pair<std::string_view, TextFormat>> formats;
+    for (TextFormat const each : kAll) formats.emplace_back(name_of(each), each);
+    spec.format = choose("--format", *format, formats);
+  }
   spec.key = key.value_or("");
+  spec.key_regex = key_regex.value_or("");
   spec.time = time.value_or("");
+  spec.time_format = time_format.value_or("");
+  spec.header = !no_header;
+}
+
+std::string_view FormatArguments::first_given() const noexcept {
+  for (auto const& [flag, value] : {std::pair{"--key", &key},
+                                    {"--key-regex", &key_regex},
+                                    {"--time", &time},
+                                    {"--time-format", &time_format}})
+    if (*value) return flag;
+  return no_header ? "--no-header" : "";
 }
 
 TextArguments::TextArguments(ArgumentParser& parser)
-    : FormatArguments(parser, "lines (default) or clf, the Common and Combined Log Format"),
+    : FormatArguments(
+          parser, "lines (default); clf, the Common and Combined Log Format; csv (RFC 4180); ndjson; regex"),
       window(parser.option("--window", "D",
                            "tumbling windows of event time, such as 60s (default: one window)")) {}
 
 TextSpec TextArguments::read() const {
   TextSpec spec;
   FormatArguments::read(spec);
-  if (time && !window)
-    throw UsageError("--time is the event time of windows: add --window D, or leave --time out");
+  if ((time || time_format) && !window) {
+    throw UsageError(std::string(time ? "--time" : "--time-format") +
+                     " is for the event time of windows: add --window D, or leave it out");
+  }
   if (window) {
     auto const length = parse_duration("--window", *window);
     spec.window = std::chrono::duration_cast<std::chrono::seconds>(length);

@@ -23,14 +23,17 @@ struct KeyArguments {
   std::optional<std::string>&seed, &keys, &skew;
 };
 
-/// --format, --key and --time: how lines are read.
+/// --format, --key, --key-regex, --time, --time-format and --no-header: how lines are read.
 struct FormatArguments {
   /// `formats` says which there are.
   FormatArguments(ArgumentParser& parser, std::string const& formats);
-  /// Sets format, key and time of `spec`. Throws UsageError if there is no such format.
+  /// Sets what they are for in `spec`. Throws UsageError if there is no such format.
   void read(TextSpec& spec) const;
+  /// The first of them, but for --format, that was given; "" if none was.
+  std::string_view first_given() const noexcept;
 
-  std::optional<std::string>&format, &key, &time;
+  std::optional<std::string>&format, &key, &key_regex, &time, &time_format;
+  bool& no_header;
 };
 
 /// These and --window: how a real file's lines are read.

@@ -116,10 +116,14 @@ Json describe_input(RunOptions const& options, InputFile const& input) {
   return {{"path", input.path().string()},
           {"sha256", hash_or_reason(input.path())},
           {"bytes", input.text().size()},
-          {"gzip", input.was_gzip()},
-          {"format", spec.format == TextFormat::clf ? "clf" : "lines"},
+          {"gzip", input.compression() == Compression::gzip},
+          {"zstd", input.compression() == Compression::zstd},
+          {"format", name_of(spec.format)},
           {"key", spec.key},
+          {"key_regex", spec.key_regex},
           {"time", spec.time},
+          {"time_format", spec.time_format},
+          {"header", spec.format == TextFormat::csv && spec.header},
           {"repeat", spec.repeat}};
 }
 
@@ -150,7 +154,8 @@ Json build() {
             {"cli11", build_config::kCli11},
             {"nlohmann_json", build_config::kJson},
             {"zlib", build_config::kZlib},
-            {"hiredis", build_config::kHiredis}}}};
+            {"hiredis", build_config::kHiredis},
+            {"simdjson", build_config::kSimdjson}}}};
 }
 
 }  // namespace

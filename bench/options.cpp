@@ -96,7 +96,7 @@ struct RunArguments {
                          "synthetic events per sample (auto: about 0.2 s of each cell's bound)"))),
         keys(p),
         input(p.option("--input", "FILE",
-                       "count this file's lines, plain or gzip, instead of synthetic events")),
+                       "count this file's lines, plain, gzip or zstd, instead of synthetic events")),
         repeat(p.option("--repeat", "N", "replay the file N times (default 1)")),
         text(p),
         rounds(
@@ -227,10 +227,10 @@ std::vector<Model const*> read_models(RunArguments const& given, RunOptions cons
 void read_events(RunArguments const& given, RunOptions& options) {
   options.keys = given.keys.read();
   if (!given.input) {
-    for (auto const& [flag, value] : {std::pair{"--format", &given.text.format},
-                                      {"--key", &given.text.key},
-                                      {"--time", &given.text.time},
-                                      {"--repeat", &given.repeat}}) {
+    if (auto const flag = given.text.first_given(); !flag.empty())
+      throw UsageError(std::string(flag) + " is for the lines of a file: add --input FILE");
+    for (auto const& [flag, value] :
+         {std::pair{"--format", &given.text.format}, {"--repeat", &given.repeat}}) {
       if (*value) throw UsageError(std::string(flag) + " is for the lines of a file: add --input FILE");
     }
     if (given.events && *given.events != "auto") {

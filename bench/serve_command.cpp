@@ -67,13 +67,17 @@ std::uint32_t read_host(std::string const& text) {
 /// None for lines as senders of events write them.
 std::optional<LineFormat> read_format(FormatArguments const& given) {
   if (!given.format) {
-    if (given.key || given.time)
-      throw UsageError(std::string(given.key ? "--key" : "--time") +
-                       " is a field of a format: add --format lines, or clf");
+    if (auto const flag = given.first_given(); !flag.empty())
+      throw UsageError(std::string(flag) + " is of a format: add --format lines, clf, ndjson or regex");
     return std::nullopt;
   }
   TextSpec spec;
   given.read(spec);
+  if (spec.format == TextFormat::csv) {
+    throw UsageError(
+        "--format csv is for files: what arrives has no header, and its lines are read one by one; write "
+        "lines, clf, ndjson or regex");
+  }
   try {
     return line_format(spec);
   } catch (std::invalid_argument const& error) {
@@ -96,7 +100,8 @@ ServeOptions read_options(Arguments const& arguments, std::span<Model const> mod
       parser.option("--connections-max", "N", "clients at once (default: as descriptors allow)");
   auto const& line_max = parser.option("--line-max", "BYTES", "longer lines are malformed (default 4096)");
   FormatArguments const format(
-      parser, "as for files: lines, or clf, the Common and Combined Log Format (default: as below)");
+      parser,
+      "as for files: lines; clf, the Common and Combined Log Format; ndjson; regex (default: as below)");
   auto const& window =
       parser.option("--window", "D", "tumbling windows of event time (default 60s); 0: one, until the end");
   auto const& grace = parser.option(

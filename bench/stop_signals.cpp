@@ -23,12 +23,17 @@ int read_end = -1;
 std::atomic<bool> stop_requested{false};
 std::atomic<bool> exit_at_once{false};
 std::atomic<pid_t> group_to_kill{0};
+std::atomic<char const*> said_at_exit{""};
+std::atomic<pid_t> speaker{0};  // the process that says it: children that a model forked say nothing
 struct sigaction saved_actions[std::size(kSignals)];
 
 [[noreturn]] void leave() noexcept {
   if (pid_t const group = group_to_kill.load(); group > 0) ::kill(-group, SIGKILL);
-  static constexpr char kMessage[] = "\ntally: interrupted during set-up, before the first sample\n";
-  [[maybe_unused]] auto const written = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  if (speaker.load() == ::getpid()) {
+    for (char const* const part : {"\ntally: ", said_at_exit.load(), "\n"}) {
+      [[maybe_unused]] auto const written = ::write(STDERR_FILENO, part, std::strlen(part));
+    }
+  }
   ::_exit(kInterruptedStatus);
 }
 
@@ -79,7 +84,9 @@ void StopSignals::restore_in_child() noexcept {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-StopSignals::ExitAtOnce::ExitAtOnce(StopSignals const& signals) {
+StopSignals::ExitAtOnce::ExitAtOnce(StopSignals const& signals, char const* said) {
+  said_at_exit.store(said);
+  speaker.store(::getpid());
   exit_at_once.store(true);
   if (signals.requested()) leave();
 }

@@ -34,7 +34,9 @@ class StopSignals {
   /// kill_at_exit(). A signal that came before ends it in the constructor.
   class ExitAtOnce {
    public:
-    explicit ExitAtOnce(StopSignals const& signals);
+    /// `said`: a string literal, what standard error is told then.
+    explicit ExitAtOnce(StopSignals const& signals,
+                        char const* said = "interrupted during set-up, before the first sample");
     ~ExitAtOnce();
     ExitAtOnce(ExitAtOnce const&) = delete;
     ExitAtOnce& operator=(ExitAtOnce const&) = delete;
@@ -43,9 +45,9 @@ class StopSignals {
   static void kill_at_exit(pid_t group) noexcept;
 };
 
-/// For a command that serves in the foreground: a signalfd(2) descriptor, which the caller owns, that becomes readable when
-/// SIGINT or SIGTERM arrives. These do nothing else from here on, in this process; forked children of the campaign's kind get
-/// their defaults back. Throws std::system_error.
+/// For a command that serves in the foreground: a signalfd(2) descriptor, which the caller owns, that becomes
+/// readable when SIGINT or SIGTERM arrives. These do nothing else from here on, in this process; forked
+/// children of the campaign's kind get their defaults back. Throws std::system_error.
 int stop_descriptor();
 
 /// Blocks all signals of this thread as long as it lives: around fork(2), so that no handler of the parent's

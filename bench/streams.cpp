@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "workloads/lookup_stream.hpp"
 #include "workloads/text_stream.hpp"
@@ -27,6 +28,11 @@ Streams::Streams(RunOptions const& options, StopSignals const& stop, Progress& p
   if (options_.input) {
     progress_.say("reading " + options_.input->string());
     input_.emplace(*options_.input);
+    try {
+      Records(options_.text, {}).begin(input_->text(), true);
+    } catch (std::invalid_argument const& error) {
+      throw UsageError(options_.input->string() + ": " + error.what());
+    }
   }
 }
 

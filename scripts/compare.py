@@ -35,8 +35,8 @@ LEAST_IN_ROUND = 3  # of them in a round, under which they say nothing of the ro
 CONFIDENCE = 0.95
 # What the figures of a cell depend on, and its name does not say.
 FACTORS = ("keys", "skew", "seed", "window_ns", "wait_distribution", "service", "idle")
-UNSAID = {"idle": "halt"}  # by files of before there was a choice
-INPUT = ("sha256", "format", "key", "time", "repeat")
+UNSAID = {"idle": "halt", "key_regex": "", "time_format": "", "header": False}  # by files of before there was a choice
+INPUT = ("sha256", "format", "key", "key_regex", "time", "time_format", "header", "repeat")
 MACHINE = ("host_name", "cpu_model", "cpus_usable", "num_cpus", "mhz_per_cpu", "kernel", "architecture", "governor", "virtualisation",
            "memory_bytes", "transparent_huge_pages")
 BUILD = ("tally_version", "tally_commit", "tally_tree", "binary_sha256")

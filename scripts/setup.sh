@@ -19,6 +19,9 @@ libnlopt-dev             NLopt: fits what models cost to what was measured
 nlohmann-json3-dev       result files
 zlib1g-dev               gzip input
 libhiredis-dev           hiredis: loads a real database, and asks it what it is
+libzstd-dev              zstd input
+libsimdjson-dev          NDJSON input, and telling UTF-8
+libre2-dev               lines keyed by a regular expression, in linear time
 python3                  plots and their tests
 python3-matplotlib       plots
 python3-numpy            plots
@@ -30,6 +33,11 @@ LIST
 python3-pytest           the tests of the scripts
 redis-server             the database that lookups are tested on (scripts/with_redis)
 redis-tools              redis-cli and redis-benchmark, which lookups are compared with
+clang-19                 the compiler of the fuzz targets (scripts/fuzz)
+libclang-rt-19-dev       libFuzzer
+zstd                     makes the zstd files that tests read
+mawk                     what scripts/real_targets.py compares tally count with
+jq                       the same, of NDJSON
 chromium                 the browser in which reports are tested
 nodejs                   drives the browser
 npm                      installs what nodejs drives it with (tests/report)

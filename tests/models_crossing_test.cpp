@@ -1,6 +1,7 @@
 // The crossing of the whole table: every model x stream x workers x kinds of stream equals sequential
 // counting. A new model is tested by being listed.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "bench/stop_signals.hpp"
 #include "models/model.hpp"
 #include "models/uring.hpp"
+#include "workloads/file_stream.hpp"
 #include "workloads/lookup_stream.hpp"
 #include "workloads/text_stream.hpp"
 
@@ -168,6 +170,77 @@ TEST_P(Crossing, CountsLinesOfTextAsSequentialDoes) {
     tally::Setup how = setup();
     how.batch = batch;
     EXPECT_EQ(run_cpu(*stream, how), "") << "batch " << batch;
+  }
+}
+
+/// A text of a format, with records of every kind, malformed ones among them.
+struct Formatted {
+  TextSpec spec;
+  std::string text;
+};
+
+std::vector<Formatted> texts_of_every_format() {
+  std::vector<Formatted> texts{
+      {{.format = TextFormat::lines, .key = "2", .time = "1"}, ""},
+      {{.format = TextFormat::clf, .key = "target"}, ""},
+      {{.format = TextFormat::csv, .key = "who", .time = "when", .time_format = "epoch-s"},
+       "\xef\xbb\xbfwho,\"the\nnote\",when\r\n"},
+      {{.format = TextFormat::ndjson, .key = "a.who", .time = "when", .time_format = "epoch-ms"}, ""},
+      {{.format = TextFormat::regex,
+        .key_regex = "who=(\\S+) .*?(?P<t>\\d+)$",
+        .time = "t",
+        .time_format = "epoch-s"},
+       ""}};
+  for (int i = 0; i < 1'500; ++i) {
+    std::string const who = "key" + std::to_string(i * i % 97);
+    std::string const s = std::to_string(1'700'000'000 + i * 400);
+    std::string const day = "0" + std::to_string(1 + i / 300);
+    texts[0].text += "2024-05-" + day + " " + who + "\r\n";
+    texts[1].text += "h - - [" + day + "/May/2024:00:00:00 +0000] \"GET /" + who + " HTTP/1.1\" 200 1\n";
+    texts[2].text +=
+        i % 5 == 0 ? "\"" + who + " \"\"q\"\"\",\"a,\n\"\"\n,b\"," + s + "\n" : who + ",note," + s + "\r\n";
+    texts[3].text +=
+        R"({"when": )" + s + R"(000, "a": {"who": ")" + who + (i % 3 == 0 ? R"(\u00e9"}})" : R"("}})") + "\n";
+    texts[4].text += "at who=" + who + " was " + s + "\n";
+    if (i % 100 != 7) continue;
+    texts[2].text += "one \"stray,quote,1\nfew,fields\n\xff,note,1\n";
+    texts[3].text += "{\"a\": {\"who\": 3}, \"when\": 1}\n{broken\n\n";
+    texts[4].text += "nothing of it\n";
+  }
+  texts[2].text += "last,without a line end,1700000000";
+  texts[3].text += R"({"a": {"who": "last"}, "when": 1700000000000})";
+  return texts;
+}
+
+TEST_P(Crossing, CountsEveryFormatAsSequentialDoes) {
+  for (Formatted& each : texts_of_every_format()) {
+    for (auto const window : {0s, 86'400s}) {
+      each.spec.window = window;
+      each.spec.repeat = 2;
+      auto const stream = make_text_stream(each.text, each.spec, {});
+      for (std::uint64_t const batch : {1, 64}) {
+        tally::Setup how = setup();
+        how.batch = batch;
+        EXPECT_EQ(run_cpu(*stream, how), "") << name_of(each.spec.format) << ", batch " << batch;
+      }
+    }
+  }
+}
+
+TEST_P(Crossing, CountsAFileThatIsNotInMemoryAsSequentialDoesOneThatIs) {
+  for (Formatted& each : texts_of_every_format()) {
+    std::string text = each.text;
+    while (text.size() < 3'000'000) text += each.text;  // more than workers read at once
+    int const file = memfd_create("events", MFD_CLOEXEC);
+    ASSERT_EQ(write(file, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    ByteSource const source("/proc/self/fd/" + std::to_string(file));
+    each.spec.window = 86'400s;
+    FileStream const stream(source, each.spec);
+    auto const in_memory = make_text_stream(text, each.spec, {});
+    Counts expected = in_memory->empty_tally();
+    in_memory->count({0, in_memory->size()}, expected);
+    EXPECT_EQ(run(stream, setup(), expected), "") << name_of(each.spec.format);
+    close(file);
   }
 }
 

@@ -102,7 +102,7 @@ def test_lines_of_every_kind_are_counted(tally, tmp_path):
     ([], ["FILE"]),
     (["f", "g"], ["unexpected argument 'g'"]),
     (["f", "--model", "goroutines"], MODELS),
-    (["f", "--format", "csv"], ["lines, clf"]),
+    (["f", "--format", "xml"], ["lines, clf, csv, ndjson, regex"]),
     (["f", "--format", "clf", "--key", "referer"], ["host", "target"]),
     (["f", "--key", "0"], ["key"]),
     (["f", "--workers", "0"], ["--workers"]),

@@ -81,7 +81,7 @@ TEST_F(InputFiles, PlainFileIsReadByteForByte) {
   std::string const bytes("a\0b\r\n\x1f\xff no newline at the end", 29);
   InputFile const file(write(bytes));
   EXPECT_EQ(file.text(), bytes);
-  EXPECT_FALSE(file.was_gzip());
+  EXPECT_EQ(file.compression(), Compression::none);
 }
 
 TEST_F(InputFiles, EmptyFileIsEmptyText) { EXPECT_EQ(InputFile(write("")).text().size(), 0u); }
@@ -122,7 +122,7 @@ TEST_F(InputFiles, GzipIsDecompressed) {
     std::string const bytes = sample_text(size);
     InputFile const file(write(gzip(bytes)));
     EXPECT_EQ(file.text(), bytes) << size;
-    EXPECT_TRUE(file.was_gzip());
+    EXPECT_EQ(file.compression(), Compression::gzip);
   }
 }
 

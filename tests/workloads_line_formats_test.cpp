@@ -252,5 +252,50 @@ TEST(Fields, TimeThatIsNoneIsMalformed) {
   }
 }
 
+TEST(CommonLogFormat, LinesReadInOneGoSayWhatEachSaysAlone) {
+  // Lines as they are, with some bytes changed, taken out or doubled: nearly all that can be wrong with a
+  // line, and much that is not.
+  constexpr std::string_view kBytes = "\"\\ -[]/:0aé\r";
+  std::vector<std::string> const whole{
+      std::string(kCombined),
+      R"~(10.0.0.1 - - [01/May/2024:12:00:00 +0000] "GET /index.html HTTP/1.1" 200 2326 "-" "Mozilla/5.0 (X11; Linux x86_64)")~",
+      R"(a-host.example.com - - [01/May/2024:12:00:00 +0000] "POST /x y HTTP/1.1" 404 - "-" "")",
+      with_request("GET / HTTP/1.1"), with_request("-")};
+  for (std::uint64_t seed = 0; seed < 400; ++seed) {
+    IndexedRandom random(seed, 0);
+    std::vector<std::string> lines;
+    std::string text;
+    for (int i = 0; i < 50; ++i) {
+      std::string line = whole[random.below(whole.size())];
+      for (auto changes = random.below(3); changes > 0; --changes) {
+        std::size_t const at = random.below(line.size());
+        if (random.below(3) == 0)
+          line.erase(at, 1);
+        else
+          line[at] = kBytes[random.below(kBytes.size())];
+      }
+      if (random.below(20) == 0) line.clear();
+      text += line + (i % 3 == 0 ? "\r\n" : "\n");
+      lines.push_back(line);
+      if (i % 3 != 0 && !line.empty() && line.back() == '\r') lines.back().pop_back();
+    }
+    text.pop_back();  // the last has no end
+    ClfClock one, other;
+    std::size_t n = 0;
+    ClfLines reader(text);
+    for (ClfLine line; reader.next(line); ++n) {
+      ASSERT_EQ(line.text, lines.at(n));
+      for (ClfKey const key : kAllKeys) {
+        ParsedLine const fast = parse_clf(line, key, one), alone = parse_clf(lines[n], key, other);
+        EXPECT_EQ(fast.key, alone.key) << line.text;
+        EXPECT_EQ(fast.problem, alone.problem) << line.text;
+        EXPECT_TRUE(!fast.problem.empty() || fast.time_s == alone.time_s) << line.text;
+      }
+    }
+    // Of a last line that is empty and has no end, nothing is there.
+    EXPECT_EQ(n, lines.size() - (lines.back().empty() ? 1 : 0));
+  }
+}
+
 }  // namespace
 }  // namespace tally

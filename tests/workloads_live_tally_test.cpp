@@ -268,7 +268,7 @@ TEST(LiveTally, AProcessThatDiesWhileItCountsIsNotWaitedForForEver) {
 
 TEST(LiveTally, LinesOfAFormatAreReadByIt) {
   LineRules rules;
-  rules.format = LineFormat{.key_field = 2, .time_field = 1};
+  rules.format = LineFormat{.key_field = 2, .time_field = 1, .timed = true};
   rules.window = 24h;
   for (std::size_t const size : {1ul, 17ul, 1000ul}) {
     std::string const text = "2024-05-01\tinstall a\n2024-05-02T10:00:00Z remove\r\n2024-05-01 \nno-date x\n1969-12-31 y\n";

@@ -33,6 +33,57 @@ TextMap& Counts::make_window(std::int64_t window_start) {
   return *last_window_;
 }
 
+std::string_view Counts::copy_of(std::string_view key) {
+  constexpr std::size_t kBlock = 64 * 1024;
+  if (key.size() > copies_left_) {
+    // A key as long as that has a block to itself, and the one begun goes on.
+    std::size_t const bytes = key.size() > kBlock / 4 ? key.size() : kBlock;
+    std::shared_ptr<char[]> const block(new char[bytes]);
+    owned_keys_.push_back(block);
+    if (bytes == key.size()) {
+      std::memcpy(block.get(), key.data(), key.size());
+      return {block.get(), key.size()};
+    }
+    copies_ = block.get();
+    copies_left_ = bytes;
+  }
+  if (key.empty()) return {};
+  std::memcpy(copies_, key.data(), key.size());
+  std::string_view const copy(copies_, key.size());
+  copies_ += key.size();
+  copies_left_ -= key.size();
+  return copy;
+}
+
+void Counts::merge_figures(Counts const& other) {
+  events += other.events;
+  malformed += other.malformed;
+  replies += other.replies;
+  tasks += other.tasks;
+  checksum += other.checksum;
+  coverage += other.coverage;
+  for (auto const& line : other.first_malformed_) {
+    add_malformed(line);
+    --malformed;  // counted above already
+  }
+}
+
+void Counts::merge_copying(Counts&& other) {
+  if (other.kind_ != KeyKind::text || kind_ != KeyKind::text)
+    throw std::logic_error("only counts of text keys are merged by copying them");
+  for (auto const& window : other.windows_) {
+    TextMap& mine = text_window(window.start);
+    for (auto const& [key, count] : *window.map) {
+      if (auto const found = mine.find(key); found != mine.end())
+        found->second += count;
+      else
+        mine.emplace(copy_of(key), count);
+    }
+  }
+  merge_figures(other);
+  other = Counts(kind_, keys_);
+}
+
 void Counts::merge(Counts&& other) {
   if (other.kind_ != kind_ || other.keys_ != keys_) {
     throw std::logic_error("counts of different kinds of keys cannot be merged");
@@ -56,16 +107,7 @@ void Counts::merge(Counts&& other) {
     }
     for (auto const& [key, count] : *window.map) mine[key] += count;
   }
-  events += other.events;
-  malformed += other.malformed;
-  replies += other.replies;
-  tasks += other.tasks;
-  checksum += other.checksum;
-  coverage += other.coverage;
-  for (auto const& line : other.first_malformed_) {
-    add_malformed(line);
-    --malformed;  // counted above already
-  }
+  merge_figures(other);
   owned_keys_.insert(owned_keys_.end(), other.owned_keys_.begin(), other.owned_keys_.end());
   other = Counts(kind_, keys_);
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,13 +18,59 @@
 
 namespace tally {
 
-/// Hashes a text key. libstdc++'s std::hash is MurmurHash2 over all bytes; it avalanches, which the flat map
-/// is told.
+/// Hashes a text key, word by word: each is mixed in by the two halves of a product of 128 bits, so that
+/// every bit of the key reaches every bit of the hash (folded multiplication; it avalanches, which the flat
+/// map is told). Inline, which std::hash is not: keys are short, and the call is most of it.
 struct TextHash {
   using is_avalanching = void;
-  std::size_t operator()(std::string_view key) const noexcept { return std::hash<std::string_view>{}(key); }
+  std::size_t operator()(std::string_view key) const noexcept {
+    constexpr std::uint64_t kOne = 0x9e3779b97f4a7c15, kOther = 0xd6e8feb86659fd93;
+    char const* at = key.data();
+    std::size_t left = key.size();
+    std::uint64_t hash = kOther ^ left;
+    for (; left > 8; left -= 8, at += 8) hash = folded(hash ^ word_at(at, 8), kOne);
+    return folded(hash ^ word_at(at, left), kOne ^ kOther);
+  }
+  /// The `bytes` bytes at `at`, 8 at most, as a number. None but these are read.
+  static std::uint64_t word_at(char const* at, std::size_t bytes) noexcept {
+    std::uint64_t word = 0;
+    if (bytes == 8) {
+      std::memcpy(&word, at, 8);
+    } else if (bytes >= 4) {
+      std::uint32_t low, high;
+      std::memcpy(&low, at, 4);
+      std::memcpy(&high, at + bytes - 4, 4);
+      word = low | static_cast<std::uint64_t>(high) << 32;
+    } else if (bytes > 0) {
+      auto const byte = [&](std::size_t i) {
+        return static_cast<std::uint64_t>(static_cast<unsigned char>(at[i]));
+      };
+      word = byte(0) | byte(bytes / 2) << 8 | byte(bytes - 1) << 16;
+    }
+    return word;
+  }
+
+ private:
+  static std::uint64_t folded(std::uint64_t a, std::uint64_t b) noexcept {
+    __extension__ using Wide = unsigned __int128;
+    Wide const product = static_cast<Wide>(a) * b;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  }
 };
-using TextMap = boost::unordered_flat_map<std::string_view, std::uint64_t, TextHash>;
+
+/// Whether two keys are the same, inline for the same reason.
+struct TextEqual {
+  bool operator()(std::string_view one, std::string_view other) const noexcept {
+    if (one.size() != other.size()) return false;
+    char const *a = one.data(), *b = other.data();
+    std::size_t left = one.size();
+    for (; left > 8; left -= 8, a += 8, b += 8) {
+      if (TextHash::word_at(a, 8) != TextHash::word_at(b, 8)) return false;
+    }
+    return TextHash::word_at(a, left) == TextHash::word_at(b, left);
+  }
+};
+using TextMap = boost::unordered_flat_map<std::string_view, std::uint64_t, TextHash, TextEqual>;
 
 /// A line that could not be parsed.
 struct Malformed {
@@ -72,6 +119,15 @@ class alignas(
     return make_window(window_start);
   }
 
+  /// Adds an event of `key` to a map of text_window(), where `key` will not stay: a new one is copied, and
+  /// the copy kept as long as these counts or those that they are merged into.
+  void count_copied(TextMap& window, std::string_view key) {
+    if (auto const found = window.find(key); found != window.end())
+      ++found->second;
+    else
+      window.emplace(copy_of(key), 1);
+  }
+
   /// Keeps the text that keys of these counts are views of, as long as the counts.
   void keep(std::shared_ptr<std::string const> keys) { owned_keys_.push_back(std::move(keys)); }
 
@@ -87,6 +143,10 @@ class alignas(
   /// Adds `other`, which is left empty. Both must be of the same kind and number of keys: throws
   /// std::logic_error.
   void merge(Counts&& other);
+
+  /// As merge(), but takes copies of new keys, so that what backed those of `other` may go: for counts of a
+  /// text that is there block after block.
+  void merge_copying(Counts&& other);
 
   /// Remembers a malformed line; the first few by position are kept, all are counted.
   void add_malformed(Malformed const& line);
@@ -147,6 +207,8 @@ class alignas(
   }
   std::uint64_t* make_row(std::uint64_t window);
   TextMap& make_window(std::int64_t window_start);
+  std::string_view copy_of(std::string_view key);
+  void merge_figures(Counts const& other);
   std::vector<TextWindow const*> windows_in_order() const;
 
   KeyKind kind_;
@@ -157,7 +219,9 @@ class alignas(
   TextMap* last_window_ = nullptr;
   std::int64_t last_window_start_ = 0;
   std::vector<Malformed> first_malformed_;
-  std::vector<std::shared_ptr<std::string const>> owned_keys_;  // backs views that no stream backs
+  std::vector<std::shared_ptr<void const>> owned_keys_;  // backs views that no stream backs
+  char* copies_ = nullptr;                               // room in the last block of copied keys
+  std::size_t copies_left_ = 0;
 };
 
 }  // namespace tally

@@ -1,8 +1,11 @@
 #include "workloads/line_formats.hpp"
 
 #include <array>
-#include <chrono>
+#include <bit>
 #include <cstring>
+
+#include "workloads/byte_marks.hpp"
+#include "workloads/utf8.hpp"
 
 namespace tally {
 namespace {
@@ -10,49 +13,21 @@ namespace {
 constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 
-/// The number in the `digits` characters at `p`, or -1 if they are not all digits.
-int number(char const* p, int digits) noexcept {
-  int value = 0;
-  for (int i = 0; i < digits; ++i) {
-    if (!is_digit(p[i])) return -1;
-    value = value * 10 + (p[i] - '0');
-  }
+/// The bytes at `p` as a number, whatever their order.
+template <class Word>
+Word word(char const* p) noexcept {
+  Word value;
+  std::memcpy(&value, p, sizeof value);
   return value;
-}
-
-/// Seconds from the epoch to midnight of a day of the Gregorian calendar; none if there is no such day.
-std::optional<std::int64_t> day_seconds(int year, int month, int day) noexcept {
-  if (year < 0 || month < 0 || day < 0) return std::nullopt;
-  std::chrono::year_month_day const date{std::chrono::year(year),
-                                         std::chrono::month(static_cast<unsigned>(month)),
-                                         std::chrono::day(static_cast<unsigned>(day))};
-  if (!date.ok()) return std::nullopt;
-  return std::chrono::seconds(std::chrono::sys_days(date).time_since_epoch()).count();
-}
-
-/// Seconds east of Greenwich of "+hhmm", where hh and mm are given as numbers; none if they are not such.
-std::optional<std::int64_t> zone_seconds(char sign, int hours, int minutes) noexcept {
-  if ((sign != '+' && sign != '-') || hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
-    return std::nullopt;
-  std::int64_t const seconds = hours * 3600 + minutes * 60;
-  return sign == '+' ? seconds : -seconds;
-}
-
-int month_number(char const* name) noexcept {
-  static constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  for (std::size_t i = 0; i < 12; ++i) {
-    if (std::memcmp(kMonths.data() + 3 * i, name, 3) == 0) return static_cast<int>(i) + 1;
-  }
-  return -1;
 }
 
 }  // namespace
 
 bool ClfClock::read_hour(char const* text) noexcept {
   if (text[2] != '/' || text[6] != '/' || text[11] != ':' || text[20] != ' ') return false;
-  auto const day = day_seconds(number(text + 7, 4), month_number(text + 3), number(text, 2));
-  int const hour = number(text + 12, 2);
-  auto const zone = zone_seconds(text[21], number(text + 22, 2), number(text + 24, 2));
+  auto const day = day_seconds(fixed_number(text + 7, 4), month_number(text + 3), fixed_number(text, 2));
+  int const hour = fixed_number(text + 12, 2);
+  auto const zone = zone_seconds(text[21], fixed_number(text + 22, 2), fixed_number(text + 24, 2));
   if (!day || hour < 0 || hour > 23 || !zone) return false;
   hour_s_ = *day + hour * 3600 - *zone;
   std::memcpy(hour_, text, kHourBytes);
@@ -61,11 +36,14 @@ bool ClfClock::read_hour(char const* text) noexcept {
 }
 
 bool ClfClock::read(char const* text, std::int64_t& time_s) noexcept {
-  bool const same_hour =
-      std::memcmp(text, hour_, kHourBytes) == 0 && std::memcmp(text + 20, zone_, kZoneBytes) == 0;
+  // In words that overlap: memcmp() of so many bytes is a call.
+  bool const same_hour = word<std::uint64_t>(text) == word<std::uint64_t>(hour_) &&
+                         word<std::uint64_t>(text + 6) == word<std::uint64_t>(hour_ + 6) &&
+                         word<std::uint32_t>(text + 20) == word<std::uint32_t>(zone_) &&
+                         word<std::uint32_t>(text + 22) == word<std::uint32_t>(zone_ + 2);
   if (!same_hour && !read_hour(text)) return false;
-  int const minute = number(text + 15, 2);
-  int const second = number(text + 18, 2);
+  int const minute = fixed_number(text + 15, 2);
+  int const second = fixed_number(text + 18, 2);
   if (text[14] != ':' || text[17] != ':' || minute < 0 || minute > 59 || second < 0 || second > 60)
     return false;
   time_s = hour_s_ + minute * 60 + second;
@@ -143,13 +121,19 @@ struct Request {
 Request split_request(std::string_view request) noexcept {
   // Eight bytes may be read from where a key begins.
   Request const unknown{std::string_view("-\0\0\0\0\0\0", 1), request};
-  std::size_t const method_end = request.find(' ');
-  if (method_end == 0 || method_end == std::string_view::npos) return unknown;
+  std::size_t method_end = 0;
+  while (method_end < request.size() && is_method_byte(request[method_end])) ++method_end;
+  if (method_end == 0 || method_end == request.size() || request[method_end] != ' ') return unknown;
   std::string_view const method = request.substr(0, method_end);
-  for (char const c : method) {
-    if (!is_method_byte(c)) return unknown;
-  }
   std::string_view const rest = request.substr(method_end + 1);
+  // Nearly all of them end like this.
+  constexpr std::size_t kVersion = 9;  // " HTTP/1.1"
+  if (rest.size() > kVersion &&
+      word<std::uint64_t>(rest.data() + rest.size() - kVersion) == word<std::uint64_t>(" HTTP/1.") &&
+      rest.back() != ' ') {
+    std::string_view const target = rest.substr(0, rest.size() - kVersion);
+    return std::memchr(target.data(), ' ', target.size()) == nullptr ? Request{method, target} : unknown;
+  }
   std::size_t const target_end = rest.find(' ');
   if (rest.empty() || target_end == 0) return unknown;
   if (target_end == std::string_view::npos) return {method, rest};
@@ -160,17 +144,40 @@ Request split_request(std::string_view request) noexcept {
 
 constexpr std::string_view kOpenQuote = "quoted field has no closing quote";
 
-ParsedLine malformed(std::string_view problem) noexcept { return {{}, 0, problem}; }
-
 /// The fields of one line that a key can be made of.
 struct ClfFields {
   std::string_view host, request, status, agent;
   bool has_agent = false;
 };
 
+/// Sets the key, or why there is none.
+void take_key(ClfFields const& fields, ClfKey key, ParsedLine& parsed) noexcept {
+  switch (key) {
+    case ClfKey::host:
+      parsed.key = fields.host;
+      break;
+    case ClfKey::method:
+      parsed.key = split_request(fields.request).method;
+      break;
+    case ClfKey::target:
+      parsed.key = split_request(fields.request).target;
+      break;
+    case ClfKey::status:
+      parsed.key = fields.status;
+      break;
+    case ClfKey::agent:
+      if (fields.has_agent)
+        parsed.key = fields.agent;
+      else
+        parsed = malformed_line("no agent: a line of the Common Log Format");
+      break;
+  }
+}
+
 /// status, size and, in the Combined format, referer and agent. Returns what is wrong, or nothing.
 std::string_view parse_after_request(Cursor& line, ClfFields& fields) noexcept {
-  if (!line.take(' ') || line.left() < 3 || number(line.at(), 3) < 0) return "status is not three digits";
+  if (!line.take(' ') || line.left() < 3 || fixed_number(line.at(), 3) < 0)
+    return "status is not three digits";
   fields.status = {line.at(), 3};
   line.skip(3);
   if (!line.take(' ')) return "no size after the status, or a status longer than three digits";
@@ -194,41 +201,131 @@ std::string_view parse_after_request(Cursor& line, ClfFields& fields) noexcept {
 }  // namespace
 
 ParsedLine parse_clf(std::string_view text, ClfKey key, ClfClock& clock) noexcept {
-  if (text.empty()) return malformed("empty line");
+  if (text.empty()) return malformed_line("empty line");
   Cursor line(text);
   ClfFields fields;
   std::string_view ident, user;
   ParsedLine parsed;
   if (!line.take_field(fields.host) || !line.take_field(ident) || !line.take_field(user) || !line.take('[')) {
-    return malformed("does not begin with host, ident, user and a bracketed time");
+    return malformed_line("does not begin with host, ident, user and a bracketed time");
   }
   if (line.left() <= ClfClock::kTimeBytes || line.at()[ClfClock::kTimeBytes] != ']' ||
       !clock.read(line.at(), parsed.time_s)) {
-    return malformed("time is not like [10/Oct/2000:13:55:36 -0700]");
+    return malformed_line("time is not like [10/Oct/2000:13:55:36 -0700]");
   }
   line.skip(ClfClock::kTimeBytes + 1);
-  if (!line.take(' ') || !line.take('"')) return malformed("no quoted request after the time");
-  if (!line.take_quoted(fields.request)) return malformed(kOpenQuote);
+  if (!line.take(' ') || !line.take('"')) return malformed_line("no quoted request after the time");
+  if (!line.take_quoted(fields.request)) return malformed_line(kOpenQuote);
   std::string_view const problem = parse_after_request(line, fields);
-  if (!problem.empty()) return malformed(problem);
-  switch (key) {
-    case ClfKey::host:
-      parsed.key = fields.host;
+  if (!problem.empty()) return malformed_line(problem);
+  take_key(fields, key, parsed);
+  return parsed;
+}
+
+void ClfLines::look() noexcept {
+  std::size_t const left = static_cast<std::size_t>(end_ - block_);
+  marks_ =
+      left >= kMarkedBytes ? marks_of<'\n', '"', '\\'>(block_) : marks_of_rest<'\n', '"', '\\'>(block_, left);
+}
+
+bool ClfLines::next(ClfLine& line) noexcept {
+  if (line_ == end_) return false;
+  std::size_t found = 0;
+  line.escapes = false;
+  char const* line_end = end_;
+  char const* next = end_;
+  for (;;) {
+    if (marks_ == 0) {
+      if (static_cast<std::size_t>(end_ - block_) <= kMarkedBytes) break;
+      block_ += kMarkedBytes;
+      look();
+      continue;
+    }
+    char const* const at = block_ + std::countr_zero(marks_);
+    marks_ &= marks_ - 1;
+    if (*at == '"') {
+      if (found < ClfLine::kQuotes) line.quotes[found] = at;
+      ++found;
+    } else if (*at == '\n') {
+      line_end = at;
+      next = at + 1;
       break;
-    case ClfKey::method:
-      parsed.key = split_request(fields.request).method;
-      break;
-    case ClfKey::target:
-      parsed.key = split_request(fields.request).target;
-      break;
-    case ClfKey::status:
-      parsed.key = fields.status;
-      break;
-    case ClfKey::agent:
-      if (!fields.has_agent) return malformed("no agent: a line of the Common Log Format");
-      parsed.key = fields.agent;
-      break;
+    } else {
+      line.escapes = true;
+    }
   }
+  if (line_end != line_ && line_end[-1] == '\r') --line_end;
+  line.text = {line_, static_cast<std::size_t>(line_end - line_)};
+  line.found = found;
+  line_ = next;
+  return true;
+}
+
+namespace {
+
+/// Whether the bytes from `begin` to `end` are three fields that are not empty, with a space after each:
+/// host, ident, user. `host_end` becomes the first of these. No more than kMarkedBytes from `begin` are
+/// looked at, and must be there; it says no where these do not suffice.
+bool three_fields(char const* begin, char const* end, char const*& host_end) noexcept {
+  auto const length = static_cast<std::size_t>(end - begin);
+  if (length >= kMarkedBytes) return false;
+  std::uint64_t const spaces = marks_of<' '>(begin) & ((std::uint64_t{1} << length) - 1);
+  host_end = begin + std::countr_zero(spaces);
+  // Taken away one by one: counting bits is a call where the processor may not have an instruction for it.
+  std::uint64_t const last = (spaces & (spaces - 1)) & ((spaces & (spaces - 1)) - 1);
+  return last == std::uint64_t{1} << (length - 1) && (spaces & 1) == 0 && (spaces & (spaces >> 1)) == 0;
+}
+
+/// The fields of a line without escapes that has all its quotes where they are expected, and its time; false
+/// where anything is otherwise.
+bool parse_plain(ClfLine const& line, ClfFields& fields, char const*& time) noexcept {
+  bool const combined = line.found == ClfLine::kQuotes;
+  if ((!combined && line.found != 2) || line.escapes) return false;
+  char const *const begin = line.text.data(), *const end = begin + line.text.size();
+  char const *const opened = line.quotes[0], *const closed = line.quotes[1];
+  constexpr std::size_t kBefore = ClfClock::kTimeBytes + 3;  // "[time] "
+  constexpr std::ptrdiff_t kAfter = 7;                       // " 200 1" and what it follows
+  if (static_cast<std::size_t>(opened - begin) < kBefore + 6 || end - closed < kAfter) return false;
+  if (line.text.size() < kMarkedBytes) return false;
+  char const* const bracket = opened - kBefore;
+  char const* host_end = nullptr;
+  if (*bracket != '[' || opened[-2] != ']' || opened[-1] != ' ' || !three_fields(begin, bracket, host_end))
+    return false;
+  if (closed[1] != ' ' || fixed_number(closed + 2, 3) < 0 || closed[5] != ' ') return false;
+  char const* at = closed + 6;
+  if (*at == '-') {
+    ++at;
+  } else {
+    if (!is_digit(*at)) return false;
+    while (at != end && is_digit(*at)) ++at;
+  }
+  if (combined) {
+    char const* const* const quotes = line.quotes;
+    if (*at != ' ' || at + 1 != quotes[2] || quotes[3][1] != ' ' || quotes[3] + 2 != quotes[4] ||
+        quotes[5] + 1 != end)
+      return false;
+    fields.agent = {quotes[4] + 1, static_cast<std::size_t>(quotes[5] - quotes[4] - 1)};
+    fields.has_agent = true;
+  } else if (at != end) {
+    return false;
+  }
+  time = bracket + 1;
+  fields.host = {begin, static_cast<std::size_t>(host_end - begin)};
+  fields.request = {opened + 1, static_cast<std::size_t>(closed - opened - 1)};
+  fields.status = {closed + 2, 3};
+  return true;
+}
+
+}  // namespace
+
+ParsedLine parse_clf(ClfLine const& line, ClfKey key, ClfClock& clock) noexcept {
+  ClfFields fields;
+  char const* time = nullptr;
+  ParsedLine parsed;
+  // What is not so plain, the thorough reader looks at, and says what is wrong with it if anything is.
+  if (!parse_plain(line, fields, time) || !clock.read(time, parsed.time_s))
+    return parse_clf(line.text, key, clock);
+  take_key(fields, key, parsed);
   return parsed;
 }
 
@@ -245,79 +342,62 @@ std::string_view next_field(std::string_view& line) noexcept {
   return field;
 }
 
-bool begins_time_of_day(std::string_view text) noexcept {
-  return text.size() >= 3 && is_digit(text[0]) && is_digit(text[1]) && text[2] == ':';
+/// The time of a pattern that begins where `field` does in a line that ends with `rest`, up to a field's end.
+std::optional<std::int64_t> read_pattern(std::string_view field, std::string_view rest,
+                                         TimeFormat const& format) noexcept {
+  std::string_view const text(field.data(), field.size() + rest.size());
+  std::size_t length = 0;
+  auto const time = format.read_prefix(text, length);
+  return length == text.size() || is_blank(text[length]) ? time : std::nullopt;
 }
 
-/// Seconds east of Greenwich of "", "Z", "+hh", "+hhmm" or "+hh:mm".
-std::optional<std::int64_t> read_zone(std::string_view text) noexcept {
-  if (text.empty() || text == "Z") return 0;
-  if (text.size() == 3) return zone_seconds(text[0], number(text.data() + 1, 2), 0);
-  if (text.size() == 6 && text[3] == ':') {
-    return zone_seconds(text[0], number(text.data() + 1, 2), number(text.data() + 4, 2));
-  }
-  if (text.size() != 5) return std::nullopt;
-  return zone_seconds(text[0], number(text.data() + 1, 2), number(text.data() + 3, 2));
-}
-
-/// Seconds since midnight UTC of "hh:mm[:ss[.fraction]][zone]"; none if `text` is not that.
-std::optional<std::int64_t> read_time_of_day(std::string_view text) noexcept {
-  if (text.size() < 5 || text[2] != ':') return std::nullopt;
-  int const hour = number(text.data(), 2);
-  int const minute = number(text.data() + 3, 2);
-  int second = 0;
-  text.remove_prefix(5);
-  if (text.size() >= 3 && text[0] == ':') {
-    second = number(text.data() + 1, 2);
-    text.remove_prefix(3);
-    if (text.size() >= 2 && (text[0] == '.' || text[0] == ',') && is_digit(text[1])) {
-      text.remove_prefix(2);
-      while (!text.empty() && is_digit(text[0])) text.remove_prefix(1);
-    }
-  }
-  auto const zone = read_zone(text);
-  if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 || !zone)
-    return std::nullopt;
-  return hour * 3600 + minute * 60 + second - *zone;
-}
-
-/// The time that begins with `field` and may go on in `next`.
-std::optional<std::int64_t> read_iso_time(std::string_view field, std::string_view next) noexcept {
-  constexpr std::size_t kDateBytes = 10;
-  if (field.size() < kDateBytes || field[4] != '-' || field[7] != '-') return std::nullopt;
-  auto const day =
-      day_seconds(number(field.data(), 4), number(field.data() + 5, 2), number(field.data() + 8, 2));
-  if (!day) return std::nullopt;
-  std::optional<std::int64_t> time_of_day = 0;
-  if (field.size() > kDateBytes) {
-    if (field[kDateBytes] != 'T') return std::nullopt;
-    time_of_day = read_time_of_day(field.substr(kDateBytes + 1));
-  } else if (begins_time_of_day(next)) {
-    time_of_day = read_time_of_day(next);
-  }
-  if (!time_of_day) return std::nullopt;
-  return *day + *time_of_day;
+std::optional<std::int64_t> read_time(std::string_view field, std::string_view rest,
+                                      TimeFormat const& format) noexcept {
+  if (format.pattern()) return read_pattern(field, rest, format);
+  if (format.epoch()) return format.read(field);
+  return read_iso_fields(field, next_field(rest));
 }
 
 }  // namespace
 
-ParsedLine parse_fields(std::string_view line, unsigned key_field, unsigned time_field) noexcept {
+ParsedLine parse_fields(std::string_view line, unsigned key_field, unsigned time_field,
+                        TimeFormat const& time_format) noexcept {
   ParsedLine parsed;
   parsed.key = line;
   std::string_view rest = line;
   unsigned const last = key_field > time_field ? key_field : time_field;
   for (unsigned i = 1; i <= last; ++i) {
     std::string_view const field = next_field(rest);
-    if (field.empty()) return malformed("no such field: the line has fewer");
+    if (field.empty()) return malformed_line("no such field: the line has fewer");
     if (i == key_field) parsed.key = field;
     if (i == time_field) {
-      std::string_view after = rest;
-      auto const time = read_iso_time(field, next_field(after));
-      if (!time) return malformed("time is not like 2024-05-01 12:00:00 or 2024-05-01T12:00:00Z");
+      auto const time = read_time(field, rest, time_format);
+      if (!time) return malformed_line(time_format.problem());
       parsed.time_s = *time;
     }
   }
   return parsed;
+}
+
+std::string_view name_of(TextFormat format) noexcept {
+  static constexpr std::array<std::string_view, 5> kNames{"lines", "clf", "csv", "ndjson", "regex"};
+  return kNames[static_cast<std::size_t>(format)];
+}
+
+ParsedLine LineFormat::parse(std::string_view line, ClfClock& clock, bool known_utf8) const {
+  switch (format) {
+    case TextFormat::lines:
+      return parse_fields(line, key_field, time_field, time_format);
+    case TextFormat::clf:
+      return parse_clf(line, clf_key, clock);
+    case TextFormat::ndjson:
+      return parse_ndjson(line, json_key, json_time, time_format);
+    case TextFormat::csv:
+    case TextFormat::regex:
+      break;
+  }
+  if (!known_utf8 && !is_utf8(line)) return malformed_line("invalid UTF-8");
+  return format == TextFormat::csv ? parse_csv(line, csv, time_format) : regex->parse(line, time_format);
 }
 
 }  // namespace tally

@@ -5,16 +5,18 @@
 #include <optional>
 #include <string_view>
 
+#include "workloads/csv.hpp"
+#include "workloads/key_regex.hpp"
+#include "workloads/ndjson.hpp"
+#include "workloads/parsed_line.hpp"
+#include "workloads/times.hpp"
+
 namespace tally {
 
-enum class TextFormat { lines, clf };
+enum class TextFormat { lines, clf, csv, ndjson, regex };
 
-/// What a line says. Views are into the line, or to string literals.
-struct ParsedLine {
-  std::string_view key;
-  std::int64_t time_s = 0;   ///< seconds since the epoch, UTC; 0 where the time is not read
-  std::string_view problem;  ///< why the line is malformed, a string literal; empty: it is well formed
-};
+/// `lines`, `clf`, and so on, as users write them.
+std::string_view name_of(TextFormat format) noexcept;
 
 /// The fields of the Common and Combined Log Format that a line can be keyed by.
 enum class ClfKey : std::uint8_t { host, method, target, status, agent };
@@ -51,27 +53,60 @@ class ClfClock {
 /// stand in the file, escapes and all. A Common line has no agent, and is malformed where that is the key.
 ParsedLine parse_clf(std::string_view line, ClfKey key, ClfClock& clock) noexcept;
 
+/// A line whose quotes are known.
+struct ClfLine {
+  static constexpr std::size_t kQuotes = 6;  ///< that a line of the Combined format has
+  std::string_view text;                     ///< without its end
+  char const* quotes[kQuotes];               ///< the first of them
+  std::size_t found = 0;                     ///< how many there are
+  bool escapes = false;                      ///< whether there is a backslash
+};
+
+/// The lines of a text, and where quotes stand in them: both are found in one go, 64 bytes at a time.
+class ClfLines {
+ public:
+  explicit ClfLines(std::string_view text) noexcept
+      : line_(text.data()), block_(text.data()), end_(text.data() + text.size()) {
+    if (line_ != end_) look();
+  }
+  /// False at the end. A final line may have no line end.
+  bool next(ClfLine& line) noexcept;
+
+ private:
+  void look() noexcept;
+  char const* line_;   // where the next one begins
+  char const* block_;  // what was looked at last
+  char const* end_;
+  std::uint64_t marks_ = 0;  // what was found there, and not given
+};
+
+/// As parse_clf() of its text, but faster where the line is as lines are.
+ParsedLine parse_clf(ClfLine const& line, ClfKey key, ClfClock& clock) noexcept;
+
 /// Parses a line of fields separated by blanks (spaces and tabs; those at either end are no field), numbered
 /// from 1. The key is field `key_field`, or the whole line if that is 0. The time, if `time_field` is not 0,
 /// begins with field `time_field`: an ISO 8601 date, `2024-05-01`, and the time of day, `12:00`, `12:00:00`
 /// or `12:00:00.5`, after a `T` or as the next field, then optionally the zone, `Z` or `+02:00` or `+0200` or
-/// `+02`; UTC without it. A date that no time of day follows is its midnight.
-ParsedLine parse_fields(std::string_view line, unsigned key_field, unsigned time_field) noexcept;
+/// `+02`; UTC without it. A date that no time of day follows is its midnight. In another format, it is the
+/// field, or of a pattern as many fields as that takes.
+ParsedLine parse_fields(std::string_view line, unsigned key_field, unsigned time_field,
+                        TimeFormat const& time_format = {}) noexcept;
 
-/// What is read of each line.
+/// What is read of each line, or record.
 struct LineFormat {
   TextFormat format = TextFormat::lines;
-  ClfKey clf_key = ClfKey::target;  ///< clf
-  unsigned key_field = 0;           ///< lines, as parse_fields() has it
-  unsigned time_field = 0;          ///< lines, as parse_fields() has it
+  ClfKey clf_key = ClfKey::target;   ///< clf
+  unsigned key_field = 0;            ///< lines, as parse_fields() has it
+  unsigned time_field = 0;           ///< lines, as parse_fields() has it
+  CsvColumns csv{};                  ///< csv
+  JsonPath json_key{}, json_time{};  ///< ndjson; no path: its time is not read
+  std::optional<KeyRegex> regex{};   ///< regex
+  TimeFormat time_format{};          ///< all but clf
+  bool timed = false;                ///< whether the lines' times are read
 
-  /// Whether the lines' times are read.
-  bool timed() const noexcept { return format == TextFormat::clf || time_field != 0; }
-  /// `clock` is to be the same for lines that follow each other.
-  ParsedLine parse(std::string_view line, ClfClock& clock) const noexcept {
-    return format == TextFormat::clf ? parse_clf(line, clf_key, clock)
-                                     : parse_fields(line, key_field, time_field);
-  }
+  /// `clock` is to be the same for lines that follow each other. csv and regex: a line that is not UTF-8 is
+  /// malformed unless `known_utf8`, that is, unless that was looked at before. Throws std::bad_alloc.
+  ParsedLine parse(std::string_view line, ClfClock& clock, bool known_utf8 = false) const;
 };
 
 }  // namespace tally

@@ -1,10 +1,6 @@
 // Lines of events in bytes that come in pieces: where they end, and what they say.
 #pragma once
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include <bit>
 #include <chrono>
 #include <cstddef>
@@ -12,6 +8,7 @@
 #include <limits>
 #include <string_view>
 
+#include "workloads/byte_marks.hpp"
 #include "workloads/event_lines.hpp"
 #include "workloads/line_formats.hpp"
 #include "workloads/live_tally.hpp"
@@ -36,28 +33,6 @@ struct Marks {
   std::uint64_t ends = 0, tabs = 0;
 };
 
-inline Marks marks_of(char const* block) noexcept {
-  Marks marks;
-#ifdef __SSE2__
-  __m128i const end = _mm_set1_epi8('\n'), tab = _mm_set1_epi8('\t');
-  for (unsigned i = 0; i < 4; ++i) {
-    __m128i const bytes = _mm_loadu_si128(reinterpret_cast<__m128i const*>(block + 16 * i));
-    auto const bits = [&](__m128i what) {
-      return static_cast<std::uint64_t>(
-          static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, what))));
-    };
-    marks.ends |= bits(end) << (16 * i);
-    marks.tabs |= bits(tab) << (16 * i);
-  }
-#else
-  for (unsigned i = 0; i < 64; ++i) {
-    marks.ends |= static_cast<std::uint64_t>(block[i] == '\n') << i;
-    marks.tabs |= static_cast<std::uint64_t>(block[i] == '\t') << i;
-  }
-#endif
-  return marks;
-}
-
 }  // namespace line_splitter
 
 /// Splits bytes into lines and hands what they say to `Sink`, which is derived from this, so that all of it
@@ -81,7 +56,7 @@ class LineSplitter {
     bool const whole = rules_.format.has_value();
     bool tabs_before = whole;
     for (char const* block = begin; block < end; block += 64) {
-      line_splitter::Marks marks = line_splitter::marks_of(block);
+      line_splitter::Marks marks{marks_of<'\n'>(block), marks_of<'\t'>(block)};
       if (end - block < 64) {
         std::uint64_t const within = (std::uint64_t{1} << (end - block)) - 1;
         marks.ends &= within;
@@ -148,7 +123,7 @@ class LineSplitter {
     ParsedLine const line = rules_.format->parse(text, clock_);
     if (!line.problem.empty()) return sink().malformed(text, line.problem);
     if (line.key.empty()) return sink().malformed(text, line_splitter::kEmptyKey);
-    if (!rules_.format->timed()) return sink().add(line.key, untimed_ns());
+    if (!rules_.format->timed) return sink().add(line.key, untimed_ns());
     constexpr std::int64_t kMost_s = std::numeric_limits<std::int64_t>::max() / 1'000'000'000;
     if (line.time_s < 0 || line.time_s > kMost_s) return sink().malformed(text, line_splitter::kOutOfTime);
     sink().add(line.key, line.time_s * 1'000'000'000);
