@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -448,6 +449,7 @@ def test_signals_reach_the_command_and_its_end_is_passed_on(root, number):
 
 
 def test_a_server_goes_even_if_who_started_it_is_killed(root):
+    before = servers()
     command = [root / "scripts/with_redis", "sh", "-c", "echo $TALLY_REDIS_URL; sleep 60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         port = int(process.stdout.readline().rsplit(":")[-1])
@@ -455,6 +457,8 @@ def test_a_server_goes_even_if_who_started_it_is_killed(root):
         process.kill()
         until(lambda: not redis_server.answers(port))
         os.killpg(process.pid, signal.SIGKILL)
+    for folder in servers() - before:  # nobody was left to remove it
+        shutil.rmtree(folder)
 
 
 def test_a_campaign_runs_beside_it(with_redis, program):
