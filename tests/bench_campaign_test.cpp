@@ -225,7 +225,8 @@ TEST(Campaign, WhoseServiceIsKilledFailsThatCellAndGoesOnWithAnother) {
 
 TEST(Campaign, WithoutItsExternalServiceFailsLookupsAndStillCounts) {
   int const listener = listen_on_loopback(0);
-  RedisUrl const nobody{.port = local_port(listener)};
+  RedisUrl nobody;
+  nobody.port = local_port(listener);
   ::close(listener);
   RunOptions options = options_for({&kGood});
   options.streams = {StreamKind::cpu, StreamKind::lookup};
