@@ -213,6 +213,8 @@ void ExternalProcess::expect(std::string_view word) {
     }
     if (output_.size() > kMaxWordBytes)
       fail("it printed \"" + printable(output_) + "\" where the line " + quoted + " was expected");
+    if (output_over_ && !ended_)
+      wait_for_last_words();  // its end closes its output, and is seen a little later
     if (ended_) fail("it ended before it said " + quoted);
     if (output_over_) fail("it closed its output before it said " + quoted);
     if (!wait_for_news(deadline_)) fail_for_time(quoted);
