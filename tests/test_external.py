@@ -371,13 +371,12 @@ def test_a_result_with_programs_is_plotted_reported_compared_cited_and_valid(run
 
 def test_the_peer_campaign_runs_and_judges_what_it_measured(program, tmp_path, root):
     done = subprocess.run([PYTHON, root / "scripts/peer_campaign.py", "-o", tmp_path, "--tally", program, "--quick", "--only",
-                           "cpu,ingest,overhead"], cwd=root, capture_output=True, text=True, check=False, timeout=110)
+                           "ingest,overhead"], cwd=root, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 1, "lookup was not measured"
     table = (tmp_path / "peer_campaign.md").read_text()
     rows = {tuple(part.strip() for part in line.split("|")[1:3]): line for line in table.splitlines() if line.startswith("|")}
-    assert "none: " not in rows["cpu", "coroutines over asyncio_await, 2 workers"], done.stderr
     assert "none: " not in rows["ingest", "event_loop over twisted_server"], done.stderr
     assert "none: " not in rows["overhead", "count_c: time through `tally run` over time by itself"], done.stderr
     assert "none: " in rows["lookup-1000", "coroutines over asyncio_lookup"]
-    for name in ("count_c", "multiprocessing_count", "coroutines"):
-        assert name in (tmp_path / "cpu.txt").read_text()
+    for name in ("asyncio_server", "twisted_server", "coroutines"):
+        assert name in (tmp_path / "ingest.txt").read_text()
