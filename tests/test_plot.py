@@ -215,6 +215,24 @@ def test_sequential_belongs_to_every_group_that_shares_its_other_parameters(tmp_
         assert all(sum(cell.model == "sequential" for cell in cells) == 1 for _, cells in groups)
 
 
+def test_cells_over_io_uring_are_groups_of_their_own_and_told_from_those_over_epoll(plot, tmp_path, invented):
+    lookups = keep(invented, "lookup/")
+    over = json.loads(json.dumps([entry for entry in lookups["benchmarks"] if entry["run_name"].split("/")[1] in ("coroutines", "limit")]))
+    for entry in over:
+        entry["name"] = entry["name"].replace(entry["run_name"], entry["run_name"] + "/io_uring:1")
+        entry["run_name"] += "/io_uring:1"
+    lookups["benchmarks"] += over
+    path = tmp_path / "both.json"
+    path.write_text(json.dumps(lookups))
+    groups = [(params, {cell.model for cell in cells}) for params, cells in tally_results.load(path).groups("lookup")]
+    assert len(groups) == 8
+    assert all(models == {"coroutines", "limit", "sequential"} for params, models in groups if params.get("io_uring"))
+    done, folder = plot(lookups)
+    assert done.returncode == 0, done.stderr
+    titles = " ".join(svg_texts(folder / "lookup-by-in-flight.svg"))
+    assert "epoll" in titles and "io_uring" in titles
+
+
 @pytest.mark.parametrize(
     "n, low, high",
     # Pairs of order statistics from the tables of the sign test (Conover, Practical Nonparametric Statistics, A3).
