@@ -77,8 +77,7 @@ std::optional<RedisFacts> read_facts(RedisConnection& connection, ServiceAddress
   facts.maxmemory_bytes = number_in<std::uint64_t>(info.text, "maxmemory");
   facts.cpus = cpus_of_server(address, info.text);
   // Not every user may ask that.
-  RedisReply const threads =
-      connection.ask_all({{"CONFIG", "GET", "io-threads"}}).front();
+  RedisReply const threads = connection.ask_all({{"CONFIG", "GET", "io-threads"}}).front();
   if (threads.items.size() == 2) {
     int number = 0;
     std::string const& text = threads.items[1].text;
