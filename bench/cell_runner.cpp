@@ -70,7 +70,7 @@ void CellRunner::lose_service(std::string const& why) {
 void CellRunner::find_service() {
   {
     StopSignals::ExitAtOnce const at_once(stop_);  // looking up a name heeds no signal
-    external_ = resolve(*options_.service);
+    external_ = LookupTarget(resolve(*options_.service));
   }
   ping_database(external_, kGreetWithin, stop_);
   database_ = RedisDatabase::open(*options_.service, external_);
@@ -129,7 +129,7 @@ void CellRunner::start_service(int most_workers, bool beside_generator) {
 
 LookupTarget CellRunner::lookup_target() const {
   if (options_.service) return external_;
-  return service_ ? service_->address() : ServiceAddress{};
+  return LookupTarget(service_ ? service_->address() : ServiceAddress{});
 }
 
 bool CellRunner::service_beside(Cell const& cell) const noexcept {

@@ -172,7 +172,7 @@ namespace {
 /// A connection to the lookup service that Asio waits for.
 struct Client {
   /// Connects. Throws LookupFailed, boost::system::system_error.
-  Client(AsioLoop& loop, ServiceAddress const& service)
+  Client(AsioLoop& loop, LookupTarget const& service)
       : connection(connect_non_blocking(service)), replies(loop, connection.fd()) {}
   Connection connection;
   WatchedDescriptor replies;

@@ -187,8 +187,8 @@ class ServiceBeside : public testing::Test {
   static constexpr std::uint64_t kEvents = 50;
   StopSignals stop_;
   ServiceProcess service_{{.keys = {.seed = 3, .keys = 10, .skew = 0}}, {}, stop_};
-  std::unique_ptr<LookupStream> stream_ =
-      make_lookup_stream({.seed = 3, .keys = 10, .skew = 0}, kEvents, {}, 0ns, service_.address());
+  std::unique_ptr<LookupStream> stream_ = make_lookup_stream({.seed = 3, .keys = 10, .skew = 0}, kEvents, {},
+                                                             0ns, LookupTarget(service_.address()));
 };
 
 TEST_F(ServiceBeside, AnswersALookupModelAndKeepsItsAccounts) {

@@ -250,7 +250,7 @@ TEST_P(WaitingCrossing, CountsLookupsAsSequentialDoes) {
     service.set_wait({50us, WaitDistribution::exponential});
     std::uint64_t const events = std::min<std::uint64_t>(c.events, 997);  // a prime number
     for (auto const grain : {Grain{}, Grain{10ns, 5}}) {
-      auto const stream = make_lookup_stream(c.keys, events, grain, 1ms, service.address());
+      auto const stream = make_lookup_stream(c.keys, events, grain, 1ms, LookupTarget(service.address()));
       for (int const in_flight : {1, 16}) {
         tally::Setup how = setup();
         how.in_flight = model().sequential ? 1 : in_flight;
@@ -294,7 +294,7 @@ TEST_P(WaitingCrossing, CountsWhatArrivesAndIsLookedUpAsSequentialDoes) {
     SyntheticEvents const keys(c.keys, events);
     for (double const rate_per_s : {0.0, 50e3}) {
       for (auto const grain : {Grain{}, Grain{1us, 5}}) {
-        auto const lookups = make_lookup_stream(c.keys, events, grain, 0ns, service.address());
+        auto const lookups = make_lookup_stream(c.keys, events, grain, 0ns, LookupTarget(service.address()));
         LoadSpec spec{.events = events, .rate_per_s = rate_per_s, .connections = 7};
         spec.stamped = rate_per_s > 0;
         spec.numbered = true;
@@ -315,7 +315,7 @@ TEST_P(WaitingCrossing, SaysWhenTheServiceCannotBeReached) {
     closed_port = local_port(socket);
     close(socket);
   }
-  auto const stream = make_lookup_stream({}, 100, {}, 0ns, ServiceAddress{.port = closed_port});
+  auto const stream = make_lookup_stream({}, 100, {}, 0ns, LookupTarget({.port = closed_port}));
   tally::Setup how = setup();
   how.in_flight = model().sequential ? 1 : 8;
   std::string const failure = run(*stream, how, stream->reference());
@@ -333,7 +333,7 @@ class Disturbed final : public LookupStream {
  public:
   Disturbed(LookupStream const& inner, std::uint64_t at, std::function<void()> at_event)
       : inner_(inner), at_(at), at_event_(std::move(at_event)) {}
-  ServiceAddress service() const noexcept override { return inner_.service(); }
+  LookupTarget const& service() const noexcept override { return inner_.service(); }
   std::uint64_t events() const noexcept override { return inner_.events(); }
   Counts empty_tally() const override { return inner_.empty_tally(); }
   std::chrono::nanoseconds grain() const noexcept override { return inner_.grain(); }
@@ -360,7 +360,7 @@ class Disturbed final : public LookupStream {
 
 TEST_P(WaitingCrossing, SaysWhenTheServiceEndsInMidRun) {
   ServiceProcess service({.keys = {}, .port = 0, .spin = false}, {}, signals_);
-  auto const inner = make_lookup_stream({}, 5'000, {}, 0ns, service.address());
+  auto const inner = make_lookup_stream({}, 5'000, {}, 0ns, LookupTarget(service.address()));
   Disturbed const stream(*inner, 100, [&] { ::kill(service.pid(), SIGKILL); });
   tally::Setup how = setup();
   how.in_flight = model().sequential ? 1 : 16;
@@ -370,7 +370,7 @@ TEST_P(WaitingCrossing, SaysWhenTheServiceEndsInMidRun) {
 
 TEST_P(WaitingCrossing, PassesOnWhatALookupThrows) {
   ServiceProcess service({.keys = {}, .port = 0, .spin = false}, {}, signals_);
-  auto const inner = make_lookup_stream({}, 5'000, {}, 0ns, service.address());
+  auto const inner = make_lookup_stream({}, 5'000, {}, 0ns, LookupTarget(service.address()));
   Disturbed const stream(*inner, 321, [] { throw std::runtime_error("event 321 cannot be counted"); });
   tally::Setup how = setup();
   how.in_flight = model().sequential ? 1 : 16;
@@ -411,7 +411,8 @@ TEST_P(WaitingCrossing, PassesOnWhatALookupThrowsWhileEventsArrive) {
   ServiceProcess service({.keys = {.keys = 100'000}, .port = 0, .spin = false}, {}, signals_);
   SyntheticEvents const keys({}, 2'000);
   // Of a service that has other keys than the stream.
-  auto const lookups = make_lookup_stream({.keys = 1'000}, keys.size(), {}, 0ns, service.address());
+  auto const lookups =
+      make_lookup_stream({.keys = 1'000}, keys.size(), {}, 0ns, LookupTarget(service.address()));
   LoadSpec spec{.events = keys.size(), .connections = 5, .stamped = false};
   spec.numbered = true;
   std::string const failure = run_ingest(LoadSchedule(spec, keys), {}, lookups.get());

@@ -266,7 +266,7 @@ def test_lines_of_other_formats_are_read_as_those_of_files_are(serve):
 
 
 def test_a_field_needs_a_format(tally):
-    refused(tally("serve", "--key", "3"), "--key is a field of a format")
+    refused(tally("serve", "--key", "3"), "--key is of a format")
     refused(tally("serve", "--format", "clf", "--key", "nowhere"), "no field of format clf")
     refused(tally("serve", "--format", "csv"), "--format")
 

@@ -19,7 +19,8 @@ std::string describe(ServiceAddress const& address);
 /// Whom lookups ask, and how. Of an address alone, as Tally's own lookup service wants it.
 struct LookupTarget : ServiceAddress {
   LookupTarget() = default;
-  LookupTarget(ServiceAddress const& address) : ServiceAddress(address) {}
+  /// Explicit: an address is asked for by mistake where a target is meant, and then greets nobody.
+  explicit LookupTarget(ServiceAddress const& address) : ServiceAddress(address) {}
 
   /// Requests that a new connection begins with, one after another, each of which is answered with +OK. They
   /// may hold a password: never to be shown.
