@@ -291,7 +291,8 @@ TEST(Options, OptionsOfTheOtherKindOfEventsAreRefused) {
   expect_refusal({"--input", "f", "--events", "5"}, {"--events", "--repeat"});
   expect_refusal({"--key", "host"}, {"--key", "--input"});
   expect_refusal({"--repeat", "2"}, {"--repeat", "--input"});
-  expect_refusal({"--input", "f", "--format", "csv"}, {"csv", "lines, clf"});
+  expect_refusal({"--input", "f", "--format", "xml"}, {"xml", "lines, clf"});
+  expect_refusal({"--input", "f", "--format", "csv"}, {"csv", "a column, by name or number"});
   expect_refusal({"--input", "f", "--window", "1ms"}, {"--window", "whole seconds"});
   expect_refusal({"--input", "f", "--time", "1"}, {"--time", "--window"});
   expect_refusal({"--input", "f", "--format", "clf", "--key", "referer"}, {"referer", "host"});
