@@ -121,10 +121,10 @@ void CountReader::count_dense(std::int64_t start_ns, std::string_view key, std::
 
 void CountReader::count_text(std::int64_t start_ns, std::string_view key, std::uint64_t count) {
   TextMap& map = counts_.text_window(start_ns);
-  if (map.find(key) != map.end()) refuse("the key was there before");
-  auto text = std::make_shared<std::string const>(key);
-  map.emplace(std::string_view(*text), count);
-  counts_.keep(std::move(text));
+  std::size_t const known = map.size();
+  std::uint64_t& counted = counts_.count_of_copied(map, key, TextHash{}(key));
+  if (map.size() == known) refuse("the key was there before");
+  counted = count;
 }
 
 }  // namespace tally

@@ -40,4 +40,11 @@ inline std::uint64_t marks_of_rest(char const* begin, std::size_t bytes) noexcep
   return marks_of<kAny...>(block) & ((std::uint64_t{1} << bytes) - 1);
 }
 
+/// Writes to `out` where newlines, quotes and backslashes stand in the `bytes` bytes of `text`, less than
+/// 65,536, and gives how many there are. There must be room for 4 more than `bytes`. With the instructions
+/// that the processor has: whoever reads quoted text waits for little else.
+std::size_t quote_positions(char const* text, std::size_t bytes, std::uint16_t* out) noexcept;
+/// The same with the instructions that all processors of this kind have.
+std::size_t quote_positions_anywhere(char const* text, std::size_t bytes, std::uint16_t* out) noexcept;
+
 }  // namespace tally

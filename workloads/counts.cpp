@@ -73,12 +73,7 @@ void Counts::merge_copying(Counts&& other) {
     throw std::logic_error("only counts of text keys are merged by copying them");
   for (auto const& window : other.windows_) {
     TextMap& mine = text_window(window.start);
-    for (auto const& [key, count] : *window.map) {
-      if (auto const found = mine.find(key); found != mine.end())
-        found->second += count;
-      else
-        mine.emplace(copy_of(key), count);
-    }
+    for (auto const& [key, count] : *window.map) count_of_copied(mine, key, TextHash{}(key)) += count;
   }
   merge_figures(other);
   other = Counts(kind_, keys_);
@@ -102,7 +97,7 @@ void Counts::merge(Counts&& other) {
   for (auto& window : other.windows_) {
     TextMap& mine = text_window(window.start);
     if (mine.empty()) {
-      mine.swap(*window.map);
+      std::swap(mine, *window.map);
       continue;
     }
     for (auto const& [key, count] : *window.map) mine[key] += count;
@@ -243,9 +238,7 @@ std::string Counts::difference(Counts const& got) const {
   auto const count_in = [](Counts const& counts, std::int64_t window, std::string_view key) -> std::uint64_t {
     auto const at = counts.window_index_.find(window);
     if (at == counts.window_index_.end()) return 0;
-    TextMap const& map = *counts.windows_[at->second].map;
-    auto const found = map.find(key);
-    return found == map.end() ? 0 : found->second;
+    return counts.windows_[at->second].map->count_of(key);
   };
   for (auto const* window : windows_in_order()) {
     for (auto const& [key, count] : *window->map) {

@@ -15,62 +15,9 @@
 #include <vector>
 
 #include "workloads/random.hpp"
+#include "workloads/text_map.hpp"
 
 namespace tally {
-
-/// Hashes a text key, word by word: each is mixed in by the two halves of a product of 128 bits, so that
-/// every bit of the key reaches every bit of the hash (folded multiplication; it avalanches, which the flat
-/// map is told). Inline, which std::hash is not: keys are short, and the call is most of it.
-struct TextHash {
-  using is_avalanching = void;
-  std::size_t operator()(std::string_view key) const noexcept {
-    constexpr std::uint64_t kOne = 0x9e3779b97f4a7c15, kOther = 0xd6e8feb86659fd93;
-    char const* at = key.data();
-    std::size_t left = key.size();
-    std::uint64_t hash = kOther ^ left;
-    for (; left > 8; left -= 8, at += 8) hash = folded(hash ^ word_at(at, 8), kOne);
-    return folded(hash ^ word_at(at, left), kOne ^ kOther);
-  }
-  /// The `bytes` bytes at `at`, 8 at most, as a number. None but these are read.
-  static std::uint64_t word_at(char const* at, std::size_t bytes) noexcept {
-    std::uint64_t word = 0;
-    if (bytes == 8) {
-      std::memcpy(&word, at, 8);
-    } else if (bytes >= 4) {
-      std::uint32_t low, high;
-      std::memcpy(&low, at, 4);
-      std::memcpy(&high, at + bytes - 4, 4);
-      word = low | static_cast<std::uint64_t>(high) << 32;
-    } else if (bytes > 0) {
-      auto const byte = [&](std::size_t i) {
-        return static_cast<std::uint64_t>(static_cast<unsigned char>(at[i]));
-      };
-      word = byte(0) | byte(bytes / 2) << 8 | byte(bytes - 1) << 16;
-    }
-    return word;
-  }
-
- private:
-  static std::uint64_t folded(std::uint64_t a, std::uint64_t b) noexcept {
-    __extension__ using Wide = unsigned __int128;
-    Wide const product = static_cast<Wide>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  }
-};
-
-/// Whether two keys are the same, inline for the same reason.
-struct TextEqual {
-  bool operator()(std::string_view one, std::string_view other) const noexcept {
-    if (one.size() != other.size()) return false;
-    char const *a = one.data(), *b = other.data();
-    std::size_t left = one.size();
-    for (; left > 8; left -= 8, a += 8, b += 8) {
-      if (TextHash::word_at(a, 8) != TextHash::word_at(b, 8)) return false;
-    }
-    return TextHash::word_at(a, left) == TextHash::word_at(b, left);
-  }
-};
-using TextMap = boost::unordered_flat_map<std::string_view, std::uint64_t, TextHash, TextEqual>;
 
 /// A line that could not be parsed.
 struct Malformed {
@@ -113,19 +60,17 @@ class alignas(
   }
 
   /// The map of the window that starts at `window_start` (seconds since the epoch; 0 if there are no
-  /// windows). Text counts only. The reference stays good until another window is asked for.
+  /// windows). Text counts only. The reference stays good until the counts go or are merged.
   TextMap& text_window(std::int64_t window_start) {
     if (last_window_ && last_window_start_ == window_start) return *last_window_;
     return make_window(window_start);
   }
 
-  /// Adds an event of `key` to a map of text_window(), where `key` will not stay: a new one is copied, and
-  /// the copy kept as long as these counts or those that they are merged into.
-  void count_copied(TextMap& window, std::string_view key) {
-    if (auto const found = window.find(key); found != window.end())
-      ++found->second;
-    else
-      window.emplace(copy_of(key), 1);
+  /// The count of `key` in a map of text_window(), where `key` will not stay: a new one is copied, and the
+  /// copy kept as long as these counts or those that they are merged into. `hash` is its TextHash. The
+  /// reference is good until the next new key.
+  std::uint64_t& count_of_copied(TextMap& window, std::string_view key, std::uint64_t hash) {
+    return window.count_of_hashed(key, hash, [this](std::string_view is_new) { return copy_of(is_new); });
   }
 
   /// Keeps the text that keys of these counts are views of, as long as the counts.

@@ -62,22 +62,26 @@ struct ClfLine {
   bool escapes = false;                      ///< whether there is a backslash
 };
 
-/// The lines of a text, and where quotes stand in them: both are found in one go, 64 bytes at a time.
+/// The lines of a text, and where quotes stand in them. Where newlines, quotes and backslashes are is found
+/// some thousand bytes ahead, 64 at a time and without a branch on how many there are: lines are alike, so
+/// that going through what was found is then foreseen by the processor, as it is not where each block has
+/// another number.
 class ClfLines {
  public:
   explicit ClfLines(std::string_view text) noexcept
-      : line_(text.data()), block_(text.data()), end_(text.data() + text.size()) {
-    if (line_ != end_) look();
-  }
+      : line_(text.data()), ahead_(text.data()), end_(text.data() + text.size()) {}
   /// False at the end. A final line may have no line end.
   bool next(ClfLine& line) noexcept;
 
  private:
-  void look() noexcept;
-  char const* line_;   // where the next one begins
-  char const* block_;  // what was looked at last
+  static constexpr std::size_t kAhead = 4096;
+  bool look_ahead() noexcept;
+  char const* line_;              // where the next one begins
+  char const* looked_ = nullptr;  // from here on it was looked ahead
+  char const* ahead_;             // up to here
   char const* end_;
-  std::uint64_t marks_ = 0;  // what was found there, and not given
+  std::size_t given_ = 0, found_ = 0;  // of what was found, the first have been gone through
+  std::uint16_t marks_[kAhead + 4];    // bytes from looked_
 };
 
 /// As parse_clf() of its text, but faster where the line is as lines are.

@@ -190,8 +190,48 @@ std::size_t Records::last_record_end(std::string_view text, bool last) const noe
   return newline == std::string_view::npos ? 0 : newline + 1;
 }
 
+/// Events of a worker that are not counted yet: meanwhile the memory that counting them takes is fetched.
 template <bool keys_stay>
-inline void Records::add(ParsedLine const& line, std::uint64_t position, Counts& tally) const {
+class Records::Pending {
+ public:
+  explicit Pending(Counts& tally) noexcept : tally_(tally) {}
+
+  Counts& tally() noexcept { return tally_; }
+  /// An event of `key`, which stays where it is until it is counted.
+  void add(TextMap& window, std::string_view key) {
+    std::uint64_t const hash = TextHash{}(key);
+    window.prefetch(hash);
+    waiting_[count_++] = {&window, key, hash};
+    if (count_ == kMost) count();
+  }
+  /// Counts what waits.
+  void count() {
+    for (std::size_t i = 0; i < count_; ++i) waiting_[i].window->prefetch_key(waiting_[i].hash);
+    for (std::size_t i = 0; i < count_; ++i) {
+      auto const& [window, key, hash] = waiting_[i];
+      if (keys_stay)
+        ++window->count_of_hashed(key, hash, [](std::string_view stays) { return stays; });
+      else
+        ++tally_.count_of_copied(*window, key, hash);
+    }
+    count_ = 0;
+  }
+
+ private:
+  struct Event {
+    TextMap* window;
+    std::string_view key;
+    std::uint64_t hash;
+  };
+  static constexpr std::size_t kMost = 32;
+  Counts& tally_;
+  std::size_t count_ = 0;
+  Event waiting_[kMost];
+};
+
+template <bool keys_stay>
+inline void Records::add(ParsedLine const& line, std::uint64_t position, Pending<keys_stay>& pending) const {
+  Counts& tally = pending.tally();
   if (!line.problem.empty()) {
     tally.add_malformed({position, line.problem});
     return;
@@ -202,22 +242,24 @@ inline void Records::add(ParsedLine const& line, std::uint64_t position, Counts&
     window_start = line.time_s - (into_window < 0 ? into_window + window_s_ : into_window);
   }
   TextMap& window = tally.text_window(window_start);
-  if (keys_stay && !line.key_is_copy)
-    ++window[line.key];
+  if (line.key_is_copy)
+    ++tally.count_of_copied(window, line.key, TextHash{}(line.key));
   else
-    tally.count_copied(window, line.key);
+    pending.add(window, line.key);
   ++tally.events;
   if (grain_iterations_ != 0) tally.checksum += grind(position, grain_iterations_);
 }
 
 template <bool keys_stay>
 void Records::count_all(std::string_view records, std::uint64_t position, Counts& tally) const {
+  Pending<keys_stay> pending(tally);
   auto const each = [&](auto const& end_of, auto const& parse) {
     for (std::size_t begin = 0; begin < records.size();) {
       std::size_t const next = end_of(begin);
-      add<keys_stay>(parse(without_end(records.substr(begin, next - begin))), position + begin, tally);
+      add<keys_stay>(parse(without_end(records.substr(begin, next - begin))), position + begin, pending);
       begin = next;
     }
+    pending.count();
   };
   auto const line = [&](std::size_t begin) { return std::min(line_end(records, begin), records.size()); };
   ClfClock clock;
@@ -227,9 +269,9 @@ void Records::count_all(std::string_view records, std::uint64_t position, Counts
       ClfLines lines(records);
       for (ClfLine text; lines.next(text);) {
         auto const at = static_cast<std::uint64_t>(text.text.data() - records.data());
-        add<keys_stay>(parse_clf(text, format_.clf_key, clock), position + at, tally);
+        add<keys_stay>(parse_clf(text, format_.clf_key, clock), position + at, pending);
       }
-      return;
+      return pending.count();
     }
     case TextFormat::lines:
       return each(line, [&](std::string_view text) {

@@ -73,9 +73,11 @@ class Records {
 
  private:
   template <bool keys_stay>
+  class Pending;
+  template <bool keys_stay>
   void count_all(std::string_view records, std::uint64_t position, Counts& tally) const;
   template <bool keys_stay>
-  void add(ParsedLine const& line, std::uint64_t position, Counts& tally) const;
+  void add(ParsedLine const& line, std::uint64_t position, Pending<keys_stay>& pending) const;
 
   LineFormat format_;
   std::string key_, time_;  // columns, until the header is known
