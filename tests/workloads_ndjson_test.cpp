@@ -10,7 +10,18 @@
 namespace tally {
 namespace {
 
+/// Says the same whatever stands behind the line, such as what would complete it.
 ParsedLine parse(std::string_view line, std::string_view key = "a.b") {
+  for (std::string_view const behind : {"}", "\"}}", "1", "e", "]", ",", "\\", "\xff"}) {
+    std::string text(line);
+    while (text.size() < line.size() + 100) text += behind;
+    ParsedLine const copied = parse_ndjson(line, JsonPath(key), {}, {});
+    std::string const wanted(copied.key);
+    ParsedLine const in_place =
+        parse_ndjson(std::string_view(text).substr(0, line.size()), JsonPath(key), {}, {}, 100);
+    EXPECT_EQ(in_place.key, wanted) << text;
+    EXPECT_EQ(in_place.problem, copied.problem) << text;
+  }
   return parse_ndjson(line, JsonPath(key), {}, {});
 }
 

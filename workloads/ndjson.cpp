@@ -56,7 +56,7 @@ std::string_view find(dom::element root, JsonPath const& path, Problems const& p
     if (found.get(object) != simdjson::SUCCESS) return problems.missing;
     std::size_t times = 0;
     for (dom::key_value_pair const member : object) {
-      if (member.key != name) continue;
+      if (member.key.size() != name.size() || member.key != name) continue;
       found = member.value;
       ++times;
     }
@@ -136,14 +136,17 @@ JsonPath::JsonPath(std::string_view text) {
 }
 
 ParsedLine parse_ndjson(std::string_view line, JsonPath const& key, JsonPath const& time,
-                        TimeFormat const& time_format) {
+                        TimeFormat const& time_format, std::size_t behind) {
   LineParser& mine = parser_of_this_thread();
-  mine.padded.assign(line);
-  mine.padded.append(simdjson::SIMDJSON_PADDING, ' ');
+  char const* text = line.data();
+  if (behind < simdjson::SIMDJSON_PADDING) {
+    mine.padded.assign(line);
+    mine.padded.append(simdjson::SIMDJSON_PADDING, ' ');
+    text = mine.padded.data();
+  }
   dom::element root;
   auto const error =
-      mine.parser.parse(reinterpret_cast<std::uint8_t const*>(mine.padded.data()), line.size(), false)
-          .get(root);
+      mine.parser.parse(reinterpret_cast<std::uint8_t const*>(text), line.size(), false).get(root);
   if (error == simdjson::MEMALLOC) throw std::bad_alloc();
   if (error != simdjson::SUCCESS) return malformed_line(broken(error));
   ParsedLine parsed;

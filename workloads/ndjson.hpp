@@ -1,6 +1,7 @@
 // NDJSON: a JSON object a line (https://github.com/ndjson/ndjson-spec), keyed by the string at a path.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,8 +27,9 @@ class JsonPath {
 /// Reads a line, all of which is checked to be JSON in UTF-8. The key is the string at `key`, its escapes
 /// resolved: good until the next call on this thread. What is missing, null, a number, true or false, nested,
 /// or stands there twice, is malformed. With a `time` path, its time: a string, or for epochs also a number.
-/// Throws std::bad_alloc.
+/// So many bytes `behind` the line can be read, but mean nothing: where these suffice, the line need not be
+/// copied. Throws std::bad_alloc.
 ParsedLine parse_ndjson(std::string_view line, JsonPath const& key, JsonPath const& time,
-                        TimeFormat const& time_format);
+                        TimeFormat const& time_format, std::size_t behind = 0);
 
 }  // namespace tally

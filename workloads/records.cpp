@@ -197,24 +197,37 @@ class Records::Pending {
   explicit Pending(Counts& tally) noexcept : tally_(tally) {}
 
   Counts& tally() noexcept { return tally_; }
-  /// An event of `key`, which stays where it is until it is counted.
-  void add(TextMap& window, std::string_view key) {
+  /// An event of the key of `line`, which, unless it is a copy, stays where it is until it is counted.
+  void add(TextMap& window, ParsedLine const& line) {
+    std::string_view key = line.key;
     std::uint64_t const hash = TextHash{}(key);
+    if (line.key_is_copy) {
+      if (key.size() > kCopies) {
+        ++tally_.count_of_copied(window, key, hash);
+        return;
+      }
+      if (key.size() > kCopies - copied_) count();
+      char* const copy = copies_ + copied_;
+      std::memcpy(copy, key.data(), key.size());
+      copied_ += key.size();
+      key = {copy, key.size()};
+    }
     window.prefetch(hash);
-    waiting_[count_++] = {&window, key, hash};
+    waiting_[count_++] = {&window, key, hash, keys_stay && !line.key_is_copy};
     if (count_ == kMost) count();
   }
   /// Counts what waits.
   void count() {
     for (std::size_t i = 0; i < count_; ++i) waiting_[i].window->prefetch_key(waiting_[i].hash);
     for (std::size_t i = 0; i < count_; ++i) {
-      auto const& [window, key, hash] = waiting_[i];
-      if (keys_stay)
-        ++window->count_of_hashed(key, hash, [](std::string_view stays) { return stays; });
+      auto const& [window, key, hash, stays] = waiting_[i];
+      if (stays)
+        ++window->count_of_hashed(key, hash, [](std::string_view is_new) { return is_new; });
       else
         ++tally_.count_of_copied(*window, key, hash);
     }
     count_ = 0;
+    copied_ = 0;
   }
 
  private:
@@ -222,11 +235,15 @@ class Records::Pending {
     TextMap* window;
     std::string_view key;
     std::uint64_t hash;
+    bool stays;
   };
   static constexpr std::size_t kMost = 32;
+  static constexpr std::size_t kCopies = 4096;
   Counts& tally_;
   std::size_t count_ = 0;
+  std::size_t copied_ = 0;
   Event waiting_[kMost];
+  char copies_[kCopies];  // of keys that are in no line
 };
 
 template <bool keys_stay>
@@ -242,10 +259,7 @@ inline void Records::add(ParsedLine const& line, std::uint64_t position, Pending
     window_start = line.time_s - (into_window < 0 ? into_window + window_s_ : into_window);
   }
   TextMap& window = tally.text_window(window_start);
-  if (line.key_is_copy)
-    ++tally.count_of_copied(window, line.key, TextHash{}(line.key));
-  else
-    pending.add(window, line.key);
+  pending.add(window, line);
   ++tally.events;
   if (grain_iterations_ != 0) tally.checksum += grind(position, grain_iterations_);
 }
@@ -278,7 +292,11 @@ void Records::count_all(std::string_view records, std::uint64_t position, Counts
         return parse_fields(text, format_.key_field, format_.time_field, format_.time_format);
       });
     case TextFormat::ndjson:
-      return each(line, [&](std::string_view text) { return format_.parse(text, clock); });
+      return each(line, [&](std::string_view text) {
+        auto const behind =
+            static_cast<std::size_t>(records.data() + records.size() - text.data()) - text.size();
+        return parse_ndjson(text, format_.json_key, format_.json_time, format_.time_format, behind);
+      });
     case TextFormat::regex:
     case TextFormat::csv:
       break;

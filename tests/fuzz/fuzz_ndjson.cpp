@@ -1,5 +1,6 @@
 // NDJSON, against another reader of JSON: what we take, it takes, with the same key.
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "tests/fuzz/fuzz.hpp"
 #include "workloads/ndjson.hpp"
@@ -7,6 +8,8 @@
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   using namespace tally;
   std::string_view const line(reinterpret_cast<char const*>(data), size);
+  // Bytes behind the line that end whatever it may have begun.
+  std::string const followed = std::string(line) + std::string(100, size % 2 == 0 ? '}' : '"');
   for (char const* const path : {"a", "a.b"}) {
     ParsedLine const parsed = parse_ndjson(line, JsonPath(path), {}, {});
     auto const json = nlohmann::json::parse(line, nullptr, false);
@@ -19,6 +22,12 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
       fuzz::require(!json.is_discarded(), "of what is no JSON no more is said");
     }
   }
+  ParsedLine const copied = parse_ndjson(line, JsonPath("a"), {}, {});
+  std::string const key(copied.key);
+  ParsedLine const in_place =
+      parse_ndjson(std::string_view(followed).substr(0, size), JsonPath("a"), {}, {}, 100);
+  fuzz::require(in_place.key == key && in_place.problem == copied.problem,
+                "what stands behind a line means nothing");
   parse_ndjson(line, JsonPath("a"), JsonPath("t"), TimeFormat("epoch-ms"));
   parse_ndjson(line, JsonPath("a"), JsonPath("t"), {});
   return 0;
