@@ -51,6 +51,9 @@ def caption(results, stream):
     if context.get("interrupted"):
         paragraphs.append("Interrupted: what was finished is here.")
     paragraphs += [f"Note: {one_line(str(note), 200)}" for note in context.get("notes") or []]
+    external = tally_style.in_order(cell.model for cell in results.drawn(stream) if cell.external())
+    if external:
+        paragraphs.append(f"External programs: {', '.join(external)}.")
     failed = [cell for cell in results.cells if cell.failure and cell.stream == stream]
     if failed:
         named = "; ".join(f"{cell.name} ({one_line(cell.failure)})" for cell in failed[:NAMED_FAILURES])

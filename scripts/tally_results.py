@@ -159,6 +159,10 @@ class Cell:
         found = None if self.failure else self.aggregates.get("median", {}).get(key)
         return found if isinstance(found, dict) else None
 
+    def external(self):
+        """Whether the model is a program of its own, called by `--external`."""
+        return any(entry.get("external") is True for entry in (*self.samples, *self.aggregates.values()))
+
     def saturated(self):
         """Whether the cell fell behind the rate that was offered, and so has no latency."""
         median = self.aggregates.get("median", {})

@@ -156,6 +156,12 @@ def test_the_table_and_the_file_say_that_it_is_external(run, tmp_path, root):
     assert set(told["files"]) == {PYTHON, str(tmp_path / "own.py")}
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in told["files"].values())
     assert {entry["model"] for entry in data["benchmarks"] if entry.get("external")} == {"own"}
+    subprocess.run([root / "scripts/report.py", "out.json", "--markdown", "-o", "page.md"], cwd=tmp_path, capture_output=True, check=True)
+    page = (tmp_path / "page.md").read_text()
+    assert "ext a program of its own (--external)" in page
+    subprocess.run([root / "scripts/plot.py", "out.json", "-o", "plots"], cwd=tmp_path, capture_output=True, check=True)
+    drawn = [path.read_text() for path in (tmp_path / "plots").glob("*.svg")]
+    assert drawn and all("External programs: own." in text for text in drawn)
 
 
 def test_its_cpu_time_is_that_of_all_its_processes(run, tmp_path):

@@ -39,6 +39,12 @@ def shared(machine, root, command):
                           capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
 
 
+def test_every_script_with_an_interpreter_can_be_run(root):
+    scripts = [path for path in (root / "scripts").rglob("*") if path.is_file() and path.read_bytes().startswith(b"#!")]
+    assert len(scripts) > 20
+    assert [str(path) for path in scripts if not os.access(path, os.X_OK)] == []
+
+
 @pytest.mark.parametrize("script", ["scripts/bench", "scripts/test"])
 def test_without_the_right_to_install_one_line_says_what_to_install(machine, root, script):
     done = run(machine, root, script)

@@ -177,6 +177,8 @@ def marks(cell, search):
     if cell.failure:
         return []
     found = []
+    if cell.external():
+        found.append(("ext", "a program of its own (--external)"))
     if not cell.converged:
         found.append(("~", "the interval is wider than was asked for, or of too few samples"))
     if cell.saturated():
