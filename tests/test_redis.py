@@ -440,7 +440,9 @@ def test_a_port_that_is_taken_is_named(with_redis, redis):
 def test_signals_reach_the_command_and_its_end_is_passed_on(root, number):
     before = servers()
     command = [root / "scripts/with_redis", sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    # As from a terminal, also where the tests themselves run under nohup or in a shell's background.
+    heeded = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **heeded) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         # Python makes an exception of SIGINT, and then dies of it.
