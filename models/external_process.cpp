@@ -33,6 +33,22 @@ constexpr auto kLastWords = 200ms;
 /// After its end, for so long what it started may take to end too.
 constexpr auto kChildrenEndWithin = 300ms;
 
+/// Reads what a descriptor, which does not block, has, but at most about kMostAtOnce bytes, and gives it to
+/// `keep` piece by piece. True if its end was read.
+template <class Keep>
+bool read_what_is_there(int descriptor, Keep keep) {
+  char bytes[65536];
+  for (std::size_t taken = 0; taken < kMostAtOnce;) {
+    ssize_t const n = ::read(descriptor, bytes, sizeof bytes);
+    if (n == 0) return true;
+    if (n < 0 && errno != EINTR) return false;
+    if (n < 0) continue;
+    keep(std::string_view(bytes, static_cast<std::size_t>(n)));
+    taken += static_cast<std::size_t>(n);
+  }
+  return false;
+}
+
 [[noreturn]] void fail_with_errno(char const* what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
@@ -147,34 +163,15 @@ bool ExternalProcess::reap_if_ended() {
 }
 
 void ExternalProcess::take_output() {
-  char bytes[65536];
-  for (std::size_t taken = 0; !output_over_ && taken < kMostAtOnce;) {
-    ssize_t const n = ::read(out_.get(), bytes, sizeof bytes);
-    if (n > 0) {
-      output_.append(bytes, static_cast<std::size_t>(n));
-      taken += static_cast<std::size_t>(n);
-    } else if (n == 0) {
-      output_over_ = true;
-    } else if (errno != EINTR) {
-      return;
-    }
-  }
+  output_over_ =
+      output_over_ || read_what_is_there(out_.get(), [this](std::string_view bytes) { output_ += bytes; });
 }
 
 void ExternalProcess::take_errors() {
-  char bytes[4096];
-  for (std::size_t taken = 0; !errors_over_ && taken < kMostAtOnce;) {
-    ssize_t const n = ::read(errors_.get(), bytes, sizeof bytes);
-    if (n > 0) {
-      tail_.append(bytes, static_cast<std::size_t>(n));
-      if (tail_.size() > kTailKept) tail_.erase(0, tail_.size() - kTailKept);
-      taken += static_cast<std::size_t>(n);
-    } else if (n == 0) {
-      errors_over_ = true;
-    } else if (errno != EINTR) {
-      return;
-    }
-  }
+  errors_over_ = errors_over_ || read_what_is_there(errors_.get(), [this](std::string_view bytes) {
+                   tail_ += bytes;
+                   if (tail_.size() > kTailKept) tail_.erase(0, tail_.size() - kTailKept);
+                 });
 }
 
 void ExternalProcess::wait_for_last_words() {

@@ -1,12 +1,12 @@
 // Bytes of files as they come: zstd here; plain and gzip are tested with InputFile, which reads through it.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #include <zstd.h>
 
 #include <string>
 #include <string_view>
 
+#include "tests/memory_file.hpp"
 #include "workloads/byte_source.hpp"
 
 namespace tally {
@@ -26,20 +26,6 @@ std::string sample_text(std::size_t bytes) {
   for (std::uint64_t i = 0; text.size() < bytes; ++i) text += "event " + std::to_string(i * i % 9973) + '\n';
   return text;
 }
-
-/// A file in memory, gone with it.
-class MemoryFile {
- public:
-  explicit MemoryFile(std::string_view bytes) : descriptor_(memfd_create("bytes", MFD_CLOEXEC)) {
-    if (write(descriptor_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
-      throw std::runtime_error("no memory file");
-  }
-  ~MemoryFile() { close(descriptor_); }
-  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
-
- private:
-  int descriptor_;
-};
 
 /// All bytes of a file, read `piece` at a time.
 std::string read_all(std::string_view file, std::size_t piece) {

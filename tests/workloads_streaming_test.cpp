@@ -1,6 +1,5 @@
 // Texts that are not in memory as a whole: cut anywhere, they count as they do whole.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/memory_file.hpp"
 #include "workloads/block_reader.hpp"
 #include "workloads/file_stream.hpp"
 #include "workloads/random.hpp"
@@ -17,20 +17,6 @@ namespace tally {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// A file in memory, gone with it.
-class MemoryFile {
- public:
-  explicit MemoryFile(std::string_view bytes) : descriptor_(memfd_create("events", MFD_CLOEXEC)) {
-    if (write(descriptor_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
-      throw std::runtime_error("no memory file");
-  }
-  ~MemoryFile() { close(descriptor_); }
-  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
-
- private:
-  int descriptor_;
-};
 
 struct Formatted {
   TextSpec spec;

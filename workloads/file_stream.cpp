@@ -153,17 +153,8 @@ std::uint64_t FileStream::batch_end(std::uint64_t begin, std::uint64_t events) c
 }
 
 std::vector<Range> FileStream::split(std::size_t parts) const {
-  if (parts == 0) throw std::invalid_argument("a stream cannot be split into 0 parts: ask for at least 1");
-  std::vector<Range> ranges;
-  ranges.reserve(parts);
-  std::uint64_t begin = 0;
-  for (std::size_t i = 1; i <= parts; ++i) {
-    std::uint64_t const even = share(size_, i, parts);
-    std::uint64_t const end = even <= begin ? begin : record_end(begin, even - 1);
-    ranges.push_back({begin, end});
-    begin = end;
-  }
-  return ranges;
+  return split_at_records(size_, parts,
+                          [this](std::uint64_t begin, std::uint64_t at) { return record_end(begin, at); });
 }
 
 std::uint64_t FileStream::line_number(std::uint64_t position) const {

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string_view>
+#include <vector>
 
 #include "workloads/records.hpp"
 #include "workloads/stream.hpp"
@@ -31,5 +33,24 @@ std::uint64_t line_number(std::string_view text, std::uint64_t position);
 
 /// a * b / c without overflow on the way; the greatest number there is where the result is larger. c > 0.
 std::uint64_t share(std::uint64_t a, std::uint64_t b, std::uint64_t c) noexcept;
+
+/// `parts` ranges that follow each other over `size` bytes, about as long each, for CpuStream::split():
+/// `record_end(begin, at)` is where the record that holds the byte `at` ends, where one begins at `begin`.
+/// Throws std::invalid_argument for no parts, and what `record_end` throws.
+template <class RecordEnd>
+std::vector<Range> split_at_records(std::uint64_t size, std::size_t parts, RecordEnd record_end) {
+  if (parts == 0) throw std::invalid_argument("a stream cannot be split into 0 parts: ask for at least 1");
+  std::vector<Range> ranges;
+  ranges.reserve(parts);
+  std::uint64_t begin = 0;
+  for (std::size_t i = 1; i <= parts; ++i) {
+    std::uint64_t const even = share(size, i, parts);
+    // The record that the cut falls into goes whole to the part before it, unless an earlier cut took it.
+    std::uint64_t const end = even <= begin ? begin : record_end(begin, even - 1);
+    ranges.push_back({begin, end});
+    begin = end;
+  }
+  return ranges;
+}
 
 }  // namespace tally
