@@ -237,8 +237,33 @@ bool ClfLines::look_ahead() noexcept {
   return true;
 }
 
+bool ClfLines::next_combined(ClfLine& line) noexcept {
+  constexpr std::size_t kMarks = ClfLine::kQuotes + 1;
+  if (found_ - given_ < kMarks) return false;
+  std::uint16_t const* const marks = marks_ + given_;
+  char const* const newline = looked_ + marks[ClfLine::kQuotes];
+  int others = *newline ^ '\n';
+  for (std::size_t i = 0; i < ClfLine::kQuotes; ++i) {
+    line.quotes[i] = looked_ + marks[i];
+    others |= *line.quotes[i] ^ '"';
+  }
+  if (others != 0) return false;
+  given_ += kMarks;
+  line.found = ClfLine::kQuotes;
+  line.escapes = false;
+  take(line, newline, newline + 1);
+  return true;
+}
+
+void ClfLines::take(ClfLine& line, char const* line_end, char const* next) noexcept {
+  if (line_end != line_ && line_end[-1] == '\r') --line_end;
+  line.text = {line_, static_cast<std::size_t>(line_end - line_)};
+  line_ = next;
+}
+
 bool ClfLines::next(ClfLine& line) noexcept {
   if (line_ == end_) return false;
+  if (next_combined(line)) return true;
   std::size_t found = 0;
   line.escapes = false;
   char const* line_end = end_;
@@ -260,10 +285,8 @@ bool ClfLines::next(ClfLine& line) noexcept {
       line.escapes = true;
     }
   }
-  if (line_end != line_ && line_end[-1] == '\r') --line_end;
-  line.text = {line_, static_cast<std::size_t>(line_end - line_)};
   line.found = found;
-  line_ = next;
+  take(line, line_end, next);
   return true;
 }
 
