@@ -17,8 +17,11 @@ namespace {
 /// The marks that occur, for the legend.
 using Marks = std::set<std::string>;
 
+/// Two decimals, or two digits of a program's that is hundreds of times slower.
 std::string ratio_text(double ratio) {
-  return format_fixed(ratio, ratio < 10 ? 2 : ratio < 100 ? 1 : 0) + "x";
+  int decimals = ratio < 10 ? 2 : ratio < 100 ? 1 : 0;
+  for (double least = 0.1; ratio < least && decimals < 6; least /= 10) ++decimals;
+  return format_fixed(ratio, decimals) + "x";
 }
 
 /// `1 cell`, `2 cells`.

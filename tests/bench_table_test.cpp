@@ -136,6 +136,16 @@ TEST(Table, ARatioWhoseIntervalIncludesOneIsMarked) {
   EXPECT_NE(line_of(table, "threads").find("1.00x?"), std::string::npos) << table;
 }
 
+TEST(Table, ARatioOfWhatIsHundredsOfTimesSlowerHasTwoDigitsToo) {
+  auto result = cpu_campaign();
+  measure(result, "sequential", 1000);
+  measure(result, "fibers", 25'900);
+  measure(result, "processes", 714'300);
+  std::string const table = render_table(result);
+  EXPECT_NE(line_of(table, "fibers").find(" 0.039x "), std::string::npos) << table;
+  EXPECT_NE(line_of(table, "processes").find(" 0.0014x "), std::string::npos) << table;
+}
+
 TEST(Table, TooFewRoundsSeparateNothingAndHaveNoInterval) {
   auto result = cpu_campaign();
   measure(result, "sequential", 1000);
