@@ -69,6 +69,87 @@ TEST(Ndjson, ABrokenLineIsSeenWhereverItBreaks) {
   EXPECT_EQ(parse("{\"a\": \"x\", \"z\": \"\xff\"}", "a").problem, "invalid UTF-8");
 }
 
+/// Parses all lines of a text, and compares what is said of each with what is said of it by itself.
+void expect_same_as_line_by_line(std::string const& text) {
+  JsonPath const key("a"), time("t");
+  TimeFormat const format("epoch-s");
+  NdjsonText parser(text, key, time, format);
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::size_t const end = std::min(text.find('\n', begin), text.size());
+    std::string_view line = std::string_view(text).substr(begin, end - begin);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    ParsedLine const alone = parse_ndjson(line, key, time, format);
+    std::string const wanted(alone.key);
+    ParsedLine const among = parser.parse(line);
+    ASSERT_EQ(among.problem, alone.problem) << begin << ": " << line;
+    ASSERT_EQ(among.key, wanted) << begin << ": " << line;
+    ASSERT_EQ(among.time_s, alone.time_s) << begin << ": " << line;
+    begin = end + 1;
+  }
+}
+
+std::string good_lines(int lines) {
+  std::string text;
+  for (int i = 0; i < lines; ++i)
+    text += "{\"a\": \"key " + std::to_string(i) + "\", \"t\": " + std::to_string(i) + "}\n";
+  return text;
+}
+
+TEST(Ndjson, ALineAmongOthersSaysWhatItSaysByItself) {
+  expect_same_as_line_by_line("");
+  expect_same_as_line_by_line(good_lines(1));
+  expect_same_as_line_by_line(good_lines(5000));  // of several batches
+  std::string const key(100'000, 'k');
+  for (std::string_view const odd : {"",
+                                     " ",
+                                     "\r",
+                                     " {\"a\": \"x\", \"t\": 1} \r",
+                                     R"({"a": "x", "t": 1} {"a": "y", "t": 1})",
+                                     R"({"a": "x", "t": 1}x)",
+                                     R"({"a": "x", "t": 1)",
+                                     R"("t": 1})",
+                                     R"({"a": "x)",
+                                     R"({"a": "\\", "t": 2})",
+                                     R"({"a": "\)",
+                                     "{\"a\": \"\xff\"}",
+                                     "1",
+                                     "1 2",
+                                     "[]",
+                                     "null",
+                                     "{",
+                                     "}",
+                                     "{}",
+                                     "{}{}",
+                                     "\f",
+                                     "{\"a\":\n\"x\",\"t\":1}",
+                                     "{\"a\": \"x\ny\", \"t\": 1}",
+                                     "\\",
+                                     R"({"a": "x", "t": 1}, {"a": "x", "t": 1})",
+                                     R"({"t": 1e999, "a": "x"})",
+                                     R"({"a": null, "t": 1})"}) {
+    std::string const line(odd);
+    expect_same_as_line_by_line(line + "\n" + good_lines(5));
+    expect_same_as_line_by_line(good_lines(3) + line + "\n" + good_lines(5));
+    expect_same_as_line_by_line(good_lines(3) + line + "\n" + line + "\n" + good_lines(2000) + line);
+  }
+  expect_same_as_line_by_line(good_lines(3) + "{\"a\": \"" + key + "\", \"t\": 7}\n" + good_lines(3));
+}
+
+TEST(Ndjson, TwoTextsAtOnceOnAThreadDoNotDisturbEachOther) {
+  std::string const text = good_lines(20);
+  std::string_view const lines = text;
+  JsonPath const key("a"), time;
+  TimeFormat const format;
+  NdjsonText one(text, key, time, format), other(text, key, time, format);
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::string_view const line = lines.substr(begin, lines.find('\n', begin) - begin);
+    std::string const wanted(parse_ndjson(line, key, time, format).key);
+    EXPECT_EQ(one.parse(line).key, wanted);
+    EXPECT_EQ(other.parse(line).key, wanted);
+    begin += line.size() + 1;
+  }
+}
+
 TEST(Ndjson, TimesAreStringsOrForEpochsNumbers) {
   EXPECT_EQ(time_of(R"({"k": "x", "t": "1970-01-01T00:01:00Z"})", "iso"), 60);
   EXPECT_EQ(time_of(R"({"k": "x", "t": 60})", "epoch-s"), 60);
