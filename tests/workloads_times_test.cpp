@@ -64,6 +64,11 @@ TEST(Times, PatternsAreReadAsStrptimeDoes) {
   for (char const* const none : {"", "2024-02-30", "2024-13-01", "2024-05", "2024-05-01 ", "x2024-05-01"})
     EXPECT_EQ(read("%Y-%m-%d", none), std::nullopt) << none;
   EXPECT_EQ(read("%Y-%j", "2023-366"), std::nullopt);
+  EXPECT_EQ(read("%F%z%e", "2024-05-01+02 7"), kMayDay + 6 * 86'400 - 7'200);
+  EXPECT_EQ(read("%F%z:%S", "2024-05-01+02:"), std::nullopt);
+  for (char const* const zone : {"+021", "+0260", "+02:1", "+02:60"}) {
+    EXPECT_EQ(read("%F%z%S", std::string("2024-05-01") + zone), std::nullopt) << zone << ": digits of minutes";
+  }
 }
 
 TEST(Times, WhatIsNoFormatIsRefused) {

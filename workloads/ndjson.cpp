@@ -23,6 +23,12 @@ struct ThreadParser {
   dom::document_stream::iterator next;  // of the batch
   bool next_is_given = false;
   NdjsonText const* batch_of = nullptr;
+
+  ThreadParser() noexcept {
+#ifdef SIMDJSON_THREADS_ENABLED
+    batch_parser.threaded = false;  // a worker is one thread
+#endif
+  }
 };
 
 ThreadParser& parser_of_this_thread() {
@@ -195,7 +201,6 @@ void NdjsonText::begin_batch(char const* begin) {
   batch_ = begin;
   batch_end_ = begin + last + 1;
   mine.next_is_given = false;
-  // `last` bytes: all is one batch of the stream, for which simdjson starts no thread.
   if (mine.batch_parser.parse_many(begin, last, kBatchBytes).get(mine.batch) != simdjson::SUCCESS) return;
   mine.next = mine.batch.begin();
   mine.batch_of = this;

@@ -179,6 +179,10 @@ bool take_zone(Scanner& text, std::int64_t& zone_s) noexcept {
   for (std::size_t const length : {std::size_t{6}, std::size_t{5}, std::size_t{3}}) {
     if (rest.size() < length) continue;
     if (auto const zone = read_zone(rest.substr(0, length))) {
+      // As strptime(3), hours are not all of it where digits of minutes follow, however few or great.
+      std::string_view const behind = rest.substr(length);
+      std::size_t const colon = behind.starts_with(':') ? 1 : 0;
+      if (length == 3 && behind.size() > colon && is_digit(behind[colon])) return false;
       zone_s = *zone;
       text.skip(length);
       return true;
