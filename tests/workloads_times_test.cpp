@@ -67,7 +67,8 @@ TEST(Times, PatternsAreReadAsStrptimeDoes) {
   EXPECT_EQ(read("%F%z%e", "2024-05-01+02 7"), kMayDay + 6 * 86'400 - 7'200);
   EXPECT_EQ(read("%F%z:%S", "2024-05-01+02:"), std::nullopt);
   for (char const* const zone : {"+021", "+0260", "+02:1", "+02:60"}) {
-    EXPECT_EQ(read("%F%z%S", std::string("2024-05-01") + zone), std::nullopt) << zone << ": digits of minutes";
+    EXPECT_EQ(read("%F%z%S", std::string("2024-05-01") + zone), std::nullopt)
+        << zone << ": digits of minutes";
   }
 }
 
