@@ -32,33 +32,4 @@ class JsonPath {
 ParsedLine parse_ndjson(std::string_view line, JsonPath const& key, JsonPath const& time,
                         TimeFormat const& time_format, std::size_t behind = 0);
 
-/// Parses the lines of a text, in their order, as parse_ndjson() does, but finds where values begin and end
-/// for many lines at once, as simdjson's document streams do
-/// (https://github.com/simdjson/simdjson/blob/master/doc/parse_many.md), which leave open where a line ends.
-/// Whatever is no line with one object is parsed by itself, as are the lines behind it that were looked at
-/// together with it. The text, path and format are the caller's. For one thread.
-class NdjsonText {
- public:
-  NdjsonText(std::string_view text, JsonPath const& key, JsonPath const& time,
-             TimeFormat const& time_format) noexcept;
-  NdjsonText(NdjsonText const&) = delete;
-  NdjsonText& operator=(NdjsonText const&) = delete;
-  ~NdjsonText();
-  /// `line` is part of the text, without its line end, behind those parsed before. The key is good until the
-  /// next call on this thread. Throws std::bad_alloc.
-  ParsedLine parse(std::string_view line);
-
- private:
-  static constexpr std::size_t kBatchBytes = 32768;  // what is made of them stays in the caches
-  void begin_batch(char const* begin);
-  /// Whether the batch's next object is the whole of this line; if so, what it says.
-  bool parse_next(std::string_view line, ParsedLine& parsed);
-  JsonPath const& key_;
-  JsonPath const& time_;
-  TimeFormat const& time_format_;
-  char const* end_;
-  char const* batch_ = nullptr;
-  char const* batch_end_;  // the lines before were looked at
-};
-
 }  // namespace tally

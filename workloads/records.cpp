@@ -291,10 +291,12 @@ void Records::count_all(std::string_view records, std::uint64_t position, Counts
       return each(line, [&](std::string_view text) {
         return parse_fields(text, format_.key_field, format_.time_field, format_.time_format);
       });
-    case TextFormat::ndjson: {
-      NdjsonText text(records, format_.json_key, format_.json_time, format_.time_format);
-      return each(line, [&](std::string_view of) { return text.parse(of); });
-    }
+    case TextFormat::ndjson:
+      return each(line, [&](std::string_view text) {
+        auto const behind =
+            static_cast<std::size_t>(records.data() + records.size() - text.data()) - text.size();
+        return parse_ndjson(text, format_.json_key, format_.json_time, format_.time_format, behind);
+      });
     case TextFormat::regex:
     case TextFormat::csv:
       break;
