@@ -16,6 +16,7 @@
 #include "bench/rate_search.hpp"
 #include "bench/record.hpp"
 #include "bench/rounds.hpp"
+#include "bench/team.hpp"
 
 namespace tally {
 namespace {
@@ -31,15 +32,19 @@ bool needs_grain(Plan const& plan) {
 
 class Campaign {
  public:
-  Campaign(RunOptions const& options, Plan const& plan, Grow const* grow = nullptr)
+  Campaign(RunOptions const& options, Plan const& plan, Grow const* grow, Team* team)
       : began_(Clock::now()),
         grow_(grow),
+        team_(team),
+        own_stop_(team ? nullptr : std::make_unique<StopSignals>()),
+        stop_(team ? team->stop_signals() : *own_stop_),
+        own_options_(without_input_if(team != nullptr, options)),
         progress_(Progress::style(options.progress)),
         against_(start_against(options)),
         plan_(against_ ? against_->pair_up(plan) : plan),
         engine_(options.benchmark, plan_),
-        runner_(options, plan, stop_, progress_),
-        streams_(options, stop_, progress_),
+        runner_(own_options_, team ? without_lookups(plan) : plan, stop_, progress_),
+        streams_(own_options_, stop_, progress_),
         took_(plan_.cells.size(), Clock::duration::zero()) {
     result_.plan = plan_;
     result_.options = options;
@@ -58,6 +63,10 @@ class Campaign {
                                        {runner_.service_name(), runner_.database()});
       result_.on_database = runner_.database() != nullptr;
     }
+    if (team_) {
+      add_team_to_manifest();
+      result_.ranks_share_cpus = team_->ranks_share_cpus();
+    }
     for (Cell const& cell : plan_.cells) result_.cells.emplace_back().cell = cell;
   }
 
@@ -72,7 +81,10 @@ class Campaign {
     } catch (Interrupted const&) {
       result_.interrupted = true;
       close_all(result_, Closed::interrupted);
+    } catch (TeamLost const& lost) {
+      note_lost(lost.what());
     }
+    if (team_) add_team_to_manifest();  // what it found of the references
     if (auto const after = MachineTime::now();
         after && machine_before && after->total > machine_before->total)
       result_.steal_share = (after->stolen - machine_before->stolen) / (after->total - machine_before->total);
@@ -85,6 +97,30 @@ class Campaign {
   }
 
  private:
+  /// Ranks read their own parts of it.
+  static RunOptions without_input_if(bool team, RunOptions options) {
+    if (team) options.input.reset();
+    return options;
+  }
+  /// Ranks have services of their own.
+  static Plan without_lookups(Plan plan) {
+    std::erase_if(plan.cells, [](Cell const& cell) { return looks_up(cell); });
+    return plan;
+  }
+
+  void add_team_to_manifest() {
+    auto manifest = nlohmann::ordered_json::parse(result_.manifest);
+    manifest.update(team_->describe());
+    result_.manifest = manifest.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  }
+
+  /// Which ends the campaign, and says nothing against what was counted and verified before.
+  void note_lost(std::string const& what) {
+    result_.lost = what + (measuring_ ? ", in " + result_.cells[*measuring_].cell.name() : "");
+    progress_.warn(result_.lost);
+    close_all(result_, Closed::team_lost);
+  }
+
   std::unique_ptr<Against> start_against(RunOptions const& options) {
     if (options.against.empty()) return nullptr;
     progress_.say("starting " + options.against.string());
@@ -126,7 +162,8 @@ class Campaign {
 
   /// The same of the cells from `first` on, which are those of `part`, and their twins.
   void settle_numbers(Plan const& part, std::size_t first) {
-    auto const numbers = choose_numbers(result_.options, part, streams_, runner_, progress_);
+    auto numbers = choose_numbers(result_.options, part, streams_, runner_, progress_);
+    if (team_) numbers_of_ranks(part, numbers);
     std::uint64_t most_events = 0;
     for (std::size_t i = first; i < result_.cells.size(); ++i) {
       Pair const* const pair = result_.plan.pair_of(i);
@@ -136,8 +173,8 @@ class Campaign {
       result_.cells[i].limit_items_per_second = number.limit_items_per_second;
       if (cell.stream != StreamKind::lookup) most_events = std::max(most_events, cell.events);
     }
-    // With another build, both have streams of their own.
-    bool const streams_are_here = !against_ || streams_.input();
+    // With another build, both have streams of their own, and so have ranks.
+    bool const streams_are_here = !team_ && (!against_ || streams_.input());
     if (most_events > 0 && !streams_.input() && streams_are_here) streams_.reserve(most_events);
     for (std::size_t i = first; i < result_.cells.size(); ++i) {
       CellResult& result = result_.cells[i];
@@ -146,20 +183,26 @@ class Campaign {
         Workload const& workload = streams_.workload(cell);
         if (workload.cpu && streams_.input()) cell.events = workload.expected.events;
       }
+      if (team_) {
+        progress_.say("making the stream of " + cell.name());
+        auto const prepared = team_->prepare(cell, streams_.links_per_ns());
+        cell.events = prepared.events;
+        result_.input_bytes = prepared.input_bytes;
+      }
       double wait_s = 0;
       if (looks_up(cell) && runner_.waits_are_ours()) {
         WaitSpec const wait{cell.wait, result_.options.wait_distribution};
         LoadSchedule const* const load = streams_are_here ? streams_.workload(cell).load.get() : nullptr;
         wait_s = load && !cell.model->sequential ? slowest_wait_s(*load, wait, result_.options.keys.seed)
                                                  : mean_wait_s(wait, result_.options.keys.seed, cell.events);
-        if (cell.stream == StreamKind::lookup && cell.wait.count() > 0 && cell.events > 0)
+        if (cell.stream == StreamKind::lookup && cell.wait.count() > 0 && cell.events > 0 && !team_)
           result.drawn_waits.emplace(wait, result_.options.keys.seed, cell.events,
                                      cell.model->sequential ? 1 : cell.in_flight);
       }
       // A rate that was searched for is what the cell could do, and bounds nothing.
       Cell bounded = cell;
       if (result.slo) bounded.rate_per_s = 0;
-      result.nominal_bound = analytic_bound(bounded, runner_.cpus_of(cell), wait_s);
+      result.nominal_bound = analytic_bound(bounded, runner_.cpus_of(cell), wait_s) * ranks_of(cell);
       result.analytic_bound = result.nominal_bound;
       result_.plan.cells[i].events = cell.events;
     }
@@ -167,6 +210,23 @@ class Campaign {
     streams_.forget();
     progress_.say("making the streams of both builds");
     against_->prepare(streams_.links_per_ns(), result_.cells);
+  }
+
+  /// What was found for one process is each rank's part; with --scaling strong, of the most ranks, so that
+  /// every number of them counts the same events.
+  void numbers_of_ranks(Plan const& part, std::vector<CellNumbers>& numbers) {
+    streams_.forget();
+    if (result_.options.input) return;
+    if (result_.options.events) {
+      for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i].events = part.cells[i].events;
+      return;
+    }
+    int const most = *std::max_element(result_.options.ranks.begin(), result_.options.ranks.end());
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      int const ranks = result_.options.scaling == Scaling::strong ? most : ranks_of(part.cells[i]);
+      numbers[i].events *= static_cast<std::uint64_t>(ranks);
+      if (numbers[i].limit_items_per_second) *numbers[i].limit_items_per_second *= ranks_of(part.cells[i]);
+    }
   }
 
   /// Finds the rate of every cell, at which its rounds then measure it.
@@ -194,11 +254,14 @@ class Campaign {
     CellSample taken;
     // An older build that is measured beside this one may know of no polling, or of less.
     auto const awake = against_ ? runner_.polling(result.cell) : std::nullopt;
+    measuring_ = index;
     taken.sample = engine_.sample(index, [&] {
-      taken = against_ ? against_->sample(result.cell)
-                       : runner_.run(result.cell, streams_.workload(result.cell), streams_);
+      taken = team_      ? team_->sample(result.cell)
+              : against_ ? against_->sample(result.cell)
+                         : runner_.run(result.cell, streams_.workload(result.cell), streams_);
       return taken.sample;
     });
+    measuring_.reset();
     return taken;
   }
 
@@ -344,6 +407,9 @@ class Campaign {
     result_.notes.insert(result_.notes.end(), runner_.notes().begin(), runner_.notes().end());
     if (against_)
       for (std::string const& note : against_->notes()) result_.notes.push_back(note);
+    if (team_)
+      for (std::string const& note : team_->notes()) result_.notes.push_back(note);
+    if (!result_.lost.empty()) result_.notes.push_back(result_.lost);
     // An old result is worth more than one without a sample.
     bool const anything = std::any_of(result_.cells.begin(), result_.cells.end(),
                                       [](CellResult const& cell) { return !cell.samples.empty(); });
@@ -374,7 +440,11 @@ class Campaign {
   Clock::time_point began_;
   Clock::time_point budget_from_ = began_;
   Grow const* grow_;  // null: nothing more
-  StopSignals stop_;
+  Team* team_;        // null: this process takes its samples by itself
+  std::unique_ptr<StopSignals> own_stop_;  // null: the team's
+  StopSignals const& stop_;
+  RunOptions own_options_;
+  std::optional<std::size_t> measuring_;
   Progress progress_;
   std::unique_ptr<Against> against_;
   Plan plan_;
@@ -385,9 +455,9 @@ class Campaign {
   CampaignResult result_;
 };
 
-CampaignResult run(RunOptions const& options, Plan const& plan, Grow const* grow) {
+CampaignResult run(RunOptions const& options, Plan const& plan, Grow const* grow, Team* team = nullptr) {
   try {
-    return Campaign(options, plan, grow).run();
+    return Campaign(options, plan, grow, team).run();
   } catch (Interrupted const&) {  // while the service was started
     CampaignResult result;
     result.plan = plan;
@@ -403,6 +473,10 @@ CampaignResult run(RunOptions const& options, Plan const& plan, Grow const* grow
 
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan) {
   return run(options, plan, nullptr);
+}
+
+CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Team& team) {
+  return run(options, plan, nullptr, &team);
 }
 
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Grow const& grow) {

@@ -25,7 +25,7 @@ namespace tally {
 enum class Verdict { faster, slower, not_separated, too_few_rounds };
 std::string_view name(Verdict verdict);
 
-enum class Closed { open, converged, rounds, time_budget, interrupted, failed, no_rate, outrun };
+enum class Closed { open, converged, rounds, time_budget, interrupted, failed, no_rate, outrun, team_lost };
 
 /// All that is known of one cell.
 struct CellResult {
@@ -74,6 +74,8 @@ struct CampaignResult {
   std::string
       manifest;         ///< the result file's context as far as it does not change, as JSON (make_manifest())
   std::string against;  ///< of the other build, as JSON (Against::describe_other()); empty if there is none
+  bool ranks_share_cpus = false;  ///< of an MPI job, which makes no figure of it a claim
+  std::string lost;           ///< which rank was lost, that ended the campaign; empty if none was
   bool on_database = false;   ///< lookups asked a database
   std::string keys_left;      ///< what could not be removed from it; empty if nothing is left
   std::string write_failure;  ///< why the results could not be written, if they could not
@@ -95,7 +97,7 @@ struct CampaignResult {
   /// the noise floor leaves of it. A machine whose speed is not known better than by so much lets no figure
   /// be.
   Interval claimed(Interval rate) const;
-  /// A cell failed, the results could not be written, or keys are left in a database.
+  /// A cell failed, a rank was lost, the results could not be written, or keys are left in a database.
   bool any_failed() const;
   /// The measured ceiling of a cell in one round: min(analytic bound, `limit` in that round or else its
   /// median). None where neither is known. `limit` is that of the cell's group; for sequential, of a group
@@ -155,6 +157,12 @@ std::string_view name(Closed closed);
 /// SIGTERM end it early with `interrupted`. After every round the results so far are written to options.out
 /// (whole or not at all). Throws UsageError for what can be known to be impossible before measuring.
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan);
+
+class Team;
+
+/// The same with every sample taken by `team`. That a rank is lost ends the campaign: the samples before stay.
+/// Not with --against, --slo or ingest.
+CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Team& team);
 
 /// What a campaign is to go on with.
 struct More {

@@ -64,6 +64,8 @@ std::string_view name(Closed closed) {
       return "no_rate";
     case Closed::outrun:
       return "outrun";
+    case Closed::team_lost:
+      return "team_lost";
   }
   return "unknown";
 }
@@ -128,7 +130,7 @@ std::string CampaignResult::unfit() const {
 }
 
 bool CampaignResult::any_failed() const {
-  return !write_failure.empty() || !keys_left.empty() ||
+  return !write_failure.empty() || !keys_left.empty() || !lost.empty() ||
          std::any_of(cells.begin(), cells.end(),
                      [](CellResult const& cell) { return !cell.failure.empty(); });
 }
@@ -179,7 +181,7 @@ std::optional<double> CampaignResult::memory_share(CellResult const& cell) const
   double const bytes_per_event =
       options.input ? static_cast<double>(input_bytes) * static_cast<double>(options.text.repeat) / events
                     : static_cast<double>(SyntheticEvents::key_bytes(options.keys.keys));
-  return rate->median * bytes_per_event / most->median;
+  return rate->median * bytes_per_event / (most->median * ranks_of(cell.cell));
 }
 
 std::optional<double> median_over(CellResult const& cell,
@@ -208,7 +210,7 @@ std::string_view CampaignResult::limited_by(CellResult const& cell) const {
     int const at_once = cell.cell.model->sequential              ? 1
                         : cell.cell.stream == StreamKind::lookup ? cell.cell.in_flight
                                                                  : cell.cell.connections;
-    double const most = at_once / seconds(cell.cell.wait + cell.cell.grain);
+    double const most = at_once * ranks_of(cell.cell) / seconds(cell.cell.wait + cell.cell.grain);
     if (*rate > kFull * most) return "wait";
   }
   if (auto const share = memory_share(cell); share && *share > kFull) return "memory";
@@ -217,8 +219,9 @@ std::string_view CampaignResult::limited_by(CellResult const& cell) const {
   auto const busy = median_over(cell, [&](Sample const& s) {
     // On ingest a server waits for its senders to connect before the schedule begins: that is no time to work
     // in.
-    auto const whole = ingest ? s.elapsed : s.startup + s.elapsed + s.teardown;
-    return (s.user_s + s.sys_s) / (seconds(whole) * cell.cell.workers);
+    auto whole = ingest ? s.elapsed : s.startup + s.elapsed + s.teardown;
+    if (s.team) whole -= s.team->merge;  // its CPU time is not the model's
+    return (s.user_s + s.sys_s) / (seconds(whole) * cell.cell.workers * ranks_of(cell.cell));
   });
   if (busy && *busy > kFull) return "CPU";
   if (!ingest) return "";

@@ -36,7 +36,9 @@ std::string spell_all_but_io(Parameters const& p) {
 
 template <class Parameters>
 std::string spell(Parameters const& p) {
-  return spell_all_but_io(p) + (p.io == Io::io_uring ? "/io_uring:1" : "");
+  std::string name = spell_all_but_io(p) + (p.io == Io::io_uring ? "/io_uring:1" : "");
+  if (p.ranks > 0) name += "/ranks:" + std::to_string(p.ranks) + "/hosts:" + std::to_string(p.hosts);
+  return name;
 }
 
 }  // namespace

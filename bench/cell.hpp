@@ -43,7 +43,9 @@ struct Cell {
   Io io = Io::epoll;                 ///< lookup and ingest, of models that wait as they are told
   bool lookup = false;               ///< ingest: each event waits for the lookup service
   double rate_per_s = 0;  ///< ingest: events a second, of all connections together; 0: as many as are taken
-  std::uint64_t events = 0;  ///< 0: not yet known (auto)
+  int ranks = 0;             ///< of an MPI job, that count together; 0: this process alone
+  int hosts = 0;             ///< on which these are
+  std::uint64_t events = 0;  ///< of all ranks together; 0: not yet known (auto)
   bool against = false;      ///< of the other build, that of --against
 
   /// `cpu/thread_pool/workers:2/grain_ns:1000/batch:256` or
@@ -51,7 +53,7 @@ struct Cell {
   /// is spelled `wait_ns`.
   /// `ingest/event_loop/workers:1/connections:100/rate:max[/wait_us:1000][/grain_ns:…]`, or a rate in events
   /// a second; the wait is that of its lookups. A cell that waits on io_uring has `/io_uring:1` behind all
-  /// that; one of the other build ends in `/against:1`.
+  /// that, and then one that ranks count `/ranks:2/hosts:1`; one of the other build ends in `/against:1`.
   std::string name() const;
 };
 
@@ -68,6 +70,8 @@ struct Group {
   Io io = Io::epoll;
   bool lookup = false;
   double rate_per_s = 0;
+  int ranks = 0;
+  int hosts = 0;
   bool slo = false;                ///< each cell has a rate of its own, found with --slo
   bool against = false;            ///< its cells are those of the other build
   std::vector<std::size_t> cells;  ///< indices into the plan's cells, in the order of the registry
@@ -75,6 +79,12 @@ struct Group {
   /// The cell's name without the model: `cpu/workers:2/grain_ns:1000/batch:256`.
   std::string name() const;
 };
+
+/// How many processes count a cell, or those of a group: its ranks, or one.
+template <class Parameters>
+int ranks_of(Parameters const& p) noexcept {
+  return p.ranks > 0 ? p.ranks : 1;
+}
 
 /// Whether what `limit` reaches in the group bounds a cell of it: sequential has one worker and one event in
 /// flight, and waits in one way, whatever its group has.

@@ -94,7 +94,8 @@ Needs needs_of(Cell const& cell, RunOptions const& options) {
     double const tallies = cell.stream == StreamKind::ingest ? static_cast<double>(workers) : tasks;
     double const rows = 8.0 * options.keys.keys * std::max(windows_of(cell, options), 1.0) * (tallies + 2);
     double const builds = options.against.empty() ? 1 : 2;  // each has its own events and references
-    needs.memory += builds * (rows + bytes_per_event(cell, key_bytes) * static_cast<double>(cell.events));
+    double const events = static_cast<double>(cell.events) / ranks_of(cell);
+    needs.memory += builds * (rows + bytes_per_event(cell, key_bytes) * events);
   }
   needs.memory += tasks * (needs.processes ? kProcessBytes : kThreadBytes);
   needs.tasks += kSpareTasks;

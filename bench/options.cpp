@@ -44,7 +44,8 @@ std::string spell_numbers(Numbers const& numbers) {
 
 /// All that `tally run` takes, as text.
 struct RunArguments {
-  RunArguments(ArgumentParser& p, std::span<Model const> known)
+  /// `many`: of an MPI job too.
+  RunArguments(ArgumentParser& p, std::span<Model const> known, bool many)
       : models(known),
         model((p.heading("Which cells (lists are comma-separated; every combination is a cell)"),
                p.option("--model", "M,..",
@@ -129,7 +130,16 @@ struct RunArguments {
         hgrm(
             p.option("--hgrm", "DIR",
                      "ingest at a rate: write the latencies' percentiles here, for HdrHistogram's plotters")),
-        no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {}
+        no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {
+    if (!many) return;
+    p.heading("Many machines (under mpirun)");
+    ranks = &p.option("--ranks", "N,..",
+                      "how many of the job's ranks count, the first so many (default: all; with --scaling: 1, "
+                      "2, 4, .. and all)");
+    scaling = &p.option("--scaling", "weak|strong",
+                        "weak: --events is of each rank, so that work grows with ranks; strong (and without "
+                        "it): of all together");
+  }
 
   std::span<Model const> models;
   Value& model;
@@ -144,6 +154,7 @@ struct RunArguments {
   TextArguments text;
   Value &rounds, &ci, &time_budget, &sample_timeout, &idle, &against, &order_seed, &out, &hgrm;
   bool& no_progress;
+  Value *ranks = nullptr, *scaling = nullptr;
 };
 
 /// Each item of the list `given`, read by `read`; `otherwise` if it was not given.
@@ -374,10 +385,42 @@ Io read_io(std::string const& text) {
   return io;
 }
 
-RunOptions parse_run_options(std::vector<std::string> const& arguments, std::span<Model const> models) {
-  ArgumentParser parser("tally run",
-                        "Counts the same events with every model, checks every count, and compares.");
-  RunArguments const given(parser, models);
+namespace {
+
+constexpr std::array<std::pair<std::string_view, Scaling>, 2> kScalings{
+    {{"weak", Scaling::weak}, {"strong", Scaling::strong}}};
+
+/// What the ranks of a job share out, and what they cannot.
+void read_ranks(RunArguments const& given, int ranks, RunOptions& options) {
+  if (std::find(options.streams.begin(), options.streams.end(), StreamKind::ingest) != options.streams.end())
+    throw UsageError("--stream ingest arrives at one machine: write --stream cpu or lookup, or use tally run");
+  if (given.against) throw UsageError("--against compares builds of tally on one machine: use tally run");
+  if (options.external)
+    throw UsageError("--external runs a program on one machine: leave it out, or use tally run");
+  if (given.idle) throw UsageError("--idle is for one machine: leave it out, or use tally run");
+  if (*given.scaling) {
+    options.scaling = choose("--scaling", **given.scaling, kScalings);
+    if (options.scaling == Scaling::weak && options.input)
+      throw UsageError("--scaling weak needs events that grow with ranks: leave --input out, or write strong");
+  }
+  if (*given.ranks) {
+    for (auto const& item : split_list("--ranks", **given.ranks))
+      options.ranks.push_back(
+          static_cast<int>(parse_count("--ranks", item, 1, static_cast<std::uint64_t>(ranks))));
+    return;
+  }
+  if (options.scaling != Scaling::none)
+    for (int n = 1; n < ranks; n *= 2) options.ranks.push_back(n);
+  options.ranks.push_back(ranks);
+}
+
+RunOptions parse(std::vector<std::string> const& arguments, std::span<Model const> models, int ranks) {
+  bool const many = ranks > 0;
+  ArgumentParser parser(many ? "tally-mpi run" : "tally run",
+                        many ? "Counts the same events with every model, in each rank of an MPI job, merges and "
+                               "checks every count, and compares."
+                             : "Counts the same events with every model, checks every count, and compares.");
+  RunArguments const given(parser, models, many);
   parser.footer(
       "Also every --benchmark_NAME=VALUE flag of Google Benchmark; BENCHMARK_* environment variables are "
       "ignored.\n"
@@ -410,7 +453,19 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
   options.hgrm = given.hgrm.value_or("");
   options.progress = !given.no_progress;
   read_benchmark_flags(benchmark_flags, options);
+  if (many) read_ranks(given, ranks, options);
   return options;
+}
+
+}  // namespace
+
+RunOptions parse_run_options(std::vector<std::string> const& arguments, std::span<Model const> models) {
+  return parse(arguments, models, 0);
+}
+
+RunOptions parse_mpi_run_options(std::vector<std::string> const& arguments, std::span<Model const> models,
+                                 int ranks) {
+  return parse(arguments, models, ranks);
 }
 
 }  // namespace tally

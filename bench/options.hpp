@@ -51,6 +51,9 @@ struct BenchmarkFlags {
   std::vector<std::string> passed_on;  ///< to benchmark::Initialize, in the order given
 };
 
+/// What grows with the number of ranks: the events of all together, or nothing.
+enum class Scaling { none, weak, strong };
+
 struct RunOptions {
   std::vector<Model const*> models;
   std::shared_ptr<ExternalModels const>
@@ -94,6 +97,10 @@ struct RunOptions {
   std::filesystem::path out;      ///< "": no file
   std::filesystem::path hgrm;     ///< folder of latencies' percentiles; "": none
   bool progress = true;
+  std::vector<int> ranks{};        ///< how many of an MPI job's count; empty: this process alone
+  Scaling scaling = Scaling::none;
+  /// Hosts among the first n ranks, at n - 1: not an option, but as the job was launched.
+  std::vector<int> hosts_of_ranks{};
   BenchmarkFlags benchmark;
   std::vector<std::string> notes;         ///< flags given that change no cell, a sentence each
   std::string command = "run";            ///< of tally, to which `command_line` was given
@@ -103,6 +110,11 @@ struct RunOptions {
 /// Reads `tally run`'s arguments (without "tally run"), and where --service has no password, that of the
 /// environment. Touches no file. Throws UsageError, or HelpRequested.
 RunOptions parse_run_options(std::vector<std::string> const& arguments, std::span<Model const> models);
+
+/// The same for `tally-mpi run`, of a job of `ranks` ranks, all of which count where no --ranks says
+/// otherwise; what ranks cannot share out is refused.
+RunOptions parse_mpi_run_options(std::vector<std::string> const& arguments, std::span<Model const> models,
+                                 int ranks);
 
 /// Every combination of the options' lists as cells, filtered by --benchmark_filter, each cell once.
 /// Sequential has one worker and one event in flight, so it stands once per set of the other parameters.

@@ -95,6 +95,12 @@ std::vector<Group> groups_of(StreamKind stream, Io io, RunOptions const& options
   return groups;
 }
 
+/// Those asked for, of all ranks together; 0 if none were.
+std::uint64_t events_of(Group const& group, RunOptions const& options) {
+  std::uint64_t const share = options.scaling == Scaling::weak ? static_cast<std::uint64_t>(ranks_of(group)) : 1;
+  return options.events.value_or(0) * share;
+}
+
 Cell cell_of(Group const& group, Model const& model, RunOptions const& options) {
   return {.model = &model,
           .stream = group.stream,
@@ -107,7 +113,9 @@ Cell cell_of(Group const& group, Model const& model, RunOptions const& options) 
           .io = model.reactor ? group.io : Io::epoll,
           .lookup = group.lookup,
           .rate_per_s = group.rate_per_s,
-          .events = options.events.value_or(0)};
+          .ranks = group.ranks,
+          .hosts = group.hosts,
+          .events = events_of(group, options)};
 }
 
 /// Whether the model has a cell in the group: one that waits in one way alone has none where it would wait in
@@ -116,13 +124,22 @@ bool belongs(Model const& model, Group const& group) {
   return group.io == Io::epoll || model.reactor || model.sequential;
 }
 
-/// The groups of a stream, one way of waiting after the other: on cpu there is nothing to wait for.
+/// The groups of a stream, one way of waiting after the other: on cpu there is nothing to wait for. Of an MPI
+/// job, all of them for each number of ranks.
 std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
-  if (stream == StreamKind::cpu) return groups_of(stream, Io::epoll, options);
   std::vector<Group> groups;
-  for (Io const io : options.ios)
+  for (Io const io : stream == StreamKind::cpu ? std::vector{Io::epoll} : options.ios)
     for (Group& group : groups_of(stream, io, options)) groups.push_back(std::move(group));
-  return groups;
+  if (options.ranks.empty()) return groups;
+  std::vector<Group> of_ranks;
+  for (int const ranks : options.ranks) {
+    for (Group group : groups) {
+      group.ranks = ranks;
+      group.hosts = options.hosts_of_ranks.at(static_cast<std::size_t>(ranks - 1));
+      of_ranks.push_back(std::move(group));
+    }
+  }
+  return of_ranks;
 }
 
 /// The models asked for that run on `stream`, each once, in the order of the registry (which holds them in

@@ -69,6 +69,10 @@ void put_cell(Json& entry, Cell const& cell) {
     entry["in_flight"] = cell.in_flight;
   }
   if (cell.io == Io::io_uring) entry["io_uring"] = 1;
+  if (cell.ranks > 0) {
+    entry["ranks"] = cell.ranks;
+    entry["hosts"] = cell.hosts;
+  }
   if (cell.against) entry["against"] = 1;
   entry["events"] = cell.events;
 }
@@ -150,6 +154,28 @@ std::string numbers_on_a_line(std::string_view json) {
   return out;
 }
 
+/// What ranks did in a sample, each for itself.
+void put_team(Json& entry, TeamFigures const& team) {
+  entry["count_s"] = in_s(team.count);
+  entry["merge_s"] = in_s(team.merge);
+  entry["imbalance"] = team.imbalance;
+  entry["merged_bytes"] = team.merged_bytes;
+  entry["start_late_s"] = in_s(team.start_late);
+  Json ranks = Json::array();
+  for (std::size_t r = 0; r < team.ranks.size(); ++r) {
+    RankFigures const& rank = team.ranks[r];
+    ranks.push_back({{"rank", r},
+                     {"host", rank.host},
+                     {"cpus", rank.cpus},
+                     {"events", rank.events},
+                     {"count_s", in_s(rank.count)},
+                     {"merge_s", in_s(rank.merge)},
+                     {"cpu_s", rank.cpu_s},
+                     {"peak_rss_bytes", rank.peak_rss_bytes}});
+  }
+  entry["per_rank"] = std::move(ranks);
+}
+
 void put_figures(Json& entry, CampaignResult const& result, std::size_t index, Sample const& s) {
   bool const lookup = looks_up(result.cells[index].cell);
   entry["real_time"] = in_ms(s.elapsed);
@@ -172,6 +198,7 @@ void put_figures(Json& entry, CampaignResult const& result, std::size_t index, S
   entry["tasks"] = s.tasks;
   if (s.malformed > 0) entry["malformed"] = s.malformed;
   if (s.load) put_load(entry, result.cells[index], *s.load);
+  if (s.team) put_team(entry, *s.team);
   if (!lookup) return;
   entry["replies"] = s.replies;
   put(entry, "service_cpu_s", s.service_cpu_s, kNoServiceCpu);
@@ -231,8 +258,11 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
   put(entry, "items_per_second_high", rate.high, "");
   entry["interval_coverage"] = rate.coverage;
   Interval const claim = result.claimed(rate);
-  put(entry, "claimed_low", claim.low, "");
-  put(entry, "claimed_high", claim.high, "");
+  // No reason to leave them out but this one: what is not finite says so itself.
+  constexpr char kShared[] = "ranks shared CPUs: nothing is claimed";
+  bool const claims = !result.ranks_share_cpus;
+  put(entry, "claimed_low", claims ? std::optional(claim.low) : std::nullopt, kShared);
+  put(entry, "claimed_high", claims ? std::optional(claim.high) : std::nullopt, kShared);
   put(entry, "relative_half_width", rate.relative_half_width(), "");
   entry["closed"] = name(cell.closed);
   entry["converged"] = result.converged(index);
@@ -371,6 +401,7 @@ Json context(CampaignResult const& result) {
   c["rounds"] = result.rounds;
   c["took_s"] = in_s(result.took);
   c["interrupted"] = result.interrupted;
+  if (!result.lost.empty()) c["lost"] = result.lost;
   put(c, "steal_share", result.steal_share, "/proc/stat does not tell");
   c["load_avg_after"] = result.load_after;
   c["other_processes"] = Json::array();

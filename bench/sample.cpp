@@ -2,18 +2,17 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <functional>
 #include <stdexcept>
 #include <system_error>
 
 #include "bench/child_watch.hpp"
 #include "bench/forked_process.hpp"
+#include "bench/process_account.hpp"
 #include "bench/units.hpp"
 #include "models/external.hpp"
 
@@ -21,40 +20,6 @@ namespace tally {
 namespace {
 
 using Clock = Stopwatch::Clock;
-
-double seconds(timeval const& t) {
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-}
-
-/// The kernel's account of this process and its reaped children so far.
-struct Account {
-  double user_s = 0, sys_s = 0;
-  std::uint64_t voluntary = 0, involuntary = 0;
-
-  /// `of_children`: without this process itself.
-  static Account now(bool of_children) {
-    Account account;
-    for (int const who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
-      if (of_children && who == RUSAGE_SELF) continue;
-      rusage usage{};
-      ::getrusage(who, &usage);
-      account.user_s += seconds(usage.ru_utime);
-      account.sys_s += seconds(usage.ru_stime);
-      account.voluntary += static_cast<std::uint64_t>(usage.ru_nvcsw);
-      account.involuntary += static_cast<std::uint64_t>(usage.ru_nivcsw);
-    }
-    return account;
-  }
-};
-
-/// VmHWM: the most memory that this process has had resident.
-std::uint64_t peak_rss_bytes() {
-  std::ifstream status("/proc/self/status");
-  std::string line;
-  while (std::getline(status, line))
-    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
-  throw std::runtime_error("/proc/self/status has no VmHWM: peak memory is unknown");
-}
 
 /// What the sample's process sends: this, then `text_bytes` of failure.
 struct Report {
@@ -100,51 +65,35 @@ Sample decode(std::string_view bytes) {
 
 using Run = std::function<Counts(Stopwatch&)>;
 
-/// What is wrong with a run that returned; empty if nothing.
-std::string verdict(Counts const& got, Counts const& expected, Stopwatch const& watch, int workers_wanted) {
-  // The count first: it says most about what is wrong with the model.
-  if (std::string difference = expected.difference(got); !difference.empty())
-    return "wrong count: " + difference;
-  if (!watch.ran()) return "never started its watch, or never stopped it: nothing was timed";
-  if (watch.workers() < 1) return "reported no worker that stood ready";
-  if (workers_wanted > 0 && watch.workers() != workers_wanted)
-    return "ran " + std::to_string(watch.workers()) + " workers where " + std::to_string(workers_wanted) +
-           " were asked for";
-  return "";
-}
-
 /// The whole life of the sample's process, but for its way out.
-Sample run_here(Run const& run, Setup const& setup, Counts const& expected, int workers_wanted) {
+Sample run_here(Run const& run, Setup const& setup, Counts const& expected, int wanted) {
   Sample s;
   try {
     pin_process(setup.cpus);
     // Of a program that is the model, this process is the harness.
     bool const of_children = setup.external != nullptr;
-    Account const before = Account::now(of_children);
+    ProcessAccount const before = ProcessAccount::now(of_children);
     Stopwatch watch;
     Counts const got = run(watch);
     auto const returned = Clock::now();
-    Account const after = Account::now(of_children);
+    ProcessAccount used = ProcessAccount::now(of_children);
+    used -= before;
     s.peak_rss_bytes = watch.memory_bytes().value_or(peak_rss_bytes() + watch.child_memory_bytes());
-    s.failure = verdict(got, expected, watch, workers_wanted);
+    s.failure = verdict(expected.difference(got), watch, wanted);
     s.elapsed = watch.elapsed();
     s.startup = watch.startup();
     s.teardown = returned - watch.stopped();
-    s.user_s = after.user_s - before.user_s;
-    s.sys_s = after.sys_s - before.sys_s;
-    s.ctx_voluntary = after.voluntary - before.voluntary;
-    s.ctx_involuntary = after.involuntary - before.involuntary;
+    s.user_s = used.user_s;
+    s.sys_s = used.sys_s;
+    s.ctx_voluntary = used.voluntary;
+    s.ctx_involuntary = used.involuntary;
     s.workers_ran = watch.workers();
     s.events = got.events;
     s.tasks = got.tasks;
     s.replies = got.replies;
     s.malformed = got.malformed;
-  } catch (ExternalFailed const& e) {
-    s.failure = e.what();
-  } catch (std::exception const& e) {
-    s.failure = std::string("threw: ") + e.what();
   } catch (...) {
-    s.failure = "threw something that is no std::exception";
+    s.failure = describe_current_exception();
   }
   return s;
 }
@@ -160,14 +109,14 @@ std::string failure_beside(ChildWatch::Outcome const& outcome) {
   return "the process it depends on ended first";
 }
 
-Measured measure_run(Run const& run, Setup const& setup, Counts const& expected, int workers_wanted,
+Measured measure_run(Run const& run, Setup const& setup, Counts const& expected, int wanted,
                      SampleWatch const& watch) {
   Measured measured;
   if (watch.stop.requested()) {
     measured.ending = Ending::interrupted;
     return measured;
   }
-  ChildWatch child([&] { return encode(run_here(run, setup, expected, workers_wanted)); });
+  ChildWatch child([&] { return encode(run_here(run, setup, expected, wanted)); });
   ChildWatch::Outcome const outcome = child.wait(watch);
   measured.ending = outcome.ending;
   if (outcome.ending == Ending::timed_out)
@@ -185,29 +134,55 @@ Measured measure_run(Run const& run, Setup const& setup, Counts const& expected,
 
 }  // namespace
 
+std::string verdict(std::string const& difference, Stopwatch const& watch, int workers_wanted) {
+  // The count first: it says most about what is wrong with the model.
+  if (!difference.empty()) return "wrong count: " + difference;
+  if (!watch.ran()) return "never started its watch, or never stopped it: nothing was timed";
+  if (watch.workers() < 1) return "reported no worker that stood ready";
+  if (workers_wanted > 0 && watch.workers() != workers_wanted)
+    return "ran " + std::to_string(watch.workers()) + " workers where " + std::to_string(workers_wanted) +
+           " were asked for";
+  return "";
+}
+
+std::string describe_current_exception() {
+  try {
+    throw;
+  } catch (ExternalFailed const& e) {
+    return e.what();
+  } catch (std::exception const& e) {
+    return std::string("threw: ") + e.what();
+  } catch (...) {
+    return "threw something that is no std::exception";
+  }
+}
+
+int workers_wanted(Model const& model, StreamKind stream, Setup const& setup) {
+  // A thread or a process per event in flight: there the workers are as many as the model finds right.
+  constexpr int kAnyNumber = 0;
+  if (stream == StreamKind::lookup) return kAnyNumber;
+  return model.sequential ? 1 : setup.workers;
+}
+
 Measured measure(Model const& model, CpuStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch) {
   if (!model.cpu) throw std::logic_error(std::string(model.name) + " cannot run the cpu stream");
-  int const workers_wanted = model.sequential ? 1 : setup.workers;
   return measure_run([&](Stopwatch& stopwatch) { return model.cpu(stream, setup, stopwatch); }, setup,
-                     expected, workers_wanted, watch);
+                     expected, workers_wanted(model, StreamKind::cpu, setup), watch);
 }
 
 Measured measure(Model const& model, LookupStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch) {
   if (!model.lookup) throw std::logic_error(std::string(model.name) + " cannot run the lookup stream");
-  // A thread or a process per event in flight: there the workers are as many as the model finds right.
-  constexpr int kAnyNumber = 0;
   return measure_run([&](Stopwatch& stopwatch) { return model.lookup(stream, setup, stopwatch); }, setup,
-                     expected, kAnyNumber, watch);
+                     expected, workers_wanted(model, StreamKind::lookup, setup), watch);
 }
 
 Measured measure(Model const& model, IngestStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch) {
   if (!model.ingest) throw std::logic_error(std::string(model.name) + " cannot run the ingest stream");
-  int const workers_wanted = model.sequential ? 1 : setup.workers;
   return measure_run([&](Stopwatch& stopwatch) { return model.ingest(stream, setup, stopwatch); }, setup,
-                     expected, workers_wanted, watch);
+                     expected, workers_wanted(model, StreamKind::ingest, setup), watch);
 }
 
 LatencyFigures figures_of(LatencyHistogram const& latencies) {

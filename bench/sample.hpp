@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/cell.hpp"
 #include "bench/stop_signals.hpp"
 #include "models/model.hpp"
 #include "workloads/stream.hpp"
@@ -36,6 +37,27 @@ struct LoadFigures {
   LatencyFigures uncorrected;  ///< from when it was sent
 };
 
+/// One rank's part of a sample that the ranks of an MPI job took together.
+struct RankFigures {
+  std::string host;
+  int cpus = 0;                        ///< that this rank's workers had
+  std::uint64_t events = 0;            ///< counted by it
+  std::chrono::nanoseconds count{0};   ///< from the common start until its own counts were complete
+  std::chrono::nanoseconds merge{0};   ///< from the start of merging until its part of that was done
+  double cpu_s = 0;                    ///< of the model; merging is not in it
+  std::uint64_t peak_rss_bytes = 0;
+};
+
+/// What a sample has beside, that the ranks of an MPI job took together.
+struct TeamFigures {
+  std::chrono::nanoseconds count{0};  ///< of the slowest rank
+  std::chrono::nanoseconds merge{0};  ///< until rank 0 had what was merged, and every rank its part
+  double imbalance = 1;               ///< count of the slowest rank over that of the median one
+  std::uint64_t merged_bytes = 0;     ///< that were sent between ranks for the merge, all ranks together
+  std::chrono::nanoseconds start_late{0};  ///< by so much the last rank was later than the common start
+  std::vector<RankFigures> ranks;
+};
+
 /// One timed run of a cell, as measured in its own process. `failure` is empty if and only if the counts were
 /// verified; a failed sample has no figures.
 struct Sample {
@@ -59,6 +81,7 @@ struct Sample {
       service_busy_s;  ///< of that, what was work; on Redis, of the thread that runs commands
   std::optional<double> reply_late_p99_s;  ///< 99th percentile of reply lateness in this sample
   std::optional<LoadFigures> load;         ///< ingest
+  std::optional<TeamFigures> team;         ///< of ranks; then `elapsed` is count and merge together
   int round = 0;
   int order = 0;         ///< place in the round
   double started_s = 0;  ///< since the campaign began
@@ -110,6 +133,16 @@ Measured measure(Model const& model, LookupStream const& stream, Setup const& se
                  SampleWatch const& watch);
 Measured measure(Model const& model, IngestStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch);
+
+/// What is wrong with a run that returned counts, which differ from those expected in `difference` (empty if
+/// in nothing); empty if nothing is. `workers_wanted` as that function has it.
+std::string verdict(std::string const& difference, Stopwatch const& watch, int workers_wanted);
+
+/// What a failed run is said to have thrown. In a handler alone.
+std::string describe_current_exception();
+
+/// How many workers the model must report on such a stream; 0 if as many as it finds right.
+int workers_wanted(Model const& model, StreamKind stream, Setup const& setup);
 
 /// Lets this process run on `cpus` alone; all that it may use anyway, if empty. Throws std::system_error.
 void pin_process(std::vector<int> const& cpus);

@@ -46,6 +46,7 @@ std::string marks_of(CampaignResult const& result, std::size_t index, Marks& use
     used.insert(kind);
   };
   if (cell.cell.model->external != nullptr) add("ext", "ext");
+  if (result.ranks_share_cpus) add("CPUs", "CPUs");
   if (!result.converged(index)) add("~", "~");
   if (is_saturated(cell)) add("SAT", "SAT");
   if (cell.slo && cell.slo->generator_limited) add(">=", ">=");
@@ -78,6 +79,9 @@ std::string title_of(CampaignResult const& result, Group const& group) {
     title += ", wait " + format_duration(group.wait) + ", " + std::to_string(group.in_flight) + " in flight";
   }
   if (group.io == Io::io_uring) title += ", over io_uring";
+  if (group.ranks > 0)
+    title += ", in each of " + number_of(static_cast<std::size_t>(group.ranks), "rank") + " on " +
+             number_of(static_cast<std::size_t>(group.hosts), "host");
   // The number of events may differ between the cells, since each is as long as its bound lets it be.
   std::uint64_t least = UINT64_MAX, most = 0;
   for (std::size_t const c : group.cells) {
@@ -258,6 +262,39 @@ std::string render_latencies(CampaignResult const& result, Group const& group, s
   return any ? table.str(width) : "";
 }
 
+/// Of ranks that count together: counting and merging apart.
+std::string render_ranks(CampaignResult const& result, Group const& group, std::size_t width) {
+  using enum TextTable::Align;
+  TextTable table({{"over ranks", left},
+                   {"counting", right},
+                   {"merging", right},
+                   {"share", right},
+                   {"slowest/median", right},
+                   {"merged", right}});
+  bool any = false;
+  for (std::size_t const c : in_order(result, group)) {
+    CellResult const& cell = result.cells[c];
+    if (!cell.failure.empty() || cell.samples.empty()) continue;
+    auto const median = [&](auto figure) {
+      return median_over(cell, [&](Sample const& s) {
+        return s.team ? std::optional(static_cast<double>(figure(*s.team))) : std::nullopt;
+      });
+    };
+    auto const count = median([](TeamFigures const& t) { return seconds(t.count); });
+    auto const merge = median([](TeamFigures const& t) { return seconds(t.merge); });
+    auto const share = median([](TeamFigures const& t) {
+      return seconds(t.merge) / std::max(1e-9, seconds(t.count) + seconds(t.merge));
+    });
+    auto const imbalance = median([](TeamFigures const& t) { return t.imbalance; });
+    auto const bytes = median([](TeamFigures const& t) { return t.merged_bytes; });
+    if (!count || !merge || !share || !imbalance || !bytes) continue;
+    any = true;
+    table.row({std::string(cell.cell.model->name), format_seconds(*count), format_seconds(*merge),
+               format_percent(*share, 1), format_fixed(*imbalance, 2), format_bytes(*bytes)});
+  }
+  return any ? table.str(width) : "";
+}
+
 std::string render_group(CampaignResult const& result, Group const& group, std::size_t width, Marks& used) {
   using enum TextTable::Align;
   Base const base = base_of(result, group);
@@ -277,7 +314,7 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
     CellResult const& cell = result.cells[c];
     auto const rate = cell.throughput();
     bool const ranked =
-        ranks(group) && cell.cell.model->candidate && cell.failure.empty() && rate && rate->median > 0;
+        ranks(group) && !result.ranks_share_cpus && cell.cell.model->candidate && cell.failure.empty() && rate && rate->median > 0;
     if (!ranked) {
       add_row(table, result, group, c, "", base, used);
       continue;
@@ -298,7 +335,7 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
       group.rate_per_s > 0 || group.slo ? render_latencies(result, group, width, used) : "";
   return wrap(title_of(result, group), width, 2) + "\n" +
          (base.line.empty() ? "" : "  " + wrap(base.line, width - 2, 2) + "\n") + table.str(width) +
-         latencies + "\n";
+         latencies + (group.ranks > 1 ? render_ranks(result, group, width) : "") + "\n";
 }
 
 /// What the other build is, as its manifest says: `0.1.0 (5b9cf8cdeadb), /opt/tally`.
@@ -359,6 +396,7 @@ std::string legend(CampaignResult const& result, Marks const& used) {
                                                      : "interval of the ratio to the other build") +
                " is wider than ±" + format_percent(result.options.ci, 1) + ", or has too few samples");
   add("ext", ": a program of its own (--external)");
+  add("CPUs", ": ranks shared CPUs, and waited for each other: no claim, and no rank among models");
   add("o", "N number of samples far from the others (Tukey); they are counted in");
   add("SAT", ": fell behind the rate that was offered");
   add(">=", "  the generator could send no more on time: the model may keep more");
@@ -384,6 +422,7 @@ std::string summary(CampaignResult const& result, std::size_t width) {
                      (samples == 0  ? "nothing was measured"
                       : failed == 0 ? "every count verified"
                                     : number_of(failed, "cell") + " FAILED");
+  if (!result.lost.empty()) text += "; ENDED: " + result.lost + "; what was finished is here";
   if (result.interrupted) text += "; INTERRUPTED: what was finished is here";
   text = wrap(text, width, 2) + "\n";
   if (auto const floor = noise_floor(result.reference)) {

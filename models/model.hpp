@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "models/io.hpp"
@@ -40,7 +41,13 @@ class Stopwatch {
   /// One more worker stands ready. Any thread of the sample's process.
   void worker_ready() noexcept { workers_.fetch_add(1, std::memory_order_relaxed); }
   /// The first event is about to be handed out.
-  void start() noexcept { started_ = Clock::now(); }
+  void start() noexcept {
+    if (gate_) gate_();
+    started_ = Clock::now();
+  }
+  /// Called by start() before the watch runs, by the thread that starts it: where several processes count
+  /// together, it waits for the others. Must not throw.
+  void set_gate(std::function<void()> gate) { gate_ = std::move(gate); }
   /// The first event was handed out then: by senders, which keep a time of their own.
   void start_at(Clock::time_point when) noexcept { started_ = when; }
   /// The merged counts are complete.
@@ -67,6 +74,7 @@ class Stopwatch {
   Clock::time_point made_;
   Clock::time_point started_{};
   Clock::time_point stopped_{};
+  std::function<void()> gate_;
   std::atomic<int> workers_{0};
   std::uint64_t child_memory_bytes_ = 0;
   std::optional<std::uint64_t> memory_bytes_;

@@ -62,7 +62,8 @@ def base_of(found, cell, model):
 def settings(cell):
     """The cell's parameters in words."""
     words = {"workers": "{} worker{s}", "grain": "grain {}", "batch": "batch {}", "wait": "mean wait {}",
-             "in_flight": "{} in flight", "io_uring": "over io_uring"}
+             "in_flight": "{} in flight", "io_uring": "over io_uring", "ranks": "in each of {} rank{s}",
+             "hosts": "on {} host{s}"}
     parts = []
     for key, value in cell.params.items():
         shown = value
@@ -107,6 +108,8 @@ def cite(text, path, part, base_model):
     cell = find(found, part)
     if cell.failure:
         raise Refused(f"{cell.name} failed: {cell.failure}")
+    if found.context.get("mpi", {}).get("oversubscribed"):
+        raise Refused("ranks shared CPUs, and waited for each other: no figure of this file is a claim")
     if len(cell.samples) < results.LEAST_SAMPLES:
         raise Refused(f"{cell.name} has {len(cell.samples)} samples; an interval of 95% needs {results.LEAST_SAMPLES}")
     # At a rate, throughput is what was offered: it compares nobody.

@@ -22,6 +22,8 @@ libhiredis-dev           hiredis: loads a real database, and asks it what it is
 libzstd-dev              zstd input
 libsimdjson-dev          NDJSON input, and telling UTF-8
 libre2-dev               lines keyed by a regular expression, in linear time
+libopenmpi-dev           Open MPI: tally-mpi, which is not built without it
+openmpi-bin              mpirun
 python3                  plots and their tests
 python3-matplotlib       plots
 python3-numpy            plots
@@ -32,6 +34,7 @@ LIST
   cat <<'LIST'
 python3-pytest           the tests of the scripts
 redis-server             the database that lookups are tested on (scripts/with_redis)
+iproute2                 ip and tc: hosts of their own, on which tally-mpi is tested (scripts/with_hosts)
 redis-tools              redis-cli and redis-benchmark, which lookups are compared with
 clang-19                 the compiler of the fuzz targets (scripts/fuzz)
 libclang-rt-19-dev       libFuzzer

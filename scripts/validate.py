@@ -95,8 +95,25 @@ def work(file):
                 yield f"{name}: {s['events_counted']} events counted of {s['events']}"
             if (s["stream"] == "lookup" or "wait_ns" in s) and s.get("replies") != s["events_counted"]:
                 yield f"{name}: {s.get('replies')} replies to {s['events_counted']} events"
-            if s["workers_ran"] != s["workers"]:
-                yield f"{name}: {s['workers_ran']} workers stood ready of {s['workers']}"
+            workers = s["workers"] * s.get("ranks", 1)
+            if s["workers_ran"] != workers:
+                yield f"{name}: {s['workers_ran']} workers stood ready of {workers}"
+            if "per_rank" in s:
+                yield from ranks(name, s)
+
+
+def ranks(name, s):
+    """Work: what ranks counted is what was counted, and a sample took as long as counting and merging."""
+    if len(s["per_rank"]) != s["ranks"]:
+        yield f"{name}: {len(s['per_rank'])} ranks told of themselves, of {s['ranks']}"
+    counted = sum(rank["events"] for rank in s["per_rank"])
+    if counted != s["events_counted"]:
+        yield f"{name}: ranks counted {counted} events, of {s['events_counted']}"
+    if not near(s["real_time"] * 1e-3, s["count_s"] + s["merge_s"]):
+        yield f"{name}: {s['real_time']:.6g} ms, where counting took {s['count_s']:.6g} s and merging {s['merge_s']:.6g} s"
+    slowest = max(rank["count_s"] for rank in s["per_rank"])
+    if not near(slowest, s["count_s"]):
+        yield f"{name}: counting took {s['count_s']:.6g} s, and the slowest rank {slowest:.6g} s"
 
 
 def order(file):

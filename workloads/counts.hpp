@@ -59,6 +59,20 @@ class alignas(
     return make_row(window);
   }
 
+  /// Dense counts: one more than the last window that has a row; 0 of text counts.
+  std::uint64_t dense_windows() const noexcept { return rows_.size(); }
+  /// The array of `window`'s counts; null where there is none.
+  std::uint64_t const* dense_row_if(std::uint64_t window) const noexcept {
+    return window < rows_.size() ? rows_[window].get() : nullptr;
+  }
+
+  /// Calls `visit(window_start, map)` for the map of every window, in order of their first meeting. Text
+  /// counts only. `visit` may change a map, and makes no window.
+  template <class Visit>
+  void each_text_window(Visit visit) {
+    for (auto& window : windows_) visit(window.start, *window.map);
+  }
+
   /// The map of the window that starts at `window_start` (seconds since the epoch; 0 if there are no
   /// windows). Text counts only. The reference stays good until the counts go or are merged.
   TextMap& text_window(std::int64_t window_start) {
@@ -74,7 +88,7 @@ class alignas(
   }
 
   /// Keeps the text that keys of these counts are views of, as long as the counts.
-  void keep(std::shared_ptr<std::string const> keys) { owned_keys_.push_back(std::move(keys)); }
+  void keep(std::shared_ptr<void const> keys) { owned_keys_.push_back(std::move(keys)); }
 
   /// Records that positions [begin, end) of the stream were taken and counted, in one task. The sum of
   /// mix(end) - mix(begin) over any exact partition of the stream telescopes to the same value, and over no

@@ -13,8 +13,13 @@ namespace {
 class SyntheticLookups final : public LookupStream {
  public:
   SyntheticLookups(KeySpec const& keys, std::uint64_t events, Grain grain, std::chrono::nanoseconds window,
-                   LookupTarget service)
-      : keys_(keys), events_(events), grain_(grain), window_(window), service_(std::move(service)) {
+                   LookupTarget service, std::uint64_t first)
+      : keys_(keys),
+        events_(events),
+        first_(first),
+        grain_(grain),
+        window_(window),
+        service_(std::move(service)) {
     if (service_.prefix.size() > LookupTarget::kMostPrefixBytes)
       throw std::invalid_argument("the prefix '" + service_.prefix + "' is longer than the " +
                                   std::to_string(LookupTarget::kMostPrefixBytes) +
@@ -32,7 +37,7 @@ class SyntheticLookups final : public LookupStream {
     static_assert(kHead.size() + 2 + 2 + LookupTarget::kMostPrefixBytes + 20 + 2 <= kMaxRequestBytes);
     char digits[20];
     auto const count = static_cast<std::size_t>(
-        std::to_chars(digits, digits + sizeof digits, service_.slot_of(event)).ptr - digits);
+        std::to_chars(digits, digits + sizeof digits, service_.slot_of(first_ + event)).ptr - digits);
     std::size_t const key_bytes = service_.prefix.size() + count;
     char* p = out.data();
     p = append(p, kHead);
@@ -80,21 +85,22 @@ class SyntheticLookups final : public LookupStream {
   void accept(std::uint64_t event, std::span<char const> reply, Counts& tally) const override {
     std::uint32_t key = 0;
     read_key(event, reply, key);
-    count(event, key, tally);
-    tally.cover(event, event + 1);
+    count(first_ + event, key, tally);
+    tally.cover(first_ + event, first_ + event + 1);
   }
 
   Counts reference() const override {
     Counts counts = empty_tally();
-    for (std::uint64_t event = 0; event < events_; ++event)
+    for (std::uint64_t event = first_; event < first_ + events_; ++event)
       count(event, keys_.key(service_.slot_of(event)), counts);
-    if (events_ > 0) counts.cover(0, events_);
+    if (events_ > 0) counts.cover(first_, first_ + events_);
     return counts;
   }
 
  private:
-  /// The key in `reply`, as text and as a number.
-  std::string_view read_key(std::uint64_t event, std::span<char const> reply, std::uint32_t& key) const {
+  /// The key in `reply` to the event at `position`, as text and as a number.
+  std::string_view read_key(std::uint64_t position, std::span<char const> reply, std::uint32_t& key) const {
+    std::uint64_t const event = first_ + position;
     RespReply const answer = parse_resp_reply({reply.data(), reply.size()});
     if (answer.kind == RespReply::Kind::null)
       throw LookupFailed("the lookup service has no value for event " + std::to_string(event) + ", key " +
@@ -129,6 +135,7 @@ class SyntheticLookups final : public LookupStream {
 
   KeyGenerator keys_;
   std::uint64_t events_;
+  std::uint64_t first_;
   Grain grain_;
   std::chrono::nanoseconds window_;
   LookupTarget service_;
@@ -137,8 +144,9 @@ class SyntheticLookups final : public LookupStream {
 }  // namespace
 
 std::unique_ptr<LookupStream> make_lookup_stream(KeySpec const& keys, std::uint64_t events, Grain grain,
-                                                 std::chrono::nanoseconds window, LookupTarget service) {
-  return std::make_unique<SyntheticLookups>(keys, events, grain, window, std::move(service));
+                                                 std::chrono::nanoseconds window, LookupTarget service,
+                                                 std::uint64_t first) {
+  return std::make_unique<SyntheticLookups>(keys, events, grain, window, std::move(service), first);
 }
 
 }  // namespace tally

@@ -48,6 +48,7 @@ class SyntheticStream final : public CpuStream {
                   std::chrono::nanoseconds window)
       : keys_(all.keys<Key>()),
         events_(events),
+        first_(all.first()),
         key_count_(all.spec().keys),
         grain_(grain),
         window_ns_(static_cast<std::uint64_t>(std::max<std::int64_t>(0, window.count()))) {}
@@ -58,17 +59,17 @@ class SyntheticStream final : public CpuStream {
   void count(Range range, Counts& tally) const override {
     if (range.empty()) return;
     if (grain_.iterations > 0) {
-      for (std::uint64_t i = range.begin; i < range.end; ++i) tally.checksum += grind(i, grain_.iterations);
+      for (std::uint64_t i = range.begin; i < range.end; ++i) tally.checksum += grind(first_ + i, grain_.iterations);
     }
     std::uint64_t begin = range.begin;
     while (begin < range.end) {
-      std::uint64_t const window = window_of(begin);
-      std::uint64_t const end = std::min(range.end, window_end(window));
+      std::uint64_t const window = window_of(first_ + begin);
+      std::uint64_t const end = std::min(range.end, window_end(window) - first_);
       count_keys(keys_ + begin, end - begin, tally.dense_row(window));
       begin = end;
     }
     tally.events += range.end - range.begin;
-    tally.cover(range.begin, range.end);
+    tally.cover(first_ + range.begin, first_ + range.end);
   }
 
   std::uint64_t batch_end(std::uint64_t begin, std::uint64_t events) const noexcept override {
@@ -93,12 +94,13 @@ class SyntheticStream final : public CpuStream {
   }
   // The first event after `window`.
   std::uint64_t window_end(std::uint64_t window) const noexcept {
-    if (window_ns_ == 0) return events_;
+    if (window_ns_ == 0) return first_ + events_;
     return ((window + 1) * window_ns_ + kSpacing - 1) / kSpacing;
   }
 
   Key const* keys_;
   std::uint64_t events_;
+  std::uint64_t first_;
   std::uint32_t key_count_;
   Grain grain_;
   std::uint64_t window_ns_;
@@ -106,8 +108,8 @@ class SyntheticStream final : public CpuStream {
 
 }  // namespace
 
-SyntheticEvents::SyntheticEvents(KeySpec const& spec, std::uint64_t events)
-    : spec_(spec), size_(events), memory_(events * key_bytes(spec.keys)) {
+SyntheticEvents::SyntheticEvents(KeySpec const& spec, std::uint64_t events, std::uint64_t first)
+    : spec_(spec), size_(events), first_(first), memory_(events * key_bytes(spec.keys)) {
   if (key_bytes(spec.keys) == sizeof(std::uint16_t))
     draw<std::uint16_t>();
   else
@@ -123,8 +125,8 @@ void SyntheticEvents::draw() {
   for (unsigned p = 0; p < parts; ++p) {
     std::uint64_t const begin = size_ / parts * p;
     std::uint64_t const end = p + 1 == parts ? size_ : size_ / parts * (p + 1);
-    threads.emplace_back([&generator, out, begin, end] {
-      for (std::uint64_t i = begin; i < end; ++i) out[i] = static_cast<Key>(generator.key(i));
+    threads.emplace_back([&generator, out, begin, end, first = first_] {
+      for (std::uint64_t i = begin; i < end; ++i) out[i] = static_cast<Key>(generator.key(first + i));
     });
   }
 }

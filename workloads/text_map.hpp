@@ -163,6 +163,38 @@ class TextMap {
     return {entries_.data() + entries_.size(), entries_.data() + entries_.size()};
   }
 
+  /// Calls `visit(key, hash, count)` for every key for whose TextHash `wanted(hash)` is true, in the order of
+  /// the table; keys come from memory meanwhile, where reading them one by one would wait for each.
+  template <class Wanted, class Visit>
+  void each_hashed(Wanted wanted, Visit visit) const {
+    constexpr std::size_t kAhead = 32;
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      if (i + kAhead < entries_.size()) {
+        if (Entry const& ahead = entries_[i + kAhead]; ahead.key != nullptr && wanted(ahead.hash))
+          __builtin_prefetch(ahead.key);
+      }
+      Entry const& entry = entries_[i];
+      if (entry.key != nullptr && wanted(entry.hash))
+        visit(std::string_view(entry.key, entry.size), entry.hash, entry.count);
+    }
+  }
+
+  /// Drops every key for whose TextHash `kept(hash)` is false. The table is made anew, as large as what stays
+  /// needs; both are gone through in order, which costs no waiting. Throws std::bad_alloc, and then nothing
+  /// has changed.
+  template <class Kept>
+  void retain(Kept kept) {
+    std::size_t stay = 0;
+    for (Entry const& entry : entries_) stay += entry.key != nullptr && kept(entry.hash) ? 1 : 0;
+    TextMap smaller;
+    smaller.reserve(stay);
+    for (Entry const& entry : entries_) {
+      if (entry.key != nullptr && kept(entry.hash)) smaller.place(entry);
+    }
+    entries_ = std::move(smaller.entries_);
+    size_ = stay;
+  }
+
  private:
   std::size_t mask() const noexcept { return entries_.size() - 1; }
 

@@ -54,7 +54,7 @@ void TextStream::count(Range range, Counts& tally) const {
     records_.count(text_.substr(offset + skipped, length - skipped), base_ + position + skipped, true, tally);
     position += length;
   }
-  tally.cover(range.begin, range.end);
+  tally.cover(base_ + range.begin, base_ + range.end);
 }
 
 std::uint64_t TextStream::record_end(std::uint64_t begin, std::uint64_t target) const noexcept {
@@ -101,8 +101,9 @@ std::unique_ptr<CpuStream> make_text_stream(std::string_view text, TextSpec cons
 }
 
 std::unique_ptr<CpuStream> make_block_stream(std::string_view block, std::uint64_t position,
-                                             std::uint64_t lines, Records const& records) {
-  return std::make_unique<TextStream>(block, lines, 1, records, 0, position);
+                                             std::uint64_t lines, Records const& records,
+                                             std::uint64_t repeat) {
+  return std::make_unique<TextStream>(block, lines, repeat, records, 0, position);
 }
 
 std::uint64_t line_number(std::string_view text, std::uint64_t position) {

@@ -23,9 +23,11 @@ std::unique_ptr<CpuStream> make_text_stream(std::string_view text, TextSpec cons
 
 /// Whole records of a larger text, which has been begun: `block` begins at `position` of it, and has about
 /// `lines` lines. What is counted is at its position in the larger text; batches and splits are of the block
-/// alone. `block` must outlive the stream and its counts.
+/// alone. It is counted `repeat` times over, as if it stood there as often, one copy after the other. `block`
+/// must outlive the stream and its counts.
 std::unique_ptr<CpuStream> make_block_stream(std::string_view block, std::uint64_t position,
-                                             std::uint64_t lines, Records const& records);
+                                             std::uint64_t lines, Records const& records,
+                                             std::uint64_t repeat = 1);
 
 /// Number of the line (from 1) that begins at `position` of a stream over `text`, for messages; positions in
 /// later copies map to the first.

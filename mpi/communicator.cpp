@@ -1,0 +1,300 @@
+#include "mpi/communicator.hpp"
+
+#include <sched.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <utility>
+
+namespace tally {
+namespace {
+
+/// MPI counts in int: longer messages go in several.
+constexpr std::size_t kMostAtOnce = std::size_t{1} << 28;
+
+void check(int code, char const* what) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  throw MpiFailed(std::string(what) + ": " + text);
+}
+
+int as_int(std::size_t n) { return static_cast<int>(n); }
+
+/// Bytes at an address as one MPI datatype, however many they are.
+class BytesAt {
+ public:
+  BytesAt(void const* data, std::size_t bytes) {
+    MPI_Datatype piece = MPI_DATATYPE_NULL;
+    check(MPI_Type_contiguous(as_int(kMostAtOnce), MPI_BYTE, &piece), "MPI_Type_contiguous");
+    std::size_t const pieces = bytes / kMostAtOnce;
+    int const lengths[] = {as_int(pieces), as_int(bytes % kMostAtOnce)};
+    MPI_Aint at = 0;
+    MPI_Get_address(data, &at);
+    MPI_Aint const addresses[] = {at, at + static_cast<MPI_Aint>(pieces * kMostAtOnce)};
+    MPI_Datatype const types[] = {piece, MPI_BYTE};
+    check(MPI_Type_create_struct(2, lengths, addresses, types, &type_), "MPI_Type_create_struct");
+    check(MPI_Type_commit(&type_), "MPI_Type_commit");
+    MPI_Type_free(&piece);
+  }
+  BytesAt(BytesAt&& other) noexcept : type_(std::exchange(other.type_, MPI_DATATYPE_NULL)) {}
+  BytesAt& operator=(BytesAt&&) = delete;
+  ~BytesAt() {
+    if (type_ != MPI_DATATYPE_NULL) MPI_Type_free(&type_);
+  }
+  MPI_Datatype type() const noexcept { return type_; }
+
+ private:
+  MPI_Datatype type_ = MPI_DATATYPE_NULL;
+};
+
+}  // namespace
+
+Communicator::Communicator(MPI_Comm comm) : comm_(comm) {
+  if (comm_ == MPI_COMM_NULL) return;
+  MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(comm_, &rank_);
+  MPI_Comm_size(comm_, &size_);
+}
+
+Communicator Communicator::world() {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  return Communicator(comm);
+}
+
+Communicator Communicator::first(int ranks) const {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check(MPI_Comm_split(comm_, rank_ < ranks ? 0 : MPI_UNDEFINED, rank_, &comm), "MPI_Comm_split");
+  return Communicator(comm);
+}
+
+Communicator Communicator::same_host() const {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &comm), "MPI_Comm_split_type");
+  return Communicator(comm);
+}
+
+Communicator::Communicator(Communicator&& other) noexcept { *this = std::move(other); }
+
+Communicator& Communicator::operator=(Communicator&& other) noexcept {
+  if (this == &other) return *this;
+  free();
+  comm_ = std::exchange(other.comm_, MPI_COMM_NULL);
+  rank_ = other.rank_;
+  size_ = other.size_;
+  return *this;
+}
+
+Communicator::~Communicator() { free(); }
+
+void Communicator::free() noexcept {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  // While an exception is on its way, others may not come to this collective call any more.
+  if (comm_ != MPI_COMM_NULL && !finalized && std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
+  comm_ = MPI_COMM_NULL;
+}
+
+void Communicator::wait(MPI_Request& request, Patience const& patience, char const* what) const {
+  constexpr int kTestsBetweenLooks = 64;
+  constexpr timespec kNap{0, 200'000};
+  for (int tests = 1;; ++tests) {
+    int done = 0;
+    check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
+    if (done) return;
+    if (tests % kTestsBetweenLooks != 0) continue;
+    if (patience.stop != nullptr && patience.stop->requested()) throw Interrupted("interrupted");
+    if (Patience::Clock::now() >= patience.until) throw PeersLate(what);
+    if (patience.sleeping)
+      ::nanosleep(&kNap, nullptr);
+    else
+      ::sched_yield();  // more ranks than CPUs: whoever is waited for may need this one
+  }
+}
+
+void Communicator::barrier(Patience const& patience, char const* what) const {
+  MPI_Request request;
+  check(MPI_Ibarrier(comm_, &request), what);
+  wait(request, patience, what);
+}
+
+void Communicator::broadcast(void* data, std::size_t bytes, int root, Patience const& patience,
+                             char const* what) const {
+  for (std::size_t at = 0; at < bytes; at += kMostAtOnce) {
+    MPI_Request request;
+    check(MPI_Ibcast(static_cast<char*>(data) + at, as_int(std::min(kMostAtOnce, bytes - at)), MPI_BYTE, root,
+                     comm_, &request),
+          what);
+    wait(request, patience, what);
+  }
+}
+
+std::string Communicator::broadcast_text(std::string text, int root, Patience const& patience,
+                                         char const* what) const {
+  std::uint64_t size = text.size();
+  broadcast(size, root, patience, what);
+  text.resize(size);
+  broadcast(text.data(), size, root, patience, what);
+  return text;
+}
+
+void Communicator::gather_bytes(void const* mine, std::size_t bytes, void* all, int root,
+                                Patience const& patience, char const* what) const {
+  MPI_Request request;
+  check(MPI_Igather(mine, as_int(bytes), MPI_BYTE, all, as_int(bytes), MPI_BYTE, root, comm_, &request), what);
+  wait(request, patience, what);
+}
+
+void Communicator::all_gather_bytes(void const* mine, std::size_t bytes, void* all, Patience const& patience,
+                                    char const* what) const {
+  MPI_Request request;
+  check(MPI_Iallgather(mine, as_int(bytes), MPI_BYTE, all, as_int(bytes), MPI_BYTE, comm_, &request), what);
+  wait(request, patience, what);
+}
+
+std::vector<std::string> Communicator::gather_texts(std::string const& mine, int root,
+                                                    Patience const& patience, char const* what) const {
+  std::vector<int> const sizes = gather(as_int(mine.size()), root, patience, what);
+  std::vector<int> begins(sizes.size());
+  std::exclusive_scan(sizes.begin(), sizes.end(), begins.begin(), 0);
+  std::string all(sizes.empty() ? 0 : static_cast<std::size_t>(begins.back() + sizes.back()), '\0');
+  MPI_Request request;
+  check(MPI_Igatherv(mine.data(), as_int(mine.size()), MPI_BYTE, all.data(), sizes.data(), begins.data(),
+                     MPI_BYTE, root, comm_, &request),
+        what);
+  wait(request, patience, what);
+  std::vector<std::string> texts;
+  for (std::size_t r = 0; r < sizes.size(); ++r)
+    texts.push_back(all.substr(static_cast<std::size_t>(begins[r]), static_cast<std::size_t>(sizes[r])));
+  return texts;
+}
+
+std::vector<std::uint64_t> Communicator::gather_numbers(std::span<std::uint64_t const> mine, int root,
+                                                        Patience const& patience, char const* what) const {
+  // How many they are, and the first of them, in one message; the others' rest follows.
+  constexpr std::size_t kFirst = 62;
+  constexpr int kTag = 77;
+  struct Message {
+    std::uint64_t size = 0;
+    std::array<std::uint64_t, kFirst> first{};
+  } message;
+  message.size = mine.size();
+  std::copy_n(mine.begin(), std::min(kFirst, mine.size()), message.first.begin());
+  auto const messages = gather(message, root, patience, what);
+  if (rank_ != root) {
+    if (mine.size() > kFirst) {
+      auto const rest = mine.subspan(kFirst);
+      send(rest.data(), rest.size_bytes(), root, kTag, patience, what);
+    }
+    return {};
+  }
+  std::vector<std::uint64_t> all;
+  for (int r = 0; r < size_; ++r) {
+    Message const& theirs = messages[static_cast<std::size_t>(r)];
+    std::size_t const first = std::min<std::uint64_t>(kFirst, theirs.size), begin = all.size();
+    all.insert(all.end(), theirs.first.begin(), theirs.first.begin() + static_cast<std::ptrdiff_t>(first));
+    if (theirs.size <= kFirst) continue;
+    all.resize(begin + theirs.size);
+    std::uint64_t* const to = all.data() + begin + kFirst;
+    if (r == root)
+      std::copy(mine.begin() + kFirst, mine.end(), to);
+    else
+      receive(to, (theirs.size - kFirst) * sizeof(std::uint64_t), r, kTag, patience, what);
+  }
+  return all;
+}
+
+void Communicator::sum_to(std::span<std::uint64_t> values, int root, Patience const& patience,
+                          char const* what) const {
+  constexpr std::size_t kMost = kMostAtOnce / sizeof(std::uint64_t);
+  for (; !values.empty(); values = values.subspan(std::min(kMost, values.size()))) {
+    int const count = as_int(std::min(kMost, values.size()));
+    MPI_Request request;
+    check(MPI_Ireduce(rank_ == root ? MPI_IN_PLACE : values.data(), rank_ == root ? values.data() : nullptr,
+                      count, MPI_UINT64_T, MPI_SUM, root, comm_, &request),
+          what);
+    wait(request, patience, what);
+  }
+}
+
+std::uint64_t Communicator::sum_to_and_max(std::span<std::uint64_t> values, int root, std::uint64_t value,
+                                           Patience const& patience, char const* what) const {
+  std::uint64_t most = 0;
+  MPI_Request request;
+  check(MPI_Iallreduce(&value, &most, 1, MPI_UINT64_T, MPI_MAX, comm_, &request), what);
+  sum_to(values, root, patience, what);
+  wait(request, patience, what);
+  return most;
+}
+
+std::uint64_t Communicator::all_max(std::uint64_t value, Patience const& patience, char const* what) const {
+  std::uint64_t most = 0;
+  MPI_Request request;
+  check(MPI_Iallreduce(&value, &most, 1, MPI_UINT64_T, MPI_MAX, comm_, &request), what);
+  wait(request, patience, what);
+  return most;
+}
+
+std::uint64_t Communicator::all_sum(std::uint64_t value, Patience const& patience, char const* what) const {
+  std::uint64_t sum = 0;
+  MPI_Request request;
+  check(MPI_Iallreduce(&value, &sum, 1, MPI_UINT64_T, MPI_SUM, comm_, &request), what);
+  wait(request, patience, what);
+  return sum;
+}
+
+std::vector<std::vector<char>> Communicator::all_to_all(std::vector<std::vector<char>> const& parts,
+                                                        Patience const& patience, char const* what) const {
+  auto const ranks = static_cast<std::size_t>(size_);
+  auto const me = static_cast<std::size_t>(rank_);
+  std::vector<std::uint64_t> to(ranks), from(ranks);
+  for (std::size_t r = 0; r < ranks; ++r) to[r] = r == me ? 0 : parts[r].size();
+  MPI_Request request;
+  check(MPI_Ialltoall(to.data(), 1, MPI_UINT64_T, from.data(), 1, MPI_UINT64_T, comm_, &request), what);
+  wait(request, patience, what);
+  std::vector<std::vector<char>> came(ranks);
+  for (std::size_t r = 0; r < ranks; ++r) came[r].resize(from[r]);
+  // One buffer for each rank, at its own address, so that nothing is copied into one for all.
+  std::vector<BytesAt> out, in;
+  std::vector<int> sends(ranks), receives(ranks), nowhere(ranks, 0);
+  std::vector<MPI_Datatype> out_types(ranks, MPI_BYTE), in_types(ranks, MPI_BYTE);
+  for (std::size_t r = 0; r < ranks; ++r) {
+    sends[r] = to[r] > 0;
+    receives[r] = from[r] > 0;
+    if (to[r] > 0) out_types[r] = out.emplace_back(parts[r].data(), to[r]).type();
+    if (from[r] > 0) in_types[r] = in.emplace_back(came[r].data(), from[r]).type();
+  }
+  check(MPI_Ialltoallw(MPI_BOTTOM, sends.data(), nowhere.data(), out_types.data(), MPI_BOTTOM, receives.data(),
+                       nowhere.data(), in_types.data(), comm_, &request),
+        what);
+  wait(request, patience, what);
+  return came;
+}
+
+void Communicator::send(void const* data, std::size_t bytes, int to, int tag, Patience const& patience,
+                        char const* what) const {
+  for (std::size_t at = 0; at < bytes; at += kMostAtOnce) {
+    MPI_Request request;
+    check(MPI_Isend(static_cast<char const*>(data) + at, as_int(std::min(kMostAtOnce, bytes - at)), MPI_BYTE, to,
+                    tag, comm_, &request),
+          what);
+    wait(request, patience, what);
+  }
+}
+
+void Communicator::receive(void* data, std::size_t bytes, int from, int tag, Patience const& patience,
+                           char const* what) const {
+  for (std::size_t at = 0; at < bytes; at += kMostAtOnce) {
+    MPI_Request request;
+    check(MPI_Irecv(static_cast<char*>(data) + at, as_int(std::min(kMostAtOnce, bytes - at)), MPI_BYTE, from, tag,
+                    comm_, &request),
+          what);
+    wait(request, patience, what);
+  }
+}
+
+}  // namespace tally

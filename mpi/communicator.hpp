@@ -1,0 +1,128 @@
+// MPI as Tally uses it: collectives that end, whatever becomes of the other ranks.
+#pragma once
+
+#include <mpi.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "bench/stop_signals.hpp"
+
+namespace tally {
+
+/// Other ranks did not come to a collective in time. what() says what it was for.
+struct PeersLate : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// An MPI call failed: what() names it, with MPI's own words.
+struct MpiFailed : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// How a rank waits for others.
+struct Patience {
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point until = Clock::time_point::max();  ///< then PeersLate
+  StopSignals const* stop = nullptr;                   ///< then Interrupted; null: not heeded
+  /// Sleep between looks, by some hundreds of microseconds: where nothing is timed, and others need the CPU.
+  bool sleeping = true;
+
+  static Patience for_at_most(std::chrono::nanoseconds time, StopSignals const* stop = nullptr) {
+    return {Clock::now() + time, stop, true};
+  }
+};
+
+/// A group of ranks that communicate. Every collective is MPI's own, nonblocking, and looked at until it is
+/// done or patience ends: MPI's blocking calls would wait for ever for a rank that hangs. All functions throw
+/// MpiFailed, PeersLate and Interrupted; after PeersLate nothing more can be done with the group. Collective
+/// calls are made by all its ranks in the same order. One thread at a time.
+class Communicator {
+ public:
+  /// All ranks of the job. MPI must be initialized.
+  static Communicator world();
+  /// The first `ranks` ranks of this one; of those after them, an empty group. Collective, and small.
+  Communicator first(int ranks) const;
+  /// The ranks of this one that MPI finds on the same host. Collective.
+  Communicator same_host() const;
+  Communicator(Communicator&& other) noexcept;
+  Communicator& operator=(Communicator&& other) noexcept;
+  ~Communicator();
+
+  bool empty() const noexcept { return comm_ == MPI_COMM_NULL; }
+  int rank() const noexcept { return rank_; }
+  int size() const noexcept { return size_; }
+
+  void barrier(Patience const& patience, char const* what) const;
+  /// `bytes` of root's to all. Any length.
+  void broadcast(void* data, std::size_t bytes, int root, Patience const& patience, char const* what) const;
+  template <class T>
+  void broadcast(T& value, int root, Patience const& patience, char const* what) const {
+    static_assert(std::is_trivially_copyable_v<T>);
+    broadcast(&value, sizeof value, root, patience, what);
+  }
+  std::string broadcast_text(std::string text, int root, Patience const& patience, char const* what) const;
+
+  /// Each rank's value, by rank; at root alone.
+  template <class T>
+  std::vector<T> gather(T const& mine, int root, Patience const& patience, char const* what) const {
+    static_assert(std::is_trivially_copyable_v<T>);
+    std::vector<T> all(rank_ == root ? static_cast<std::size_t>(size_) : 0);
+    gather_bytes(&mine, sizeof mine, all.data(), root, patience, what);
+    return all;
+  }
+  /// The same, at every rank.
+  template <class T>
+  std::vector<T> all_gather(T const& mine, Patience const& patience, char const* what) const {
+    static_assert(std::is_trivially_copyable_v<T>);
+    std::vector<T> all(static_cast<std::size_t>(size_));
+    all_gather_bytes(&mine, sizeof mine, all.data(), patience, what);
+    return all;
+  }
+  /// Each rank's numbers, one rank's after the other, at root alone: in one message of each, where they are few.
+  std::vector<std::uint64_t> gather_numbers(std::span<std::uint64_t const> mine, int root,
+                                            Patience const& patience, char const* what) const;
+  /// Each rank's text, by rank, at root alone.
+  std::vector<std::string> gather_texts(std::string const& mine, int root, Patience const& patience,
+                                        char const* what) const;
+  /// Sums, element by element: root's `values` become those of all ranks. Any length.
+  void sum_to(std::span<std::uint64_t> values, int root, Patience const& patience, char const* what) const;
+  /// The same, and what the greatest of the ranks' `value` is, at every rank: at once, since each takes as long
+  /// as messages take.
+  std::uint64_t sum_to_and_max(std::span<std::uint64_t> values, int root, std::uint64_t value,
+                               Patience const& patience, char const* what) const;
+  std::uint64_t all_max(std::uint64_t value, Patience const& patience, char const* what) const;
+  std::uint64_t all_sum(std::uint64_t value, Patience const& patience, char const* what) const;
+
+  /// parts[r] goes to rank r. Returns what came, by rank; this rank's own part is not sent, and comes back
+  /// empty. Any length.
+  std::vector<std::vector<char>> all_to_all(std::vector<std::vector<char>> const& parts,
+                                            Patience const& patience, char const* what) const;
+
+  void send(void const* data, std::size_t bytes, int to, int tag, Patience const& patience,
+            char const* what) const;
+  void receive(void* data, std::size_t bytes, int from, int tag, Patience const& patience,
+               char const* what) const;
+
+  MPI_Comm get() const noexcept { return comm_; }
+
+ private:
+  explicit Communicator(MPI_Comm comm);
+  void wait(MPI_Request& request, Patience const& patience, char const* what) const;
+  void gather_bytes(void const* mine, std::size_t bytes, void* all, int root, Patience const& patience,
+                    char const* what) const;
+  void all_gather_bytes(void const* mine, std::size_t bytes, void* all, Patience const& patience,
+                        char const* what) const;
+  void free() noexcept;
+
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  int rank_ = -1, size_ = 0;
+};
+
+}  // namespace tally

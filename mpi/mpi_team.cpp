@@ -1,0 +1,204 @@
+#include "mpi/mpi_team.hpp"
+
+#include <time.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "bench/units.hpp"
+#include "mpi/agreement.hpp"
+
+namespace tally {
+namespace {
+
+enum OrderKind : std::uint32_t { kPrepare = 1, kSample, kEnd };
+
+struct Order {
+  std::uint32_t kind = kEnd;
+  std::uint32_t cell = 0;  // in the plan
+  std::uint64_t events = 0;
+  double links_per_ns = 0;
+};
+
+/// Small messages to rank 0 of ranks that waited in vain: whoever sends one is there.
+constexpr int kAliveTag = 79;
+constexpr std::chrono::seconds kAnswerWithin{2};
+constexpr std::chrono::seconds kOrderWithin{30};
+
+std::uint32_t index_of(Cell const& cell, Plan const& plan) {
+  std::string const name = cell.name();
+  for (std::size_t i = 0; i < plan.cells.size(); ++i)
+    if (plan.cells[i].name() == name) return static_cast<std::uint32_t>(i);
+  throw std::logic_error("there is no cell " + name);
+}
+
+}  // namespace
+
+MpiTeam::MpiTeam(Rank& rank, Job const& job, Plan const& plan, Communicator const& world,
+                 StopSignals const& stop)
+    : rank_(rank), job_(job), plan_(plan), world_(world), stop_(stop) {}
+
+MpiTeam::~MpiTeam() {
+  if (lost_) return;
+  try {
+    Order order;
+    world_.broadcast(order, 0, Patience::for_at_most(kOrderWithin), "ending the job");
+  } catch (std::exception const&) {
+    lost_ = true;
+  }
+}
+
+void MpiTeam::order(std::uint32_t kind, Cell const& cell, double links_per_ns) {
+  Order order{kind, index_of(cell, plan_), cell.events, links_per_ns};
+  world_.broadcast(order, 0, Patience::for_at_most(kOrderWithin, &stop_), "telling the ranks what is next");
+}
+
+std::string MpiTeam::who_is_missing(std::string const& what) {
+  std::set<int> missing;
+  for (int r = 1; r < world_.size(); ++r) missing.insert(r);
+  auto const until = Patience::Clock::now() + kAnswerWithin;
+  constexpr timespec kNap{0, 5'000'000};
+  while (!missing.empty() && Patience::Clock::now() < until) {
+    int there = 0;
+    MPI_Status status;
+    if (MPI_Iprobe(MPI_ANY_SOURCE, kAliveTag, world_.get(), &there, &status) != MPI_SUCCESS) break;
+    if (!there) {
+      ::nanosleep(&kNap, nullptr);
+      continue;
+    }
+    char byte = 0;
+    MPI_Recv(&byte, 1, MPI_BYTE, status.MPI_SOURCE, kAliveTag, world_.get(), MPI_STATUS_IGNORE);
+    missing.erase(status.MPI_SOURCE);
+  }
+  std::string text;
+  std::size_t shown = 0;
+  constexpr std::size_t kShown = 4;
+  for (int const r : missing) {
+    if (shown++ == kShown) break;
+    text += (text.empty() ? "" : ", ") + describe_rank(r, job_.hosts[static_cast<std::size_t>(r)]);
+  }
+  if (missing.size() > kShown) text += " and " + std::to_string(missing.size() - kShown) + " more";
+  if (missing.empty()) return "ranks waited in vain for each other, " + what;
+  return text + (missing.size() > 1 ? " have" : " has") + " not been heard of within " +
+         format_seconds(std::chrono::duration<double>(rank_.sample_timeout()).count()) + ", " + what +
+         ": hanging, or off the network";
+}
+
+Team::Prepared MpiTeam::prepare(Cell const& cell, double links_per_ns) {
+  try {
+    order(kPrepare, cell, links_per_ns);
+    return rank_.prepare(cell, links_per_ns);
+  } catch (RankFailed const& failed) {
+    if (failed.usage) throw UsageError(failed.what());
+    throw std::runtime_error(failed.what());
+  } catch (PeersLate const& late) {
+    lost_ = true;
+    throw TeamLost(who_is_missing(late.what()));
+  } catch (MpiFailed const& failed) {
+    lost_ = true;
+    throw TeamLost(failed.what());
+  }
+}
+
+CellSample MpiTeam::sample(Cell const& cell) {
+  try {
+    order(kSample, cell, 0);
+    return rank_.sample(cell);
+  } catch (PeersLate const& late) {
+    lost_ = true;
+    throw TeamLost(who_is_missing(late.what()));
+  } catch (MpiFailed const& failed) {
+    lost_ = true;
+    throw TeamLost(failed.what());
+  } catch (Interrupted const&) {
+    lost_ = true;  // in the middle of what the others wait for
+    throw;
+  }
+}
+
+nlohmann::ordered_json MpiTeam::describe() const {
+  using Json = nlohmann::ordered_json;
+  char library[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  MPI_Get_library_version(library, &length);
+  std::string version(library, static_cast<std::size_t>(length));
+  if (auto const end = version.find_first_of(",\n"); end != std::string::npos) version.resize(end);
+  int major = 0, minor = 0;
+  MPI_Get_version(&major, &minor);
+  Json mpi;
+  mpi["library"] = version;
+  mpi["standard"] = std::to_string(major) + "." + std::to_string(minor);
+  mpi["ranks"] = world_.size();
+  mpi["hosts"] = std::set<std::string>(job_.hosts.begin(), job_.hosts.end()).size();
+  mpi["host_of_rank"] = job_.hosts;
+  mpi["least_cpus_of_a_rank"] = job_.least_cpus;
+  mpi["oversubscribed"] = job_.shares_cpus;
+  mpi["isolation"] =
+      "none: samples of one rank follow each other in one process, which MPI does not let be forked for each; "
+      "in place of it, cells come in another order in each round, a round is one sample of each, peak memory "
+      "is counted anew for each sample, and --benchmark_min_warmup_time takes untimed ones first";
+  mpi["timed"] =
+      "counting from a start that all ranks have at once, by clocks that are compared before, to the slowest "
+      "rank's end; then, from another such start, merging, to the slowest rank's end";
+  Json checks = Json::object();
+  for (auto const& [cell, check] : rank_.checks())
+    checks[cell] = {{"sequential_part_of_stream", 1.0 / static_cast<double>(check.one_in)},
+                    {"parallel_s", check.parallel_s},
+                    {"sequential_s", check.sequential_s}};
+  mpi["references"] = {
+      {"made", "in parallel: by every rank of its own part, in one loop, and merged"},
+      {"checked", "against one process's loop over the part of the stream that is named for each cell"},
+      {"cells", std::move(checks)}};
+  return {{"mpi", std::move(mpi)}};
+}
+
+std::vector<std::string> MpiTeam::notes() const {
+  std::vector<std::string> notes;
+  if (job_.shares_cpus)
+    notes.push_back(
+        "there are more ranks than CPUs, or they may use the same: they wait for each other, and no figure is a "
+        "claim");
+  std::size_t smaller = 0;
+  std::uint64_t least = 1;
+  for (auto const& [cell, check] : rank_.checks()) {
+    if (check.one_in == 1) continue;
+    ++smaller;
+    least = std::max(least, check.one_in);
+  }
+  if (smaller > 0)
+    notes.push_back("references of " + std::to_string(smaller) +
+                    " cells were made by all ranks, and compared with the sequential count on a smaller stream (1/" +
+                    std::to_string(least) + " at least): all of it would have taken longer than the campaign");
+  return notes;
+}
+
+void follow(Rank& rank, Plan plan, Communicator const& world, StopSignals const& stop) {
+  for (;;) {
+    Order order;
+    Patience patient;
+    patient.stop = &stop;
+    world.broadcast(order, 0, patient, "waiting to be told what is next");
+    if (order.kind == kEnd) return;
+    Cell& cell = plan.cells.at(order.cell);
+    cell.events = order.events;
+    try {
+      if (order.kind == kPrepare)
+        rank.prepare(cell, order.links_per_ns);
+      else
+        rank.sample(cell);
+    } catch (RankFailed const&) {
+      // Rank 0 says so.
+    } catch (PeersLate const&) {
+      char const byte = 1;
+      MPI_Request request;
+      MPI_Isend(&byte, 1, MPI_BYTE, 0, kAliveTag, world.get(), &request);
+      // Looked at for a while, since nothing is sent otherwise.
+      auto const until = Patience::Clock::now() + kAnswerWithin;
+      for (int done = 0; Patience::Clock::now() < until;) MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+      throw;
+    }
+  }
+}
+
+}  // namespace tally

@@ -1,0 +1,483 @@
+#include "mpi/rank.hpp"
+
+#include <malloc.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <exception>
+#include <numeric>
+#include <utility>
+
+#include "bench/process_account.hpp"
+#include "bench/units.hpp"
+#include "mpi/agreement.hpp"
+#include "mpi/merge.hpp"
+#include "workloads/random.hpp"
+
+namespace tally {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::nanoseconds;
+
+/// Drawing events, reading a file and counting references takes long, and longer for some.
+constexpr std::chrono::minutes kPrepareWithin{30};
+/// Ranks wait so much longer than each is given for a sample, so that whoever watches over the one that hangs
+/// says so first.
+constexpr std::chrono::seconds kSlack{5};
+constexpr std::chrono::seconds kDefaultTimeout{60};
+/// A sequential count that takes longer than so much of the campaign is made of a smaller stream.
+constexpr double kReferenceShare = 0.25;
+
+double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
+void copy_text(char (&to)[RankWatch::kTextBytes], std::string const& text) {
+  std::size_t const bytes = std::min(text.size(), sizeof to - 1);
+  std::memcpy(to, text.data(), bytes);
+  to[bytes] = '\0';
+}
+
+/// Of counts, a sum over their keys that does not depend on their order: equal counts have the same, others
+/// but by a chance of 2^-128.
+struct Digest {
+  std::uint64_t one = 0, other = 0;
+  std::uint64_t keys = 0;
+
+  /// Of text counts, which are only looked at; each count times `times`.
+  static Digest of(Counts& counts, std::uint64_t times) {
+    Digest digest;
+    counts.each_text_window([&](std::int64_t start, TextMap const& map) {
+      std::uint64_t const window = mix64(static_cast<std::uint64_t>(start) + 0x9e3779b97f4a7c15ULL);
+      map.each_hashed([](std::uint64_t) { return true; },
+                      [&](std::string_view, std::uint64_t hash, std::uint64_t count) {
+                        std::uint64_t const key = mix64(hash ^ window) + count * times;
+                        digest.one += mix64(key ^ 0xd1342543de82ef95ULL);
+                        digest.other += mix64(mix64(key) + hash);
+                        ++digest.keys;
+                      });
+    });
+    return digest;
+  }
+  friend bool operator==(Digest const&, Digest const&) = default;
+};
+
+}  // namespace
+
+Job join_job(Communicator const& world, Patience const& patience) {
+  constexpr char kJoin[] = "joining the job";
+  Job job;
+  std::array<char, MPI_MAX_PROCESSOR_NAME + 1> name{};
+  int length = 0;
+  MPI_Get_processor_name(name.data(), &length);
+  for (auto const& host : world.all_gather(name, patience, kJoin)) job.hosts.emplace_back(host.data());
+
+  struct Mine {
+    cpu_set_t set;
+    int cpus;
+  };
+  Mine mine{};
+  CPU_ZERO(&mine.set);
+  auto const usable = usable_cpus();
+  for (int const cpu : usable) CPU_SET(static_cast<std::size_t>(cpu), &mine.set);
+  Communicator const local = world.same_host();
+  auto const sets = local.all_gather(mine, patience, kJoin);
+  // Those that may run on just the same CPUs share them out among themselves.
+  std::vector<int> same;
+  bool overlaps = false;
+  for (int r = 0; r < local.size(); ++r) {
+    auto const& other = sets[static_cast<std::size_t>(r)].set;
+    if (CPU_EQUAL(&other, &mine.set)) {
+      same.push_back(r);
+      continue;
+    }
+    cpu_set_t common;
+    CPU_AND(&common, &other, &mine.set);
+    overlaps = overlaps || CPU_COUNT(&common) > 0;
+  }
+  auto const place = static_cast<std::size_t>(
+      std::find(same.begin(), same.end(), local.rank()) - same.begin());
+  std::size_t const n = usable.size(), sharing = same.size();
+  if (n >= sharing)
+    for (std::size_t i = place * n / sharing; i < (place + 1) * n / sharing; ++i) job.cpus.push_back(usable[i]);
+  else
+    job.cpus.push_back(usable[place % n]);
+  pin_process(job.cpus);
+  job.shares_cpus = world.all_sum(n < sharing || overlaps ? 1 : 0, patience, kJoin) > 0;
+  auto const counts = world.all_gather(static_cast<int>(job.cpus.size()), patience, kJoin);
+  job.least_cpus = *std::min_element(counts.begin(), counts.end());
+  return job;
+}
+
+/// While it lives, whoever watches over this rank ends it at the deadline: at once where it is at work itself,
+/// and long after that where it waits for others, of whom one is late, who is to be named first.
+class Rank::Deadline {
+ public:
+  Deadline(RankWatch* watch, std::string const& doing, nanoseconds within)
+      : watch_(watch), deadline_ns_(nanoseconds((Clock::now() + within).time_since_epoch()).count()) {
+    if (watch_ == nullptr) return;
+    copy_text(watch_->doing, doing);
+    waits();
+  }
+  ~Deadline() {
+    if (watch_ != nullptr) watch_->deadline_ns.store(0);
+  }
+  Deadline(Deadline const&) = delete;
+  Deadline& operator=(Deadline const&) = delete;
+
+  void works() noexcept { set(deadline_ns_); }
+  void waits() noexcept { set(deadline_ns_ + nanoseconds(3 * kSlack).count()); }
+
+ private:
+  void set(std::int64_t deadline_ns) noexcept {
+    if (watch_ != nullptr) watch_->deadline_ns.store(deadline_ns);
+  }
+
+  RankWatch* watch_;
+  std::int64_t deadline_ns_;
+};
+
+struct Rank::Workload {
+  RankPart part;
+  Counts expected = Counts::text();  ///< after merging: this rank's part of it
+  std::vector<Counts::WindowTotal> windows;
+  std::uint64_t events = 0;  ///< of all ranks
+};
+
+/// What this rank did in a sample before merging.
+struct Rank::OwnRun {
+  Counts counts = Counts::text();
+  std::string failure;
+  nanoseconds count{0}, startup{0}, teardown{0}, late{0};
+  ProcessAccount used;
+  int workers = 0;
+  std::optional<ServiceAccount> service;  ///< its share in this sample
+};
+
+Rank::Rank(RunOptions const& options, Plan const& plan, Job const& job, Communicator const& world,
+           StopSignals const& stop, RankWatch* watch)
+    : options_(options),
+      job_(job),
+      world_(world),
+      stop_(stop),
+      watch_(watch),
+      streams_(options, start_service(plan), job.hosts) {
+  if (watch_ != nullptr) {
+    copy_text(watch_->host, job.hosts[static_cast<std::size_t>(world.rank())]);
+    watch_->rank.store(world.rank() + 1);
+  }
+  for (int const ranks : options.ranks)
+    if (!groups_.contains(ranks)) groups_.emplace(ranks, world.first(ranks));
+}
+
+Rank::~Rank() = default;
+
+LookupTarget Rank::start_service(Plan const& plan) {
+  int most_workers = 0;
+  for (Cell const& cell : plan.cells)
+    if (looks_up(cell)) most_workers = std::max(most_workers, cell.workers);
+  LookupTarget target;
+  if (most_workers == 0) return target;
+  all_or_none(world_, job_.hosts, Patience::for_at_most(kPrepareWithin, &stop_), [&] {
+    ServiceConfig config;
+    config.keys = options_.keys;
+    bool const own_cpu = static_cast<int>(job_.cpus.size()) > most_workers && !job_.shares_cpus;
+    config.spin = own_cpu;
+    service_ = std::make_unique<ServiceProcess>(
+        config, own_cpu ? std::vector<int>{job_.cpus.back()} : job_.cpus, stop_);
+    target = LookupTarget(service_->address());
+  });
+  return target;
+}
+
+nanoseconds Rank::sample_timeout() const noexcept {
+  return options_.sample_timeout.count() > 0 ? options_.sample_timeout : kDefaultTimeout;
+}
+
+Communicator const& Rank::group_of(Cell const& cell) const { return groups_.at(cell.ranks); }
+
+std::vector<std::string> Rank::hosts_of(Cell const& cell) const {
+  return {job_.hosts.begin(), job_.hosts.begin() + cell.ranks};
+}
+
+Rank::Workload& Rank::workload(Cell const& cell) {
+  std::string const key = std::string(name_of(cell.stream)) + " " + std::to_string(cell.ranks) + " " +
+                          std::to_string(options_.input ? 0 : cell.events) + " " +
+                          std::to_string(cell.grain.count());
+  auto& found = workloads_[key];
+  if (!found) found = std::make_shared<Workload>();
+  return *found;
+}
+
+Team::Prepared Rank::prepare(Cell const& cell, double links_per_ns) {
+  Communicator const& ranks = group_of(cell);
+  if (ranks.empty()) return {};
+  Workload& made = workload(cell);
+  if (!made.part.cpu && !made.part.lookup) {
+    Deadline const deadline(watch_, "preparing " + cell.name(), kPrepareWithin);
+    auto const patience = Patience::for_at_most(kPrepareWithin + kSlack, &stop_);
+    made.part = streams_.make(cell, cell.events, links_per_ns, ranks, patience);
+    auto const began = Clock::now();
+    all_or_none(ranks, job_.hosts, patience, [&] { made.expected = made.part.reference(); });
+    double const own_s = seconds(Clock::now() - began);
+    made.events = ranks.all_sum(made.expected.events, patience, "counting the events of all ranks");
+    double const slowest_s =
+        static_cast<double>(ranks.all_max(static_cast<std::uint64_t>(own_s * 1e9), patience, "reference")) *
+        1e-9;
+    made.windows = merge_over_ranks(made.expected, ranks, patience).windows;
+    check_reference(cell, made, cell.events, links_per_ns, slowest_s, ranks, patience);
+  }
+  return {made.events, made.part.input_bytes};
+}
+
+void Rank::check_reference(Cell const& cell, Workload& made, std::uint64_t events, double links_per_ns,
+                           double parallel_s, Communicator const& ranks, Patience const& patience) {
+  ReferenceCheck check;
+  check.parallel_s = parallel_s;
+  // What one process would take for it all, drawing or reading it included, is about as long as all ranks
+  // took.
+  double const most_s = kReferenceShare * std::chrono::duration<double>(options_.time_budget).count();
+  while (parallel_s * ranks.size() / static_cast<double>(check.one_in) > most_s) check.one_in *= 2;
+  ranks.broadcast(check.one_in, 0, patience, "how the reference is checked");
+
+  Counts smaller = Counts::text();
+  if (check.one_in > 1) {
+    RankPart const part = streams_.make(cell, events, links_per_ns, ranks, patience, check.one_in);
+    all_or_none(ranks, job_.hosts, patience, [&] { smaller = part.reference(); });
+    merge_over_ranks(smaller, ranks, patience);
+    // Text keys are views into the part, which goes.
+    if (smaller.kind() == KeyKind::text) {
+      Counts kept = Counts::text();
+      kept.merge_copying(std::move(smaller));
+      smaller = std::move(kept);
+    }
+  }
+  Counts& merged = check.one_in > 1 ? smaller : made.expected;
+  Digest mine;
+  if (merged.kind() == KeyKind::text) mine = Digest::of(merged, 1);
+  Digest all;
+  all.one = ranks.all_sum(mine.one, patience, "comparing references");
+  all.other = ranks.all_sum(mine.other, patience, "comparing references");
+  all.keys = ranks.all_sum(mine.keys, patience, "comparing references");
+  all_or_none(ranks, job_.hosts, patience, [&] {
+    if (ranks.rank() != 0) return;
+    auto const began = Clock::now();
+    Counts whole = streams_.sequential(cell, events, links_per_ns, ranks.size(), check.one_in);
+    check.sequential_s = seconds(Clock::now() - began);
+    std::string difference;
+    if (merged.kind() == KeyKind::text) {
+      std::uint64_t const times = options_.text.repeat;
+      if (Digest::of(whole, times) != all) difference = "the keys' counts differ";
+      if (whole.events * times != merged.events || whole.malformed * times != merged.malformed)
+        difference = "expected " + std::to_string(whole.events * times) + " events and " +
+                     std::to_string(whole.malformed * times) + " malformed lines, got " +
+                     std::to_string(merged.events) + " and " + std::to_string(merged.malformed);
+    } else {
+      // The whole is counted in pieces, whose coverage and number of tasks add up to the same.
+      difference = whole.difference(merged);
+    }
+    if (!difference.empty())
+      throw std::logic_error("the ranks' reference of " + cell.name() +
+                             " is not the sequential count, so that nothing can be verified: " + difference);
+  });
+  checks_[cell.name()] = check;
+}
+
+Setup Rank::setup_of(Cell const& cell) const {
+  Setup setup;
+  setup.workers = cell.workers;
+  setup.batch = cell.batch;
+  setup.in_flight = cell.in_flight;
+  setup.io = cell.io;
+  std::size_t const wanted = cell.model->sequential ? 1 : static_cast<std::size_t>(cell.workers);
+  setup.cpus.assign(job_.cpus.begin(),
+                    job_.cpus.begin() + static_cast<std::ptrdiff_t>(std::min(wanted, job_.cpus.size())));
+  return setup;
+}
+
+Rank::OwnRun Rank::run(Cell const& cell, Workload const& made, Communicator const& ranks,
+                       Patience const& patience, Deadline& deadline) {
+  OwnRun own;
+  CommonStart const common(ranks, hosts_of(cell), patience);
+  Setup const setup = setup_of(cell);
+  std::optional<ServiceAccount> before_service;
+  if (service_ && cell.stream == StreamKind::lookup) {
+    service_->set_wait({cell.wait, options_.wait_distribution});
+    before_service = service_->account();
+  }
+  pin_process(setup.cpus);
+  ProcessAccount at_gate, before = ProcessAccount::now();
+  bool passed = false;
+  std::exception_ptr not_passed;
+  auto const gate = [&] {
+    if (std::exchange(passed, true)) return;
+    ProcessAccount const came = ProcessAccount::now();
+    deadline.waits();
+    try {
+      own.late = common.wait(ranks, patience);
+    } catch (...) {
+      not_passed = std::current_exception();
+    }
+    deadline.works();
+    at_gate = ProcessAccount::now();
+    at_gate -= came;
+  };
+  Stopwatch watch;
+  watch.set_gate(gate);
+  deadline.works();
+  try {
+    own.counts = cell.stream == StreamKind::lookup ? cell.model->lookup(*made.part.lookup, setup, watch)
+                                                   : cell.model->cpu(*made.part.cpu, setup, watch);
+    own.teardown = Clock::now() - watch.stopped();
+    own.used = ProcessAccount::now();
+    own.used -= before;
+    own.used -= at_gate;
+    own.failure = verdict("", watch, workers_wanted(*cell.model, cell.stream, setup));
+  } catch (...) {
+    own.failure = describe_current_exception();
+  }
+  gate();  // the others wait there, even for one that failed before
+  deadline.waits();
+  pin_process(job_.cpus);
+  if (not_passed) std::rethrow_exception(not_passed);
+  own.count = watch.elapsed();
+  own.startup = watch.startup();
+  own.workers = watch.workers();
+  if (before_service) {
+    own.service = service_->account();
+    own.service->cpu_s -= before_service->cpu_s;
+    own.service->busy_s -= before_service->busy_s;
+    for (std::size_t i = 0; i < own.service->lateness.size(); ++i)
+      own.service->lateness[i] -= before_service->lateness[i];
+  }
+  return own;
+}
+
+CellSample Rank::sample(Cell const& cell) {
+  Communicator const& ranks = group_of(cell);
+  CellSample taken;
+  if (ranks.empty()) return taken;
+  Workload const& made = workload(cell);
+  Deadline deadline(watch_, cell.name(), sample_timeout());
+  auto patience = Patience::for_at_most(sample_timeout() + kSlack, &stop_);
+  patience.sleeping = false;
+  forget_peak_rss();
+  OwnRun own = run(cell, made, ranks, patience, deadline);
+  std::uint64_t const own_events = own.counts.events;
+
+  try {
+    all_or_none(ranks, job_.hosts, patience, [&] {
+      if (!own.failure.empty()) throw std::runtime_error(own.failure);
+    });
+  } catch (RankFailed const& failed) {
+    taken.sample.failure = failed.what();
+    return taken;
+  }
+  // Once more together: what a model takes to end its threads is no part of merging.
+  CommonStart const common(ranks, hosts_of(cell), patience);
+  own.late = std::max(own.late, common.wait(ranks, patience));
+  auto const began = Clock::now();
+  MergeFigures merged;
+  if (ranks.size() > 1)
+    merged = merge_over_ranks(own.counts, ranks, patience);
+  else
+    merged.windows = made.windows;
+  auto const merge = Clock::now() - began;
+  std::uint64_t const peak = peak_rss_bytes();
+
+  try {
+    all_or_none(ranks, job_.hosts, patience, [&] {
+      std::string difference = made.expected.difference(own.counts);
+      auto const same = [](auto const& a, auto const& b) {
+        return a.window == b.window && a.events == b.events && a.distinct_keys == b.distinct_keys;
+      };
+      if (difference.empty() && !std::equal(made.windows.begin(), made.windows.end(), merged.windows.begin(),
+                                            merged.windows.end(), same))
+        difference = "windows' totals differ";
+      if (!difference.empty()) throw std::runtime_error("wrong count: " + difference);
+    });
+  } catch (RankFailed const& failed) {
+    taken.sample.failure = failed.what();
+    return taken;
+  }
+
+  struct Figures {
+    std::int64_t count_ns, merge_ns, startup_ns, teardown_ns, late_ns;
+    double user_s, sys_s, service_cpu_s, service_busy_s;
+    std::uint64_t peak, voluntary, involuntary, events, sent_bytes;
+    int cpus, workers;
+  };
+  Figures const mine{own.count.count(),
+                     nanoseconds(merge).count(),
+                     own.startup.count(),
+                     own.teardown.count(),
+                     own.late.count(),
+                     own.used.user_s,
+                     own.used.sys_s,
+                     own.service ? own.service->cpu_s : 0,
+                     own.service ? own.service->busy_s : 0,
+                     peak,
+                     own.used.voluntary,
+                     own.used.involuntary,
+                     own_events,
+                     merged.sent_bytes,
+                     static_cast<int>(setup_of(cell).cpus.size()),
+                     own.workers};
+  auto const all = ranks.gather(mine, 0, patience, "collecting what ranks measured");
+  std::vector<std::uint64_t> lateness;
+  if (cell.stream == StreamKind::lookup && service_) {
+    lateness = own.service->lateness;
+    ranks.sum_to(lateness, 0, patience, "collecting what ranks measured");
+  }
+  Sample& s = taken.sample;
+  std::uint64_t const tasks = own.counts.tasks, replies = own.counts.replies, malformed = own.counts.malformed;
+  std::uint64_t const events = own.counts.events;
+  own.counts = Counts::text();
+  ::malloc_trim(0);
+  if (ranks.rank() != 0) return taken;
+
+  TeamFigures team;
+  std::vector<double> counts;
+  double service_cpu_s = 0, service_busy_s = 0;
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    Figures const& f = all[r];
+    team.count = std::max(team.count, nanoseconds(f.count_ns));
+    team.merge = std::max(team.merge, nanoseconds(f.merge_ns));
+    team.start_late = std::max(team.start_late, nanoseconds(f.late_ns));
+    team.merged_bytes += f.sent_bytes;
+    counts.push_back(static_cast<double>(f.count_ns));
+    team.ranks.push_back({job_.hosts[r], f.cpus, f.events, nanoseconds(f.count_ns), nanoseconds(f.merge_ns),
+                          f.user_s + f.sys_s, f.peak});
+    s.startup = std::max(s.startup, nanoseconds(f.startup_ns));
+    s.teardown = std::max(s.teardown, nanoseconds(f.teardown_ns));
+    s.user_s += f.user_s;
+    s.sys_s += f.sys_s;
+    s.ctx_voluntary += f.voluntary;
+    s.ctx_involuntary += f.involuntary;
+    s.peak_rss_bytes = std::max(s.peak_rss_bytes, f.peak);
+    s.workers_ran += f.workers;
+    service_cpu_s += f.service_cpu_s;
+    service_busy_s = std::max(service_busy_s, f.service_busy_s);
+  }
+  std::nth_element(counts.begin(), counts.begin() + static_cast<std::ptrdiff_t>(counts.size() / 2),
+                   counts.end());
+  double const median = counts[counts.size() / 2];
+  team.imbalance = median > 0 ? static_cast<double>(team.count.count()) / median : 1;
+  s.elapsed = team.count + (ranks.size() > 1 ? team.merge : nanoseconds(0));
+  if (ranks.size() == 1) team.merge = nanoseconds(0);
+  s.events = events;
+  s.tasks = tasks;
+  s.replies = replies;
+  s.malformed = malformed;
+  s.team = std::move(team);
+  if (!lateness.empty()) {
+    s.service_cpu_s = service_cpu_s;
+    s.service_busy_s = service_busy_s;
+    s.reply_late_p99_s = lateness_p99_s(lateness);
+    taken.lateness = std::move(lateness);
+  }
+  return taken;
+}
+
+}  // namespace tally

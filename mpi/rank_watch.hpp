@@ -1,0 +1,20 @@
+// What a rank tells the process that watches over it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace tally {
+
+/// In memory that both map. The watcher ends a rank that is past its deadline.
+struct RankWatch {
+  std::atomic<std::int64_t> deadline_ns;  ///< of std::chrono::steady_clock; 0: none
+  std::atomic<std::int32_t> rank;         ///< in the job, from 1; 0: not known yet
+  static constexpr std::size_t kTextBytes = 256;
+  char doing[kTextBytes];  ///< what must be done by then; written before the deadline is
+  char host[kTextBytes];
+
+  static_assert(std::atomic<std::int64_t>::is_always_lock_free);
+};
+
+}  // namespace tally

@@ -1,0 +1,263 @@
+"""tally-mpi: the command line under mpirun, what goes wrong there, and hosts of their own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import validate
+
+MPIRUN = shutil.which("mpirun")
+SMALL = ["--no-progress", "--rounds", "2"]
+
+
+@pytest.fixture(scope="session")
+def tally_mpi(program):
+    path = program.parent.parent / "mpi/tally-mpi"
+    if MPIRUN is None or not path.is_file():
+        pytest.skip("there is no MPI here, so that tally-mpi is not built")
+    return path
+
+
+def environment():
+    # mpirun runs as root if it is told twice, as in a container it must be.
+    return os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+@pytest.fixture
+def job(tally_mpi, tmp_path):
+    """Runs `tally-mpi run` in so many ranks, in an empty folder."""
+
+    def run(ranks, *arguments, timeout=120, program=tally_mpi, launcher=()):
+        return subprocess.run([MPIRUN, "--oversubscribe", "-n", str(ranks), *launcher, program, "run", *map(str, arguments)],
+                              cwd=tmp_path, capture_output=True, text=True, timeout=timeout, env=environment())
+
+    return run
+
+
+def own_lines(done):
+    """What tally said on standard error; mpirun says more."""
+    return [line for line in done.stderr.splitlines() if line.startswith("tally: ")]
+
+
+def children_of(name):
+    return subprocess.run(["pgrep", "-f", name], capture_output=True, text=True).stdout.split()
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+def test_every_model_counts_exactly_in_any_number_of_ranks(job, tmp_path, ranks):
+    done = job(ranks, "--stream", "cpu", "--model", "all", "--events", "30001", "--skew", "1.2", "--window", "3ms", "--grain", "0",
+               "--out", "r.json", *SMALL)
+    assert done.returncode == 0, done.stderr
+    data = json.loads((tmp_path / "r.json").read_text())
+    samples = [b for b in data["benchmarks"] if b["run_type"] == "iteration"]
+    assert len({s["model"] for s in samples}) >= 8
+    for s in samples:
+        assert s["verified"] and s["events_counted"] == 30001 and s["ranks"] == ranks and len(s["per_rank"]) == ranks
+    broken = [what for rule, what in validate.broken((tmp_path / "r.json").read_text()) if rule in ("schema", "work", "verified", "statistics")]
+    assert not broken
+
+
+def test_more_ranks_than_events_leave_some_with_none(job, tmp_path):
+    done = job(3, "--stream", "cpu", "--model", "sequential,coroutines", "--events", "2", "--grain", "0", "--out", "r.json", *SMALL)
+    assert done.returncode == 0, done.stderr
+    sample = json.loads((tmp_path / "r.json").read_text())["benchmarks"][0]
+    assert sorted(rank["events"] for rank in sample["per_rank"]) == [0, 1, 1]
+
+
+def test_lookups_are_shared_out(job, tmp_path):
+    done = job(2, "--stream", "lookup", "--model", "sequential,coroutines,process_shard", "--events", "301", "--in-flight", "5",
+               "--wait", "100us", "--out", "r.json", *SMALL)
+    assert done.returncode == 0, done.stderr
+    for s in json.loads((tmp_path / "r.json").read_text())["benchmarks"]:
+        if s["run_type"] == "iteration":
+            assert s["replies"] == 301 and [rank["events"] for rank in s["per_rank"]] == [150, 151]
+
+
+def test_text_keys_are_shuffled_and_windows_counted(job, tmp_path):
+    lines = [f"2024-05-01T00:{i % 50:02}:00Z key{i * i % 331}" for i in range(20000)]
+    (tmp_path / "events.log").write_text("\n".join(lines))
+    done = job(3, "--input", "events.log", "--format", "lines", "--key", "2", "--time", "1", "--window", "60s", "--model",
+               "sequential,thread_pool", "--out", "r.json", *SMALL)
+    assert done.returncode == 0, done.stderr
+    data = json.loads((tmp_path / "r.json").read_text())
+    for s in data["benchmarks"]:
+        if s["run_type"] == "iteration":
+            assert s["events_counted"] == 20000 and s["merged_bytes"] > 0
+    checks = data["context"]["mpi"]["references"]["cells"]
+    assert checks and all(check["sequential_part_of_stream"] == 1 for check in checks.values())
+
+
+def test_it_runs_as_one_rank_without_mpirun(tally_mpi, tmp_path):
+    done = subprocess.run([tally_mpi, "run", "--stream", "cpu", "--model", "sequential", "--events", "1000", "--grain", "0",
+                           "--out", "r.json", *SMALL], cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["benchmarks"][0]["ranks"] == 1
+
+
+def test_numbers_of_ranks_are_cells_and_weak_scaling_grows_with_them(job, tmp_path):
+    done = job(4, "--stream", "cpu", "--model", "sequential", "--events", "1000", "--grain", "0", "--scaling", "weak", "--out",
+               "r.json", *SMALL)
+    assert done.returncode == 0, done.stderr
+    events = {s["ranks"]: s["events_counted"] for s in json.loads((tmp_path / "r.json").read_text())["benchmarks"]
+              if s["run_type"] == "iteration"}
+    assert events == {1: 1000, 2: 2000, 4: 4000}
+
+
+def test_more_ranks_than_cpus_are_marked_and_never_a_claim(job, tmp_path):
+    ranks = 2 * len(os.sched_getaffinity(0))
+    done = job(ranks, "--stream", "cpu", "--model", "sequential", "--events", "10000", "--grain", "0", "--out", "r.json",
+               "--no-progress", "--rounds", "6")
+    assert done.returncode == 0, done.stderr
+    assert "more ranks than CPUs" in done.stdout and " CPUs" in done.stdout
+    data = json.loads((tmp_path / "r.json").read_text())
+    assert data["context"]["mpi"]["oversubscribed"]
+    assert all("claimed_low" not in b for b in data["benchmarks"])
+    cited = subprocess.run([sys.executable, "scripts/cite.py", tmp_path / "r.json", "--cell",
+                            data["benchmarks"][0]["run_name"]], capture_output=True, text=True,
+                           cwd=os.path.dirname(os.path.dirname(__file__)))
+    assert cited.returncode != 0 and "shared CPUs" in cited.stdout + cited.stderr
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--stream", "ingest"], "--stream ingest"),
+    (["--ranks", "3"], "--ranks"),
+    (["--scaling", "sideways"], "--scaling 'sideways'"),
+    (["--input", "nowhere.log"], "nowhere.log"),
+    (["--out", "/nowhere/r.json", "--events", "10"], "/nowhere/r.json"),
+    (["--no-such-flag"], "--no-such-flag"),
+])
+def test_what_cannot_be_is_said_once_in_one_line(job, arguments, said):
+    done = job(2, *arguments)
+    lines = own_lines(done)
+    assert done.returncode == 2 and len(lines) == 1 and said in lines[0], done.stderr
+
+
+def test_other_programs_on_other_ranks_are_named(tally_mpi, tmp_path):
+    other = tmp_path / "tally-mpi"
+    other.write_bytes(tally_mpi.read_bytes() + b"\0")
+    other.chmod(0o755)
+    done = subprocess.run([MPIRUN, "--oversubscribe", "-n", "1", tally_mpi, "run", "--events", "10", ":", "-n", "1", other, "run",
+                           "--events", "10"], cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment())
+    lines = own_lines(done)
+    assert done.returncode == 2 and len(lines) == 1 and "rank 1" in lines[0] and "another build" in lines[0], done.stderr
+
+
+def test_other_arguments_on_other_ranks_are_named(tally_mpi, tmp_path):
+    done = subprocess.run([MPIRUN, "--oversubscribe", "-n", "1", tally_mpi, "run", "--events", "10", ":", "-n", "1", tally_mpi,
+                           "run", "--events", "20"], cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment())
+    lines = own_lines(done)
+    assert done.returncode == 2 and len(lines) == 1 and "arguments of rank 1" in lines[0], done.stderr
+
+
+def rank_processes(program, rank):
+    """Numbers of processes of the rank: that which watches over it, and the rank itself."""
+    found = []
+    for pid in children_of(str(program)):
+        try:
+            variables = open(f"/proc/{pid}/environ", "rb").read().split(b"\0")
+            arguments = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
+        except OSError:
+            continue
+        if f"OMPI_COMM_WORLD_RANK={rank}".encode() in variables and arguments[0] == os.fsencode(program):
+            found.append(int(pid))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("sign, said", [(signal.SIGKILL, "killed by signal 9"), (signal.SIGSTOP, "hang")])
+def test_a_rank_that_is_killed_or_hangs_is_named_and_what_was_finished_is_kept(tally_mpi, tmp_path, sign, said):
+    # A copy, so that its processes are told from those of other tests.
+    program = tmp_path / "tally-mpi-lost"
+    shutil.copy(tally_mpi, program)
+    out = tmp_path / "r.json"
+    with subprocess.Popen([MPIRUN, "--oversubscribe", "-n", "2", program, "run", "--stream", "cpu", "--model", "sequential,thread_pool",
+                           "--events", "20000", "--grain", "1us", "--rounds", "10000", "--time-budget", "300s", "--sample-timeout", "3s",
+                           "--no-progress", "--out", out], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=environment()) as running:
+        deadline = time.monotonic() + 60
+        while not out.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert out.exists()
+        os.kill(rank_processes(program, 1)[-1], sign)
+        stdout, stderr = running.communicate(timeout=60)
+    lines = [line for line in stderr.splitlines() if line.startswith("tally: ")]
+    assert running.returncode == 1, (running.returncode, stderr)
+    named = [line for line in lines if "rank 1" in line]
+    assert len(named) == 1 and said in named[0], stderr
+    data = json.loads(out.read_text())
+    assert any(b["run_type"] == "iteration" and b["verified"] for b in data["benchmarks"])
+    deadline = time.monotonic() + 10
+    while children_of(str(program)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not children_of(str(program))
+
+
+@pytest.fixture
+def hosts(root, program, tally_mpi, tmp_path):
+    """Runs a command on so many hosts of its own."""
+    links = program.parent.parent / "scripts/hosts/delayed_links"
+    probe = subprocess.run([root / "scripts/with_hosts", "2", "--delay", "1ms", "true"], capture_output=True, text=True,
+                           env=environment() | {"TALLY_LINKS": str(links)})
+    if probe.returncode == 2:
+        pytest.skip(probe.stderr.strip())
+
+    def run(number, *arguments, timeout=120):
+        return subprocess.run([root / "scripts/with_hosts", str(number), *map(str, arguments)], cwd=tmp_path, capture_output=True,
+                              text=True, timeout=timeout, env=environment() | {"TALLY_LINKS": str(links)})
+
+    return run
+
+
+def test_ranks_on_three_hosts_count_together(hosts, tally_mpi, tmp_path):
+    done = hosts(3, "--delay", "1ms", "--rate", "1gbit", "mpirun", "-n", 3, tally_mpi, "run", "--stream", "cpu", "--model",
+                 "sequential,thread_pool,process_shard", "--events", "30000", "--grain", "0", "--out", "r.json", *SMALL)
+    assert done.returncode == 0, done.stderr
+    for s in json.loads((tmp_path / "r.json").read_text())["benchmarks"]:
+        if s["run_type"] == "iteration":
+            assert s["verified"] and s["hosts"] == 3 and [rank["host"] for rank in s["per_rank"]] == ["h1", "h2", "h3"]
+            assert s["merge_s"] > 1e-3  # no message is faster than the link
+
+
+def test_a_file_that_one_host_misses_is_named(hosts, tally_mpi, tmp_path):
+    # On h2 another folder lies over that of the file.
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/events.log").write_text("a\nb\nc\n")
+    script = (f"[ $OMPI_COMM_WORLD_RANK = 0 ] || mount -t tmpfs none {tmp_path}/data; "
+              f"exec {tally_mpi} run --input {tmp_path}/data/events.log --model sequential")
+    done = hosts(2, "mpirun", "-n", 2, "unshare", "--mount", "bash", "-c", script)
+    lines = own_lines(done)
+    assert done.returncode == 2 and len(lines) == 1 and "rank 1 (host h2)" in lines[0] and "events.log" in lines[0], done.stderr
+
+
+def test_a_host_that_leaves_the_network_is_named(hosts, tally_mpi, tmp_path):
+    script = (f"mpirun -n 3 {tally_mpi} run --stream cpu --model sequential --events 60000 --grain 1us --rounds 10000 --time-budget 300s "
+              f"--sample-timeout 3s --no-progress --out {tmp_path}/r.json & job=$!; "
+              f"until [ -e {tmp_path}/r.json ]; do sleep 0.1; done; ip -n h3 link set eth0 down; wait $job")
+    done = hosts(3, "bash", "-c", script, timeout=100)
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    named = [line for line in done.stderr.splitlines() if line.startswith("tally: ") and "rank 2 (host h3)" in line]
+    assert len(named) == 1, done.stderr
+    assert any(b.get("verified") for b in json.loads((tmp_path / "r.json").read_text())["benchmarks"])
+
+
+def test_hosts_leave_nothing_behind(hosts):
+    before = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout.count("\n")
+    marker = "31.4159265"
+    done = hosts(3, "--delay", "2ms", "bash", "-c", f"sleep {marker} & hostname; exit 7")
+    assert done.returncode == 7 and done.stdout.strip() == "h1"
+    assert not children_of(marker)
+    assert subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout.count("\n") == before
+    assert subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout == ""
+
+
+@pytest.mark.parametrize("arguments, said", [(["0", "true"], "'0' is no number"), (["2", "--delay", "fast", "true"], "--delay 'fast'"),
+                                             (["2", "--rate", "1", "true"], "--rate '1'"), (["2"], "missing"),
+                                             (["2", "--colour", "true"], "--colour")])
+def test_hosts_that_cannot_be_are_refused_in_one_line(root, arguments, said):
+    done = subprocess.run([root / "scripts/with_hosts", *arguments], capture_output=True, text=True)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
