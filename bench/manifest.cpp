@@ -106,6 +106,10 @@ Json factors(RunOptions const& options, Service const& service) {
   f["sample_timeout_ns"] = options.sample_timeout.count();
   f["min_warmup_ns"] = options.benchmark.min_warmup.count();
   if (!options.against.empty()) f["against"] = options.against.string();
+  if (!options.ranks.empty()) {
+    f["ranks"] = options.ranks;
+    f["scaling"] = options.scaling == Scaling::weak ? "weak" : options.scaling == Scaling::strong ? "strong" : "none";
+  }
   f["order_seed"] = options.order_seed;
   f["shuffled"] = options.shuffle;
   return f;

@@ -12,7 +12,8 @@
 
 namespace tally {
 
-/// A rank is lost, or does not answer, so that nothing more can be measured. what() is one line that names it.
+/// A rank is lost, or does not answer, so that nothing more can be measured. what() is one line that names
+/// it.
 struct TeamLost : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -34,8 +35,8 @@ class Team {
   /// `links_per_ns` as Streams::set_links_per_ns() has it. Throws TeamLost, std::runtime_error where a rank
   /// cannot, Interrupted.
   virtual Prepared prepare(Cell const& cell, double links_per_ns) = 0;
-  /// One sample, merged and verified. What a rank's model does wrong is the sample's failure. Throws TeamLost,
-  /// Interrupted.
+  /// One sample, merged and verified. What a rank's model does wrong is the sample's failure. Throws
+  /// TeamLost, Interrupted.
   virtual CellSample sample(Cell const& cell) = 0;
   /// There are more ranks than CPUs, or they may use the same.
   virtual bool ranks_share_cpus() const noexcept = 0;

@@ -42,7 +42,8 @@ void all_or_none(Communicator const& ranks, std::vector<std::string> const& host
   int failed = 0;
   for (std::size_t r = 0; r < reasons.size(); ++r) {
     if (reasons[r].empty()) continue;
-    if (failed++ == 0) text = (r == 0 ? "" : describe_rank(static_cast<int>(r), hosts[r]) + ": ") + reasons[r];
+    if (failed++ == 0)
+      text = (r == 0 ? "" : describe_rank(static_cast<int>(r), hosts[r]) + ": ") + reasons[r];
   }
   if (failed > 1)
     text += "; and " + std::to_string(failed - 1) + " more rank" + (failed > 2 ? "s" : "") + " could not";

@@ -20,9 +20,9 @@ class CommonStart {
   CommonStart(Communicator const& ranks, std::vector<std::string> const& hosts, Patience const& patience);
 
   /// Returns on every rank at the same moment, as far as the clocks' differences are known: after a barrier,
-  /// rank 0 names a time that all can be told of before it comes, and each spins until its own clock shows it.
-  /// A barrier alone lets ranks go at moments that lie up to a message's way apart, which is what is measured
-  /// between distant hosts. Returns by how much this rank was late. Collective.
+  /// rank 0 names a time that all can be told of before it comes, and each spins until its own clock shows
+  /// it. A barrier alone lets ranks go at moments that lie up to a message's way apart, which is what is
+  /// measured between distant hosts. Returns by how much this rank was late. Collective.
   std::chrono::nanoseconds wait(Communicator const& ranks, Patience const& patience) const;
 
   /// This clock's time when rank 0's shows what it shows now, less now.

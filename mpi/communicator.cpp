@@ -124,13 +124,9 @@ void Communicator::barrier(Patience const& patience, char const* what) const {
 
 void Communicator::broadcast(void* data, std::size_t bytes, int root, Patience const& patience,
                              char const* what) const {
-  for (std::size_t at = 0; at < bytes; at += kMostAtOnce) {
-    MPI_Request request;
-    check(MPI_Ibcast(static_cast<char*>(data) + at, as_int(std::min(kMostAtOnce, bytes - at)), MPI_BYTE, root,
-                     comm_, &request),
-          what);
-    wait(request, patience, what);
-  }
+  in_pieces(bytes, patience, what, [&](std::size_t at, int count, MPI_Request& request) {
+    return MPI_Ibcast(static_cast<char*>(data) + at, count, MPI_BYTE, root, comm_, &request);
+  });
 }
 
 std::string Communicator::broadcast_text(std::string text, int root, Patience const& patience,
@@ -145,7 +141,8 @@ std::string Communicator::broadcast_text(std::string text, int root, Patience co
 void Communicator::gather_bytes(void const* mine, std::size_t bytes, void* all, int root,
                                 Patience const& patience, char const* what) const {
   MPI_Request request;
-  check(MPI_Igather(mine, as_int(bytes), MPI_BYTE, all, as_int(bytes), MPI_BYTE, root, comm_, &request), what);
+  check(MPI_Igather(mine, as_int(bytes), MPI_BYTE, all, as_int(bytes), MPI_BYTE, root, comm_, &request),
+        what);
   wait(request, patience, what);
 }
 
@@ -268,33 +265,34 @@ std::vector<std::vector<char>> Communicator::all_to_all(std::vector<std::vector<
     if (to[r] > 0) out_types[r] = out.emplace_back(parts[r].data(), to[r]).type();
     if (from[r] > 0) in_types[r] = in.emplace_back(came[r].data(), from[r]).type();
   }
-  check(MPI_Ialltoallw(MPI_BOTTOM, sends.data(), nowhere.data(), out_types.data(), MPI_BOTTOM, receives.data(),
-                       nowhere.data(), in_types.data(), comm_, &request),
+  check(MPI_Ialltoallw(MPI_BOTTOM, sends.data(), nowhere.data(), out_types.data(), MPI_BOTTOM,
+                       receives.data(), nowhere.data(), in_types.data(), comm_, &request),
         what);
   wait(request, patience, what);
   return came;
 }
 
-void Communicator::send(void const* data, std::size_t bytes, int to, int tag, Patience const& patience,
-                        char const* what) const {
+void Communicator::in_pieces(std::size_t bytes, Patience const& patience, char const* what,
+                             std::function<int(std::size_t at, int count, MPI_Request&)> const& begin) const {
   for (std::size_t at = 0; at < bytes; at += kMostAtOnce) {
     MPI_Request request;
-    check(MPI_Isend(static_cast<char const*>(data) + at, as_int(std::min(kMostAtOnce, bytes - at)), MPI_BYTE, to,
-                    tag, comm_, &request),
-          what);
+    check(begin(at, as_int(std::min(kMostAtOnce, bytes - at)), request), what);
     wait(request, patience, what);
   }
 }
 
+void Communicator::send(void const* data, std::size_t bytes, int to, int tag, Patience const& patience,
+                        char const* what) const {
+  in_pieces(bytes, patience, what, [&](std::size_t at, int count, MPI_Request& request) {
+    return MPI_Isend(static_cast<char const*>(data) + at, count, MPI_BYTE, to, tag, comm_, &request);
+  });
+}
+
 void Communicator::receive(void* data, std::size_t bytes, int from, int tag, Patience const& patience,
                            char const* what) const {
-  for (std::size_t at = 0; at < bytes; at += kMostAtOnce) {
-    MPI_Request request;
-    check(MPI_Irecv(static_cast<char*>(data) + at, as_int(std::min(kMostAtOnce, bytes - at)), MPI_BYTE, from, tag,
-                    comm_, &request),
-          what);
-    wait(request, patience, what);
-  }
+  in_pieces(bytes, patience, what, [&](std::size_t at, int count, MPI_Request& request) {
+    return MPI_Irecv(static_cast<char*>(data) + at, count, MPI_BYTE, from, tag, comm_, &request);
+  });
 }
 
 }  // namespace tally

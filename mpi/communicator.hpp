@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -85,7 +86,8 @@ class Communicator {
     all_gather_bytes(&mine, sizeof mine, all.data(), patience, what);
     return all;
   }
-  /// Each rank's numbers, one rank's after the other, at root alone: in one message of each, where they are few.
+  /// Each rank's numbers, one rank's after the other, at root alone: in one message of each, where they are
+  /// few.
   std::vector<std::uint64_t> gather_numbers(std::span<std::uint64_t const> mine, int root,
                                             Patience const& patience, char const* what) const;
   /// Each rank's text, by rank, at root alone.
@@ -93,8 +95,8 @@ class Communicator {
                                         char const* what) const;
   /// Sums, element by element: root's `values` become those of all ranks. Any length.
   void sum_to(std::span<std::uint64_t> values, int root, Patience const& patience, char const* what) const;
-  /// The same, and what the greatest of the ranks' `value` is, at every rank: at once, since each takes as long
-  /// as messages take.
+  /// The same, and what the greatest of the ranks' `value` is, at every rank: at once, since each takes as
+  /// long as messages take.
   std::uint64_t sum_to_and_max(std::span<std::uint64_t> values, int root, std::uint64_t value,
                                Patience const& patience, char const* what) const;
   std::uint64_t all_max(std::uint64_t value, Patience const& patience, char const* what) const;
@@ -115,6 +117,9 @@ class Communicator {
  private:
   explicit Communicator(MPI_Comm comm);
   void wait(MPI_Request& request, Patience const& patience, char const* what) const;
+  /// Begins, and waits for, an operation on each piece of `bytes` that MPI can count.
+  void in_pieces(std::size_t bytes, Patience const& patience, char const* what,
+                 std::function<int(std::size_t at, int count, MPI_Request&)> const& begin) const;
   void gather_bytes(void const* mine, std::size_t bytes, void* all, int root, Patience const& patience,
                     char const* what) const;
   void all_gather_bytes(void const* mine, std::size_t bytes, void* all, Patience const& patience,

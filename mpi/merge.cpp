@@ -64,7 +64,8 @@ std::int64_t zagzig(std::uint64_t n) noexcept {
 /// Figures that are summed.
 constexpr std::size_t kFigures = 6;
 std::array<std::uint64_t*, kFigures> figures_of(Counts& counts) {
-  return {&counts.events, &counts.malformed, &counts.replies, &counts.tasks, &counts.checksum, &counts.coverage};
+  return {&counts.events, &counts.malformed, &counts.replies,
+          &counts.tasks,  &counts.checksum,  &counts.coverage};
 }
 void set_figures(Counts& counts, std::uint64_t const* sums) {
   for (std::uint64_t* const figure : figures_of(counts)) *figure = sums != nullptr ? *sums++ : 0;
@@ -100,8 +101,7 @@ std::uint64_t reduce_dense(Counts& counts, Communicator const& ranks, Patience c
   auto const figures = figures_of(counts);
   for (std::size_t i = 0; i < kFigures; ++i) rows[i] = *figures[i];
   if (auto const* const row = counts.dense_row_if(0)) std::copy_n(row, keys, rows.data() + kFigures);
-  std::uint64_t const windows =
-      ranks.sum_to_and_max(rows, kRoot, counts.dense_windows(), patience, kWhat);
+  std::uint64_t const windows = ranks.sum_to_and_max(rows, kRoot, counts.dense_windows(), patience, kWhat);
   set_figures(counts, root ? rows.data() : nullptr);
   std::uint64_t sent = rows.size();
   if (root && windows > 0) std::copy_n(rows.data() + kFigures, keys, counts.dense_row(0));
@@ -198,14 +198,14 @@ std::uint64_t shuffle_text(Counts& counts, Communicator const& ranks, Patience c
 }
 
 /// Figures, totals of all windows and the first malformed lines, to the root.
-std::vector<Counts::WindowTotal> sum_text(Counts& counts, Communicator const& ranks, Patience const& patience) {
+std::vector<Counts::WindowTotal> sum_text(Counts& counts, Communicator const& ranks,
+                                          Patience const& patience) {
   std::vector<std::uint64_t> mine;
   for (std::uint64_t const* const figure : figures_of(counts)) mine.push_back(*figure);
   auto const windows = counts.windows();
   mine.push_back(windows.size());
   for (auto const& window : windows)
-    mine.insert(mine.end(),
-                {static_cast<std::uint64_t>(window.window), window.events, window.distinct_keys});
+    mine.insert(mine.end(), {static_cast<std::uint64_t>(window.window), window.events, window.distinct_keys});
   mine.push_back(counts.first_malformed().size());
   for (auto const& line : counts.first_malformed()) {
     mine.push_back(line.position);

@@ -19,8 +19,8 @@ struct MergeFigures {
 /// Merges every rank's counts. Dense ones are summed to rank 0, window by window, by MPI's reduction; the
 /// other ranks have none left. Text keys are shuffled: each key goes to the rank that owner_of() names, which
 /// then has its counts in every window, and no rank has all, so that distinct keys of a window are a sum over
-/// ranks. Events, checksums and the like are summed to rank 0, and are 0 elsewhere; the first malformed lines of
-/// all are rank 0's.
+/// ranks. Events, checksums and the like are summed to rank 0, and are 0 elsewhere; the first malformed lines
+/// of all are rank 0's.
 ///
 /// Keys that came are views into memory that the counts keep. Collective; all ranks' counts must be of the
 /// same kind and number of keys. Throws as Communicator does, and std::bad_alloc.

@@ -8,18 +8,20 @@
 #include "bench/commands.hpp"
 #include "bench/tally_main.hpp"
 #include "bench/version.hpp"
+#include "mpi/merge_command.hpp"
 #include "mpi/mpi_run_command.hpp"
 #include "mpi/supervisor.hpp"
 
 namespace {
 
 constexpr std::string_view kHelp =
-    R"(tally-mpi: tally run, in every rank of an MPI job
+    R"(tally-mpi: tally run, in every rank of an MPI job, and what merging over ranks costs
 
   mpirun -n R tally-mpi run [options]   measure; the options, table and results of tally run
   tally-mpi run [options]               the same with one rank
+  mpirun -n R tally-mpi merge [options] what merging alone takes, over ranks and in one process
 
-  tally-mpi run --help
+  tally-mpi COMMAND --help
   tally-mpi --version
 
 Exit status: 0 all measured and verified, 1 a cell failed or a rank was lost, 2 wrong command line, 130 interrupted.
@@ -35,7 +37,9 @@ int run_rank(int argc, char** argv, tally::RankWatch& watch) {
   int status = 1;
   try {
     tally::Arguments const arguments(argv + 2, argv + argc);
-    status = tally::mpi_run_command(arguments, tally::all_models(), watch);
+    status = std::string_view(argv[1]) == "merge"
+                 ? tally::merge_command(arguments, watch)
+                 : tally::mpi_run_command(arguments, tally::all_models(), watch);
   } catch (std::exception const& error) {
     // The other ranks may wait for this one.
     tally::complain(error.what());
@@ -59,8 +63,8 @@ int main(int argc, char** argv) {
       tally::write_output("tally-mpi " + std::string(tally::kVersion) + "\n");
       return 0;
     }
-    if (command != "run") {
-      tally::complain("no command '" + std::string(command) + "'; write tally-mpi run ('tally-mpi --help')");
+    if (command != "run" && command != "merge") {
+      tally::complain("no command '" + std::string(command) + "'; write run or merge ('tally-mpi --help')");
       return 2;
     }
     tally::ignore_benchmark_environment();

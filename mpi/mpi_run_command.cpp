@@ -32,7 +32,8 @@ void check_alike(Communicator const& world, std::vector<std::string> const& host
                  Patience const& patience) {
   std::string told;
   for (std::string const& argument : arguments) told += argument + '\0';
-  auto const programs = world.gather_texts(sha256_of_file("/proc/self/exe"), 0, patience, "comparing programs");
+  auto const programs =
+      world.gather_texts(sha256_of_file("/proc/self/exe"), 0, patience, "comparing programs");
   auto const orders = world.gather_texts(sha256(told), 0, patience, "comparing arguments");
   all_or_none(world, hosts, patience, [&] {
     for (std::size_t r = 1; r < programs.size(); ++r) {

@@ -135,7 +135,8 @@ nlohmann::ordered_json MpiTeam::describe() const {
   mpi["least_cpus_of_a_rank"] = job_.least_cpus;
   mpi["oversubscribed"] = job_.shares_cpus;
   mpi["isolation"] =
-      "none: samples of one rank follow each other in one process, which MPI does not let be forked for each; "
+      "none: samples of one rank follow each other in one process, which MPI does not let be forked for "
+      "each; "
       "in place of it, cells come in another order in each round, a round is one sample of each, peak memory "
       "is counted anew for each sample, and --benchmark_min_warmup_time takes untimed ones first";
   mpi["timed"] =
@@ -157,7 +158,8 @@ std::vector<std::string> MpiTeam::notes() const {
   std::vector<std::string> notes;
   if (job_.shares_cpus)
     notes.push_back(
-        "there are more ranks than CPUs, or they may use the same: they wait for each other, and no figure is a "
+        "there are more ranks than CPUs, or they may use the same: they wait for each other, and no figure "
+        "is a "
         "claim");
   std::size_t smaller = 0;
   std::uint64_t least = 1;
@@ -167,9 +169,10 @@ std::vector<std::string> MpiTeam::notes() const {
     least = std::max(least, check.one_in);
   }
   if (smaller > 0)
-    notes.push_back("references of " + std::to_string(smaller) +
-                    " cells were made by all ranks, and compared with the sequential count on a smaller stream (1/" +
-                    std::to_string(least) + " at least): all of it would have taken longer than the campaign");
+    notes.push_back(
+        "references of " + std::to_string(smaller) +
+        " cells were made by all ranks, and compared with the sequential count on a smaller stream (1/" +
+        std::to_string(least) + " at least): all of it would have taken longer than the campaign");
   return notes;
 }
 

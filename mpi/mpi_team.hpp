@@ -42,8 +42,8 @@ class MpiTeam final : public Team {
   bool lost_ = false;
 };
 
-/// The other ranks': does what rank 0 says until it says that there is no more. Throws PeersLate, after rank 0
-/// was told who this is; Interrupted.
+/// The other ranks': does what rank 0 says until it says that there is no more. Throws PeersLate, after rank
+/// 0 was told who this is; Interrupted.
 void follow(Rank& rank, Plan plan, Communicator const& world, StopSignals const& stop);
 
 }  // namespace tally

@@ -96,11 +96,12 @@ Job join_job(Communicator const& world, Patience const& patience) {
     CPU_AND(&common, &other, &mine.set);
     overlaps = overlaps || CPU_COUNT(&common) > 0;
   }
-  auto const place = static_cast<std::size_t>(
-      std::find(same.begin(), same.end(), local.rank()) - same.begin());
+  auto const place =
+      static_cast<std::size_t>(std::find(same.begin(), same.end(), local.rank()) - same.begin());
   std::size_t const n = usable.size(), sharing = same.size();
   if (n >= sharing)
-    for (std::size_t i = place * n / sharing; i < (place + 1) * n / sharing; ++i) job.cpus.push_back(usable[i]);
+    for (std::size_t i = place * n / sharing; i < (place + 1) * n / sharing; ++i)
+      job.cpus.push_back(usable[i]);
   else
     job.cpus.push_back(usable[place % n]);
   pin_process(job.cpus);
@@ -110,8 +111,8 @@ Job join_job(Communicator const& world, Patience const& patience) {
   return job;
 }
 
-/// While it lives, whoever watches over this rank ends it at the deadline: at once where it is at work itself,
-/// and long after that where it waits for others, of whom one is late, who is to be named first.
+/// While it lives, whoever watches over this rank ends it at the deadline: at once where it is at work
+/// itself, and long after that where it waits for others, of whom one is late, who is to be named first.
 class Rank::Deadline {
  public:
   Deadline(RankWatch* watch, std::string const& doing, nanoseconds within)
@@ -431,7 +432,8 @@ CellSample Rank::sample(Cell const& cell) {
     ranks.sum_to(lateness, 0, patience, "collecting what ranks measured");
   }
   Sample& s = taken.sample;
-  std::uint64_t const tasks = own.counts.tasks, replies = own.counts.replies, malformed = own.counts.malformed;
+  std::uint64_t const tasks = own.counts.tasks, replies = own.counts.replies,
+                      malformed = own.counts.malformed;
   std::uint64_t const events = own.counts.events;
   own.counts = Counts::text();
   ::malloc_trim(0);

@@ -111,9 +111,8 @@ void RankStreams::read_part(RankPart& part, Cell const& cell, double links_per_n
   std::string hash;
   all_or_none(ranks, hosts_, patience, [&] {
     if (stream->size() != size)
-      throw InputFailed("'" + file->name() + "' has " + std::to_string(stream->size()) +
-                        " bytes here, and " + std::to_string(size) +
-                        " at rank 0: give every host the same file");
+      throw InputFailed("'" + file->name() + "' has " + std::to_string(stream->size()) + " bytes here, and " +
+                        std::to_string(size) + " at rank 0: give every host the same file");
     Records const records = records_of(*file, spec, grain_of(cell, links_per_ns), size);
     range.begin = std::max<std::uint64_t>(range.begin, std::min<std::uint64_t>(records.first(), range.end));
     std::size_t const bytes = range.end - range.begin;

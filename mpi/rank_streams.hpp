@@ -43,9 +43,9 @@ class RankStreams {
       : options_(options), service_(std::move(service)), hosts_(std::move(hosts)) {}
 
   /// Part of the whole stream, or of the first `1 / one_in` of it. `events`: of the whole stream; of a file,
-  /// as many as there are. Of a file on several hosts, every rank's bytes are compared, by size and hash, with
-  /// those that rank 0 has in their place. Collective over `ranks`. Throws RankFailed where any rank cannot:
-  /// a file that it cannot read, that differs, that is compressed and so cannot be cut, or memory.
+  /// as many as there are. Of a file on several hosts, every rank's bytes are compared, by size and hash,
+  /// with those that rank 0 has in their place. Collective over `ranks`. Throws RankFailed where any rank
+  /// cannot: a file that it cannot read, that differs, that is compressed and so cannot be cut, or memory.
   RankPart make(Cell const& cell, std::uint64_t events, double links_per_ns, Communicator const& ranks,
                 Patience const& patience, std::uint64_t one_in = 1) const;
 

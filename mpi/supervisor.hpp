@@ -8,10 +8,11 @@
 namespace tally {
 
 /// Forks a process that runs `rank` and exits with its result, and waits for its end. MPI must not be
-/// initialized yet, here or ever: the child does that, and the launcher sees one process where it started one.
+/// initialized yet, here or ever: the child does that, and the launcher sees one process where it started
+/// one.
 ///
-/// A rank that is past its deadline is killed. One that is killed, by this or anybody, is named in one line on
-/// standard error, and the result is 1: launchers would say so of a process number, with an exit status of
+/// A rank that is past its deadline is killed. One that is killed, by this or anybody, is named in one line
+/// on standard error, and the result is 1: launchers would say so of a process number, with an exit status of
 /// their own. Signals to end go to the rank. No process of the rank's is left.
 int supervise(std::function<int(RankWatch&)> const& rank);
 

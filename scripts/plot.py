@@ -12,6 +12,9 @@ For ingest at a rate, latency from when events were to be sent: p50, p99 and p99
 latency that --slo, or else the file, asks for; and for each group of cells the whole spectrum of percentiles, beside the
 uncorrected one, from when events were sent. Cells that fell behind the rate have no latency, and are marked as saturated.
 
+Of several numbers of ranks (`tally-mpi run --scaling`): throughput against ranks, with the ideal and the law that is fitted to it,
+and the share of merging.
+
 Cells without figures are named under the figures and not drawn. The same file gives the same bytes.
 
 Exit status: 0 drawn; 1 the file has no figure to draw, or DIR cannot be written (then no file in it was changed); 2 the command
@@ -31,6 +34,7 @@ try:
 
     import tally_figures
     import tally_latency_figures
+    import tally_scaling_figures
 except ImportError as problem:
     sys.exit(f"plot: {problem.name} is missing: apt-get install python3-matplotlib python3-numpy, and run with /usr/bin/python3")
 import tally_results
@@ -80,7 +84,8 @@ def draw(results, slo):
         return caption(results, stream)
 
     with matplotlib.rc_context(tally_style.RC):
-        every = itertools.chain(tally_figures.figures(results, below), tally_latency_figures.figures(results, below, slo))
+        every = itertools.chain(tally_figures.figures(results, below), tally_latency_figures.figures(results, below, slo),
+                                tally_scaling_figures.figures(results, below))
         for stem, figure in every:
             for kind, options in (("svg", {"metadata": {"Date": None, "Creator": None}}),
                                   ("png", {"dpi": PNG_DPI, "metadata": {"Software": None}})):

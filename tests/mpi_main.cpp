@@ -11,7 +11,8 @@ int main(int argc, char** argv) {
   auto& listeners = testing::UnitTest::GetInstance()->listeners();
   if (rank != 0) delete listeners.Release(listeners.default_result_printer());
   int const failed = RUN_ALL_TESTS();
-  if (failed && rank != 0) std::fprintf(stderr, "tests failed at rank %d: run with one rank less to see which\n", rank);
+  if (failed && rank != 0)
+    std::fprintf(stderr, "tests failed at rank %d: run with one rank less to see which\n", rank);
   MPI_Finalize();
   return failed;
 }

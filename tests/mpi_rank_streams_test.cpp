@@ -50,8 +50,8 @@ class RankStreamsTest : public testing::Test {
   void write_file(std::string const& content) {
     path = std::filesystem::temp_directory_path() /
            ("tally_rank_streams_" +
-            std::to_string(ranks.all_max(static_cast<std::uint64_t>(ranks.rank() == 0 ? getpid() : 0), patience(),
-                                         "a name")));
+            std::to_string(ranks.all_max(static_cast<std::uint64_t>(ranks.rank() == 0 ? getpid() : 0),
+                                         patience(), "a name")));
     if (ranks.rank() == 0) std::ofstream(path) << content;
     ranks.barrier(patience(), "the file is there");
     options.input = path;
@@ -93,7 +93,8 @@ TEST_F(RankStreamsTest, PartsOfLookupsAreTheWhole) {
 
 TEST_F(RankStreamsTest, PartsOfAFileAreCutAtLineEnds) {
   std::string text;
-  for (int i = 0; i < 3000; ++i) text += "key" + std::to_string(i % 97) + std::string(static_cast<std::size_t>(i % 50), 'x') + "\n";
+  for (int i = 0; i < 3000; ++i)
+    text += "key" + std::to_string(i % 97) + std::string(static_cast<std::size_t>(i % 50), 'x') + "\n";
   write_file(text + "the last has no end");
   expect_sequential(0);
   expect_sequential(0, 4);
@@ -116,7 +117,8 @@ TEST_F(RankStreamsTest, PartsOfCsvAreCutAtRecordsThoughTheseSpanLines) {
 
 TEST_F(RankStreamsTest, LinesThatAreMalformedAreCountedOnce) {
   std::string text;
-  for (int i = 0; i < 1000; ++i) text += i % 10 == 0 ? "{broken\n" : "{\"k\": \"" + std::to_string(i % 7) + "\"}\n";
+  for (int i = 0; i < 1000; ++i)
+    text += i % 10 == 0 ? "{broken\n" : "{\"k\": \"" + std::to_string(i % 7) + "\"}\n";
   write_file(text);
   options.text.format = TextFormat::ndjson;
   options.text.key = "k";
@@ -155,7 +157,8 @@ TEST_F(RankStreamsTest, AFileThatDiffersBetweenHostsIsNamedWithTheHost) {
   } catch (RankFailed const& failed) {
     EXPECT_TRUE(failed.usage);
     if (ranks.rank() == 0) {
-      EXPECT_NE(std::string(failed.what()).find("rank 1 (host elsewhere"), std::string::npos) << failed.what();
+      EXPECT_NE(std::string(failed.what()).find("rank 1 (host elsewhere"), std::string::npos)
+          << failed.what();
     }
   }
   if (ranks.rank() == 1) {

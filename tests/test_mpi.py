@@ -261,3 +261,19 @@ def test_hosts_leave_nothing_behind(hosts):
 def test_hosts_that_cannot_be_are_refused_in_one_line(root, arguments, said):
     done = subprocess.run([root / "scripts/with_hosts", *arguments], capture_output=True, text=True)
     assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_merging_is_measured_by_itself_and_checked(tally_mpi, tmp_path):
+    done = subprocess.run([MPIRUN, "--oversubscribe", "-n", "3", tally_mpi, "merge", "--keys", "10,3k", "--ranks", "2,3", "--rounds", "2",
+                           "--disjoint", "--out", "m.json"], cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment())
+    assert done.returncode == 0, done.stderr
+    entries = json.loads((tmp_path / "m.json").read_text())["benchmarks"]
+    assert len(entries) == 2 * 2 * 2 * 2 and all(e["real_time"] > 0 and e["one_process_s"] > 0 for e in entries)
+    sent = {(e["kind"], e["keys"], e["ranks"]): e["sent_bytes"] for e in entries}
+    assert 0 < sent["text", 10, 2] < sent["text", 3000, 2] < sent["text", 3000, 3]
+    assert sent["dense", 3000, 3] == 2 * sent["dense", 3000, 2]
+
+
+def test_no_other_command_is_known(tally_mpi, tmp_path):
+    done = subprocess.run([tally_mpi, "count"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "run or merge" in done.stderr

@@ -49,7 +49,7 @@ struct Packet {
 
 struct Link {
   int device = -1;
-  Clock::time_point free{};      ///< when the last packet has left
+  Clock::time_point free{};         ///< when the last packet has left
   std::deque<Packet> on_the_way{};  ///< in order of time
 };
 
@@ -126,11 +126,12 @@ int main(int argc, char** argv) {
         if (n <= 0) break;
         auto const* const bytes = reinterpret_cast<unsigned char const*>(buffer.data());
         // IPv4 of this network alone.
-        if (n < 20 || bytes[0] >> 4 != 4 || std::memcmp(bytes + 16, network.data(), network.size()) != 0) continue;
+        if (n < 20 || bytes[0] >> 4 != 4 || std::memcmp(bytes + 16, network.data(), network.size()) != 0)
+          continue;
         std::size_t const to = bytes[19];
         if (to < 1 || to > hosts) continue;
-        nanoseconds const sending(bits_per_s > 0 ? static_cast<std::int64_t>(8e9 * static_cast<double>(n) / bits_per_s)
-                                                 : 0);
+        nanoseconds const sending(
+            bits_per_s > 0 ? static_cast<std::int64_t>(8e9 * static_cast<double>(n) / bits_per_s) : 0);
         link.free = std::max(link.free, now) + sending;
         link.on_the_way.push_back({link.free + delay, to - 1, {buffer.data(), buffer.data() + n}});
       }
