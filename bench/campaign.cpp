@@ -439,8 +439,8 @@ class Campaign {
 
   Clock::time_point began_;
   Clock::time_point budget_from_ = began_;
-  Grow const* grow_;  // null: nothing more
-  Team* team_;        // null: this process takes its samples by itself
+  Grow const* grow_;                       // null: nothing more
+  Team* team_;                             // null: this process takes its samples by itself
   std::unique_ptr<StopSignals> own_stop_;  // null: the team's
   StopSignals const& stop_;
   RunOptions own_options_;

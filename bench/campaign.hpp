@@ -75,10 +75,10 @@ struct CampaignResult {
       manifest;         ///< the result file's context as far as it does not change, as JSON (make_manifest())
   std::string against;  ///< of the other build, as JSON (Against::describe_other()); empty if there is none
   bool ranks_share_cpus = false;  ///< of an MPI job, which makes no figure of it a claim
-  std::string lost;           ///< which rank was lost, that ended the campaign; empty if none was
-  bool on_database = false;   ///< lookups asked a database
-  std::string keys_left;      ///< what could not be removed from it; empty if nothing is left
-  std::string write_failure;  ///< why the results could not be written, if they could not
+  std::string lost;               ///< which rank was lost, that ended the campaign; empty if none was
+  bool on_database = false;       ///< lookups asked a database
+  std::string keys_left;          ///< what could not be removed from it; empty if nothing is left
+  std::string write_failure;      ///< why the results could not be written, if they could not
   std::vector<std::string>
       notes;  ///< what a reader must know: service shares a CPU with workers, more workers than CPUs
   std::chrono::nanoseconds took{0};
@@ -160,8 +160,8 @@ CampaignResult run_campaign(RunOptions const& options, Plan const& plan);
 
 class Team;
 
-/// The same with every sample taken by `team`. That a rank is lost ends the campaign: the samples before stay.
-/// Not with --against, --slo or ingest.
+/// The same with every sample taken by `team`. That a rank is lost ends the campaign: the samples before
+/// stay. Not with --against, --slo or ingest.
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Team& team);
 
 /// What a campaign is to go on with.

@@ -43,8 +43,8 @@ struct Cell {
   Io io = Io::epoll;                 ///< lookup and ingest, of models that wait as they are told
   bool lookup = false;               ///< ingest: each event waits for the lookup service
   double rate_per_s = 0;  ///< ingest: events a second, of all connections together; 0: as many as are taken
-  int ranks = 0;             ///< of an MPI job, that count together; 0: this process alone
-  int hosts = 0;             ///< on which these are
+  int ranks = 0;          ///< of an MPI job, that count together; 0: this process alone
+  int hosts = 0;          ///< on which these are
   std::uint64_t events = 0;  ///< of all ranks together; 0: not yet known (auto)
   bool against = false;      ///< of the other build, that of --against
 

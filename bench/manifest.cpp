@@ -108,7 +108,9 @@ Json factors(RunOptions const& options, Service const& service) {
   if (!options.against.empty()) f["against"] = options.against.string();
   if (!options.ranks.empty()) {
     f["ranks"] = options.ranks;
-    f["scaling"] = options.scaling == Scaling::weak ? "weak" : options.scaling == Scaling::strong ? "strong" : "none";
+    f["scaling"] = options.scaling == Scaling::weak     ? "weak"
+                   : options.scaling == Scaling::strong ? "strong"
+                                                        : "none";
   }
   f["order_seed"] = options.order_seed;
   f["shuffled"] = options.shuffle;

@@ -133,9 +133,10 @@ struct RunArguments {
         no_progress(p.flag("--no-progress", "nothing on stderr while it runs")) {
     if (!many) return;
     p.heading("Many machines (under mpirun)");
-    ranks = &p.option("--ranks", "N,..",
-                      "how many of the job's ranks count, the first so many (default: all; with --scaling: 1, "
-                      "2, 4, .. and all)");
+    ranks =
+        &p.option("--ranks", "N,..",
+                  "how many of the job's ranks count, the first so many (default: all; with --scaling: 1, "
+                  "2, 4, .. and all)");
     scaling = &p.option("--scaling", "weak|strong",
                         "weak: --events is of each rank, so that work grows with ranks; strong (and without "
                         "it): of all together");
@@ -393,7 +394,8 @@ constexpr std::array<std::pair<std::string_view, Scaling>, 2> kScalings{
 /// What the ranks of a job share out, and what they cannot.
 void read_ranks(RunArguments const& given, int ranks, RunOptions& options) {
   if (std::find(options.streams.begin(), options.streams.end(), StreamKind::ingest) != options.streams.end())
-    throw UsageError("--stream ingest arrives at one machine: write --stream cpu or lookup, or use tally run");
+    throw UsageError(
+        "--stream ingest arrives at one machine: write --stream cpu or lookup, or use tally run");
   if (given.against) throw UsageError("--against compares builds of tally on one machine: use tally run");
   if (options.external)
     throw UsageError("--external runs a program on one machine: leave it out, or use tally run");
@@ -401,7 +403,8 @@ void read_ranks(RunArguments const& given, int ranks, RunOptions& options) {
   if (*given.scaling) {
     options.scaling = choose("--scaling", **given.scaling, kScalings);
     if (options.scaling == Scaling::weak && options.input)
-      throw UsageError("--scaling weak needs events that grow with ranks: leave --input out, or write strong");
+      throw UsageError(
+          "--scaling weak needs events that grow with ranks: leave --input out, or write strong");
   }
   if (*given.ranks) {
     for (auto const& item : split_list("--ranks", **given.ranks))
@@ -416,10 +419,11 @@ void read_ranks(RunArguments const& given, int ranks, RunOptions& options) {
 
 RunOptions parse(std::vector<std::string> const& arguments, std::span<Model const> models, int ranks) {
   bool const many = ranks > 0;
-  ArgumentParser parser(many ? "tally-mpi run" : "tally run",
-                        many ? "Counts the same events with every model, in each rank of an MPI job, merges and "
-                               "checks every count, and compares."
-                             : "Counts the same events with every model, checks every count, and compares.");
+  ArgumentParser parser(
+      many ? "tally-mpi run" : "tally run",
+      many ? "Counts the same events with every model, in each rank of an MPI job, merges and "
+             "checks every count, and compares."
+           : "Counts the same events with every model, checks every count, and compares.");
   RunArguments const given(parser, models, many);
   parser.footer(
       "Also every --benchmark_NAME=VALUE flag of Google Benchmark; BENCHMARK_* environment variables are "

@@ -70,7 +70,7 @@ struct RunOptions {
   std::vector<std::chrono::nanoseconds> waits;
   WaitDistribution wait_distribution = WaitDistribution::exponential;
   std::vector<int> in_flights;
-  std::vector<Io> ios{Io::epoll};         ///< lookup and ingest, of models that wait as they are told
+  std::vector<Io> ios{Io::epoll};   ///< lookup and ingest, of models that wait as they are told
   std::optional<RedisUrl> service;  ///< none: embedded
   std::vector<int> connections;     ///< ingest
   std::vector<double> rates_per_s;  ///< ingest; 0: as many as are taken
@@ -97,7 +97,7 @@ struct RunOptions {
   std::filesystem::path out;      ///< "": no file
   std::filesystem::path hgrm;     ///< folder of latencies' percentiles; "": none
   bool progress = true;
-  std::vector<int> ranks{};        ///< how many of an MPI job's count; empty: this process alone
+  std::vector<int> ranks{};  ///< how many of an MPI job's count; empty: this process alone
   Scaling scaling = Scaling::none;
   /// Hosts among the first n ranks, at n - 1: not an option, but as the job was launched.
   std::vector<int> hosts_of_ranks{};

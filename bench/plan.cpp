@@ -97,7 +97,8 @@ std::vector<Group> groups_of(StreamKind stream, Io io, RunOptions const& options
 
 /// Those asked for, of all ranks together; 0 if none were.
 std::uint64_t events_of(Group const& group, RunOptions const& options) {
-  std::uint64_t const share = options.scaling == Scaling::weak ? static_cast<std::uint64_t>(ranks_of(group)) : 1;
+  std::uint64_t const share =
+      options.scaling == Scaling::weak ? static_cast<std::uint64_t>(ranks_of(group)) : 1;
   return options.events.value_or(0) * share;
 }
 

@@ -40,20 +40,20 @@ struct LoadFigures {
 /// One rank's part of a sample that the ranks of an MPI job took together.
 struct RankFigures {
   std::string host;
-  int cpus = 0;                        ///< that this rank's workers had
-  std::uint64_t events = 0;            ///< counted by it
-  std::chrono::nanoseconds count{0};   ///< from the common start until its own counts were complete
-  std::chrono::nanoseconds merge{0};   ///< from the start of merging until its part of that was done
-  double cpu_s = 0;                    ///< of the model; merging is not in it
+  int cpus = 0;                       ///< that this rank's workers had
+  std::uint64_t events = 0;           ///< counted by it
+  std::chrono::nanoseconds count{0};  ///< from the common start until its own counts were complete
+  std::chrono::nanoseconds merge{0};  ///< from the start of merging until its part of that was done
+  double cpu_s = 0;                   ///< of the model; merging is not in it
   std::uint64_t peak_rss_bytes = 0;
 };
 
 /// What a sample has beside, that the ranks of an MPI job took together.
 struct TeamFigures {
-  std::chrono::nanoseconds count{0};  ///< of the slowest rank
-  std::chrono::nanoseconds merge{0};  ///< until rank 0 had what was merged, and every rank its part
-  double imbalance = 1;               ///< count of the slowest rank over that of the median one
-  std::uint64_t merged_bytes = 0;     ///< that were sent between ranks for the merge, all ranks together
+  std::chrono::nanoseconds count{0};       ///< of the slowest rank
+  std::chrono::nanoseconds merge{0};       ///< until rank 0 had what was merged, and every rank its part
+  double imbalance = 1;                    ///< count of the slowest rank over that of the median one
+  std::uint64_t merged_bytes = 0;          ///< that were sent between ranks for the merge, all ranks together
   std::chrono::nanoseconds start_late{0};  ///< by so much the last rank was later than the common start
   std::vector<RankFigures> ranks;
 };

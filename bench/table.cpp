@@ -313,8 +313,8 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
   for (std::size_t const c : in_order(result, group)) {
     CellResult const& cell = result.cells[c];
     auto const rate = cell.throughput();
-    bool const ranked =
-        ranks(group) && !result.ranks_share_cpus && cell.cell.model->candidate && cell.failure.empty() && rate && rate->median > 0;
+    bool const ranked = ranks(group) && !result.ranks_share_cpus && cell.cell.model->candidate &&
+                        cell.failure.empty() && rate && rate->median > 0;
     if (!ranked) {
       add_row(table, result, group, c, "", base, used);
       continue;
