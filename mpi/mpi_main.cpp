@@ -1,6 +1,7 @@
 #include <mpi.h>
 
 #include <csignal>
+#include <new>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,7 @@
 #include "bench/commands.hpp"
 #include "bench/tally_main.hpp"
 #include "bench/version.hpp"
+#include "mpi/agreement.hpp"
 #include "mpi/merge_command.hpp"
 #include "mpi/mpi_run_command.hpp"
 #include "mpi/supervisor.hpp"
@@ -27,6 +29,13 @@ constexpr std::string_view kHelp =
 Exit status: 0 all measured and verified, 1 a cell failed or a rank was lost, 2 wrong command line, 130 interrupted.
 )";
 
+/// The other ranks may wait for this one: it says who it is, and ends them all.
+void give_up(tally::RankWatch const& watch, std::string const& why) {
+  int const rank = watch.rank.load();
+  tally::complain((rank > 0 ? tally::describe_rank(rank - 1, watch.host) + ": " : "") + why);
+  MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
 int run_rank(int argc, char** argv, tally::RankWatch& watch) {
   // Models make threads of their own, none of which calls MPI.
   int provided = 0;
@@ -40,10 +49,10 @@ int run_rank(int argc, char** argv, tally::RankWatch& watch) {
     status = std::string_view(argv[1]) == "merge"
                  ? tally::merge_command(arguments, watch)
                  : tally::mpi_run_command(arguments, tally::all_models(), watch);
+  } catch (std::bad_alloc const&) {
+    give_up(watch, "out of memory");
   } catch (std::exception const& error) {
-    // The other ranks may wait for this one.
-    tally::complain(error.what());
-    MPI_Abort(MPI_COMM_WORLD, 1);
+    give_up(watch, error.what());
   }
   MPI_Finalize();
   return status;

@@ -1,6 +1,7 @@
 #include "mpi/mpi_run_command.hpp"
 
 #include <mpi.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@ namespace {
 constexpr int kInterrupted = 130;
 constexpr int kFailed = 1;
 constexpr std::chrono::minutes kJoinWithin{2};
+constexpr timespec kTimeToWrite{2, 0};
 
 /// Ends all ranks: they cannot go on, and waiting for those that hang would be for ever.
 [[noreturn]] void abort_job(int status) {
@@ -127,6 +129,8 @@ int mpi_run_command(Arguments const& arguments, std::span<Model const> models, R
     if (leads) complain(std::string("ranks do not come together: ") + late.what());
     abort_job(kFailed);
   } catch (Interrupted const&) {
+    // Rank 0 was interrupted too, and writes what was finished.
+    if (!leads) ::nanosleep(&kTimeToWrite, nullptr);
     abort_job(kInterrupted);
   }
 }

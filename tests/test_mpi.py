@@ -197,6 +197,21 @@ def test_a_rank_that_is_killed_or_hangs_is_named_and_what_was_finished_is_kept(t
     assert not children_of(str(program))
 
 
+def test_what_was_finished_is_kept_when_mpirun_is_interrupted(tally_mpi, tmp_path):
+    out = tmp_path / "r.json"
+    with subprocess.Popen([MPIRUN, "--oversubscribe", "-n", "2", tally_mpi, "run", "--stream", "cpu", "--model", "sequential", "--events",
+                           "20000", "--grain", "1us", "--rounds", "10000", "--time-budget", "300s", "--no-progress", "--out", out],
+                          cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as running:
+        deadline = time.monotonic() + 60
+        while not out.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        stdout, _ = running.communicate(timeout=60)
+    assert running.returncode != 0 and "INTERRUPTED" in stdout
+    data = json.loads(out.read_text())
+    assert data["context"]["interrupted"] and any(b.get("verified") for b in data["benchmarks"])
+
+
 @pytest.fixture
 def hosts(root, program, tally_mpi, tmp_path):
     """Runs a command on so many hosts of its own."""
