@@ -184,7 +184,7 @@ std::string make_manifest(RunOptions const& options, InputFile const* input, dou
   static std::string const kOwnHash = hash_or_reason(self);  // does not change while it runs
   context["binary_sha256"] = kOwnHash;
   context["build"] = build();
-  context["command_line"] = {"tally", options.command};
+  context["command_line"] = {options.ranks.empty() ? "tally" : "tally-mpi", options.command};
   for (std::string const& argument : options.command_line) context["command_line"].push_back(argument);
   context["factors"] = factors(options, service);
   if (service.database != nullptr) context["database"] = describe_database(*service.database);

@@ -311,9 +311,11 @@ Rank::OwnRun Rank::run(Cell const& cell, Workload const& made, Communicator cons
   ProcessAccount at_gate, before = ProcessAccount::now();
   bool passed = false;
   std::exception_ptr not_passed;
+  Clock::duration waited{0};  // for the others, which is no start-up
   auto const gate = [&] {
     if (std::exchange(passed, true)) return;
     ProcessAccount const came = ProcessAccount::now();
+    auto const came_at = Clock::now();
     deadline.waits();
     try {
       own.late = common.wait(ranks, patience);
@@ -323,6 +325,7 @@ Rank::OwnRun Rank::run(Cell const& cell, Workload const& made, Communicator cons
     deadline.works();
     at_gate = ProcessAccount::now();
     at_gate -= came;
+    waited = Clock::now() - came_at;
   };
   Stopwatch watch;
   watch.set_gate(gate);
@@ -343,7 +346,7 @@ Rank::OwnRun Rank::run(Cell const& cell, Workload const& made, Communicator cons
   pin_process(job_.cpus);
   if (not_passed) std::rethrow_exception(not_passed);
   own.count = watch.elapsed();
-  own.startup = watch.startup();
+  own.startup = watch.startup() - waited;
   own.workers = watch.workers();
   if (before_service) {
     own.service = service_->account();

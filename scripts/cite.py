@@ -140,9 +140,16 @@ def cite(text, path, part, base_model):
     note = f"{figure}; self-run on {results.machine(context)}, {date}; commit {context['tally_commit']}; result {result}"
     bibtex = "\n".join([f"@misc{{tally-{result},", f"  title = {{{tex(f'Tally {version}: {cell.name}')}}},",
                         f"  year = {{{date[:4]}}},", f"  note = {{{tex(note)}}},", "}"])
-    command = context["command_line"]
     return ["Sentence", sentence, "", "Table row", "| cell | figure | 95% interval | base | machine | result |", "| --- | --- | --- | --- | --- | --- |",
-            row, "", "BibTeX", bibtex, "", "Run it again", f"git checkout {context['tally_commit']} && scripts/bench " + shlex.join(command[2:])]
+            row, "", "BibTeX", bibtex, "", "Run it again", f"git checkout {context['tally_commit']} && " + again(context)]
+
+
+def again(context):
+    """The command that measures it again: of ranks, after what builds it."""
+    options = context["command_line"][2:]
+    if "mpi" not in context:
+        return shlex.join(["scripts/bench", *options])
+    return "scripts/bench && " + shlex.join([*results.launcher(context), *options])
 
 
 def main():

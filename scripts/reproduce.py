@@ -50,7 +50,7 @@ def arguments_of(context):
     if isinstance(command, list) and command[:2] == ["tally", "map"]:
         raise compare.Refused("a map measures where its winners change, and that is elsewhere each time: make one here with 'tally map', "
                               "and compare the two with scripts/compare.py")
-    if not isinstance(command, list) or command[:2] != ["tally", "run"]:
+    if not isinstance(command, list) or command[:2] not in (["tally", "run"], ["tally-mpi", "run"]):
         raise compare.Refused("the file does not say with which command it was made")
     kept, rest = [], iter(command[2:])
     for part in rest:
@@ -110,8 +110,9 @@ def main():
             raise compare.Refused(f"{arguments.file}: no result of `tally run`")
         options = arguments_of(old.context)
         out.parent.mkdir(parents=True, exist_ok=True)
-        print(f"running: tally run {shlex.join(options)}", file=sys.stderr, flush=True)
-        status = subprocess.run([arguments.tally, "run", *options, "--out", str(out)], stdout=subprocess.DEVNULL, check=False).returncode
+        command = [*results.launcher(old.context, arguments.tally), *options]
+        print(f"running: {shlex.join(command)}", file=sys.stderr, flush=True)
+        status = subprocess.run([*command, "--out", str(out)], stdout=subprocess.DEVNULL, check=False).returncode
         if status not in (0, 1):
             print(f"reproduce.py: `tally run` ended with exit status {status}", file=sys.stderr)
             return status

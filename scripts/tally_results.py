@@ -393,6 +393,15 @@ def add(cells, entry, path):
         cell.samples.append(entry)
 
 
+def launcher(context, tally="build/bench/tally"):
+    """The words that start the campaign of a file again, before its arguments: `tally run`, or of ranks, mpirun with as many. Their
+    hosts are whatever mpirun is told of."""
+    mpi = context.get("mpi")
+    if not isinstance(mpi, dict):
+        return [tally, "run"]
+    return ["mpirun", "-n", str(mpi["ranks"]), tally.replace("bench/tally", "mpi/tally-mpi"), "run"]
+
+
 def machine(context):
     """The machine in a line, from what the manifest has."""
     cpus = context.get("cpus_usable", context.get("num_cpus"))

@@ -289,6 +289,16 @@ def test_merging_is_measured_by_itself_and_checked(tally_mpi, tmp_path):
     assert sent["dense", 3000, 3] == 2 * sent["dense", 3000, 2]
 
 
+def test_a_campaign_of_ranks_is_reproduced_by_mpirun(job, root, program, tmp_path):
+    done = job(2, "--stream", "cpu", "--model", "sequential", "--events", "1000", "--grain", "0", "--out", "r.json", *SMALL)
+    assert done.returncode == 0, done.stderr
+    again = subprocess.run([sys.executable, root / "scripts/reproduce.py", "r.json", "--tally", program, "-o", "n.json"], cwd=tmp_path,
+                           capture_output=True, text=True, timeout=60, env=environment() | {"OMPI_MCA_rmaps_base_oversubscribe": "1"})
+    assert again.returncode in (0, 1) and "mpirun -n 2" in again.stderr, again.stderr
+    names = [[b["run_name"] for b in json.loads((tmp_path / name).read_text())["benchmarks"]] for name in ("r.json", "n.json")]
+    assert names[0] == names[1]
+
+
 def test_no_other_command_is_known(tally_mpi, tmp_path):
     done = subprocess.run([tally_mpi, "count"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "run or merge" in done.stderr

@@ -17,7 +17,7 @@ def again(context, shown, measured):
     more = [f"and {len(shown) - NAMED_CELLS} more"] if len(shown) > NAMED_CELLS else []
     names = list(dict.fromkeys(measured))
     options = run_options(context, names) if names else None
-    command = "" if options is None else f"build/bench/tally run {shlex.join([*options, f'--benchmark_filter={pattern(names)}'])}"
+    command = "" if options is None else shlex.join([*results_.launcher(context), *options, f'--benchmark_filter={pattern(names)}'])
     return blocks.Again([*shown[:NAMED_CELLS], *more], command)
 
 
