@@ -218,13 +218,17 @@ void Communicator::sum_to(std::span<std::uint64_t> values, int root, Patience co
   }
 }
 
-std::uint64_t Communicator::sum_to_and_max(std::span<std::uint64_t> values, int root, std::uint64_t value,
-                                           Patience const& patience, char const* what) const {
+std::uint64_t Communicator::sum_to_and_max(std::span<std::uint64_t> few, std::span<std::uint64_t> many,
+                                           int root, std::uint64_t value, Patience const& patience,
+                                           char const* what) const {
   std::uint64_t most = 0;
-  MPI_Request request;
-  check(MPI_Iallreduce(&value, &most, 1, MPI_UINT64_T, MPI_MAX, comm_, &request), what);
-  sum_to(values, root, patience, what);
-  wait(request, patience, what);
+  MPI_Request requests[2];
+  check(MPI_Iallreduce(&value, &most, 1, MPI_UINT64_T, MPI_MAX, comm_, &requests[0]), what);
+  check(MPI_Ireduce(rank_ == root ? MPI_IN_PLACE : few.data(), rank_ == root ? few.data() : nullptr,
+                    as_int(few.size()), MPI_UINT64_T, MPI_SUM, root, comm_, &requests[1]),
+        what);
+  sum_to(many, root, patience, what);
+  for (MPI_Request& request : requests) wait(request, patience, what);
   return most;
 }
 
@@ -244,17 +248,17 @@ std::uint64_t Communicator::all_sum(std::uint64_t value, Patience const& patienc
   return sum;
 }
 
-std::vector<std::vector<char>> Communicator::all_to_all(std::vector<std::vector<char>> const& parts,
-                                                        Patience const& patience, char const* what) const {
+std::vector<Bytes> Communicator::all_to_all(std::vector<Bytes> const& parts, Patience const& patience,
+                                            char const* what) const {
   auto const ranks = static_cast<std::size_t>(size_);
   auto const me = static_cast<std::size_t>(rank_);
   std::vector<std::uint64_t> to(ranks), from(ranks);
-  for (std::size_t r = 0; r < ranks; ++r) to[r] = r == me ? 0 : parts[r].size();
+  for (std::size_t r = 0; r < ranks; ++r) to[r] = r == me ? 0 : parts[r].size;
   MPI_Request request;
   check(MPI_Ialltoall(to.data(), 1, MPI_UINT64_T, from.data(), 1, MPI_UINT64_T, comm_, &request), what);
   wait(request, patience, what);
-  std::vector<std::vector<char>> came(ranks);
-  for (std::size_t r = 0; r < ranks; ++r) came[r].resize(from[r]);
+  std::vector<Bytes> came;
+  for (std::uint64_t const bytes : from) came.emplace_back(bytes);
   // One buffer for each rank, at its own address, so that nothing is copied into one for all.
   std::vector<BytesAt> out, in;
   std::vector<int> sends(ranks), receives(ranks), nowhere(ranks, 0);
@@ -262,8 +266,8 @@ std::vector<std::vector<char>> Communicator::all_to_all(std::vector<std::vector<
   for (std::size_t r = 0; r < ranks; ++r) {
     sends[r] = to[r] > 0;
     receives[r] = from[r] > 0;
-    if (to[r] > 0) out_types[r] = out.emplace_back(parts[r].data(), to[r]).type();
-    if (from[r] > 0) in_types[r] = in.emplace_back(came[r].data(), from[r]).type();
+    if (to[r] > 0) out_types[r] = out.emplace_back(parts[r].data.get(), to[r]).type();
+    if (from[r] > 0) in_types[r] = in.emplace_back(came[r].data.get(), from[r]).type();
   }
   check(MPI_Ialltoallw(MPI_BOTTOM, sends.data(), nowhere.data(), out_types.data(), MPI_BOTTOM,
                        receives.data(), nowhere.data(), in_types.data(), comm_, &request),

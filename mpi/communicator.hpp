@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -25,6 +26,15 @@ struct PeersLate : std::runtime_error {
 /// An MPI call failed: what() names it, with MPI's own words.
 struct MpiFailed : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+/// Bytes that are made to be filled: unlike a vector's, they are not set to 0 first.
+struct Bytes {
+  std::unique_ptr<char[]> data;
+  std::size_t size = 0;
+
+  Bytes() = default;
+  explicit Bytes(std::size_t n) : data(std::make_unique_for_overwrite<char[]>(n)), size(n) {}
 };
 
 /// How a rank waits for others.
@@ -95,17 +105,17 @@ class Communicator {
                                         char const* what) const;
   /// Sums, element by element: root's `values` become those of all ranks. Any length.
   void sum_to(std::span<std::uint64_t> values, int root, Patience const& patience, char const* what) const;
-  /// The same, and what the greatest of the ranks' `value` is, at every rank: at once, since each takes as
-  /// long as messages take.
-  std::uint64_t sum_to_and_max(std::span<std::uint64_t> values, int root, std::uint64_t value,
-                               Patience const& patience, char const* what) const;
+  /// The same of two, and what the greatest of the ranks' `value` is, at every rank: at once, since each
+  /// takes as long as messages take.
+  std::uint64_t sum_to_and_max(std::span<std::uint64_t> few, std::span<std::uint64_t> many, int root,
+                               std::uint64_t value, Patience const& patience, char const* what) const;
   std::uint64_t all_max(std::uint64_t value, Patience const& patience, char const* what) const;
   std::uint64_t all_sum(std::uint64_t value, Patience const& patience, char const* what) const;
 
   /// parts[r] goes to rank r. Returns what came, by rank; this rank's own part is not sent, and comes back
   /// empty. Any length.
-  std::vector<std::vector<char>> all_to_all(std::vector<std::vector<char>> const& parts,
-                                            Patience const& patience, char const* what) const;
+  std::vector<Bytes> all_to_all(std::vector<Bytes> const& parts, Patience const& patience,
+                                char const* what) const;
 
   void send(void const* data, std::size_t bytes, int to, int tag, Patience const& patience,
             char const* what) const;

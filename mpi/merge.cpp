@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -24,10 +25,15 @@ constexpr char kWhat[] = "merging";
 constexpr std::size_t kRowsBytes = std::size_t{4} << 20;
 
 /// A number in seven bits a byte, the least first, as long as it needs (LEB128): counts are small, and so are
-/// keys.
-void put_number(std::vector<char>& out, std::uint64_t n) {
-  for (; n >= 0x80; n >>= 7) out.push_back(static_cast<char>(n | 0x80));
-  out.push_back(static_cast<char>(n));
+/// keys. Written to `to`; returns what is behind it.
+char* put_number(char* to, std::uint64_t n) noexcept {
+  for (; n >= 0x80; n >>= 7) *to++ = static_cast<char>(n | 0x80);
+  *to++ = static_cast<char>(n);
+  return to;
+}
+/// How many bytes that takes.
+std::size_t number_bytes(std::uint64_t n) noexcept {
+  return (static_cast<std::size_t>(std::bit_width(n | 1)) + 6) / 7;
 }
 
 class Received {
@@ -93,29 +99,34 @@ std::string take_text(std::vector<std::uint64_t>::const_iterator& at) {
   return text;
 }
 
-/// Figures and the first window in one message; further windows, where there are any, in as few as may be.
+/// Figures and the first window at once; further windows, where there are any, in as few messages as may be.
 std::uint64_t reduce_dense(Counts& counts, Communicator const& ranks, Patience const& patience) {
   bool const root = ranks.rank() == kRoot;
   std::size_t const keys = counts.keys();
-  std::vector<std::uint64_t> rows(kFigures + keys, 0);
+  std::array<std::uint64_t, kFigures> sums{};
   auto const figures = figures_of(counts);
-  for (std::size_t i = 0; i < kFigures; ++i) rows[i] = *figures[i];
-  if (auto const* const row = counts.dense_row_if(0)) std::copy_n(row, keys, rows.data() + kFigures);
-  std::uint64_t const windows = ranks.sum_to_and_max(rows, kRoot, counts.dense_windows(), patience, kWhat);
-  set_figures(counts, root ? rows.data() : nullptr);
-  std::uint64_t sent = rows.size();
-  if (root && windows > 0) std::copy_n(rows.data() + kFigures, keys, counts.dense_row(0));
+  for (std::size_t i = 0; i < kFigures; ++i) sums[i] = *figures[i];
+  std::uint64_t const here = counts.dense_windows();
+  std::uint64_t const windows =
+      ranks.sum_to_and_max(sums, {counts.dense_row(0), keys}, kRoot, here, patience, kWhat);
+  set_figures(counts, root ? sums.data() : nullptr);
+  std::uint64_t sent = kFigures + keys;
 
   std::size_t const rows_at_once = std::max<std::size_t>(1, kRowsBytes / (keys * sizeof(std::uint64_t)));
+  std::vector<std::uint64_t> rows;
   for (std::uint64_t window = 1; window < windows;) {
     std::size_t const n = std::min<std::uint64_t>(rows_at_once, windows - window);
-    rows.assign(n * keys, 0);
-    for (std::size_t i = 0; i < n; ++i)
-      if (auto const* const row = counts.dense_row_if(window + i))
-        std::copy_n(row, keys, rows.data() + i * keys);
-    ranks.sum_to(rows, kRoot, patience, kWhat);
-    for (std::size_t i = 0; i < n && root; ++i)
-      std::copy_n(rows.data() + i * keys, keys, counts.dense_row(window + i));
+    if (n == 1) {
+      ranks.sum_to({counts.dense_row(window), keys}, kRoot, patience, kWhat);
+    } else {
+      rows.assign(n * keys, 0);
+      for (std::size_t i = 0; i < n; ++i)
+        if (auto const* const row = counts.dense_row_if(window + i))
+          std::copy_n(row, keys, rows.data() + i * keys);
+      ranks.sum_to(rows, kRoot, patience, kWhat);
+      for (std::size_t i = 0; i < n && root; ++i)
+        std::copy_n(rows.data() + i * keys, keys, counts.dense_row(window + i));
+    }
     window += n;
     sent += n * keys;
   }
@@ -154,45 +165,61 @@ void add(Counts& counts, std::string_view bytes) {
   }
 }
 
-std::uint64_t shuffle_text(Counts& counts, Communicator const& ranks, Patience const& patience) {
-  int const size = ranks.size(), me = ranks.rank();
-  if (size == 1) return 0;
-  std::vector<std::vector<char>> parts(static_cast<std::size_t>(size));
-  std::vector<std::uint64_t> keys(parts.size()), bytes(parts.size());
-  counts.each_text_window([&](std::int64_t start, TextMap& map) {
-    std::fill(keys.begin(), keys.end(), 0);
-    std::fill(bytes.begin(), bytes.end(), 0);
-    map.each_hashed([](std::uint64_t) { return true; },
-                    [&](std::string_view key, std::uint64_t hash, std::uint64_t) {
-                      auto const owner = static_cast<std::size_t>(owner_of(hash, size));
-                      ++keys[owner];
-                      bytes[owner] += key.size() + 3;
-                    });
-    for (int r = 0; r < size; ++r) {
-      auto const part = static_cast<std::size_t>(r);
-      if (r == me || keys[part] == 0) continue;
-      parts[part].reserve(parts[part].size() + bytes[part] + 20);
-      put_number(parts[part], zigzag(start));
-      put_number(parts[part], keys[part]);
-    }
-    map.each_hashed([&](std::uint64_t hash) { return owner_of(hash, size) != me; },
-                    [&](std::string_view key, std::uint64_t hash, std::uint64_t count) {
-                      auto& out = parts[static_cast<std::size_t>(owner_of(hash, size))];
-                      put_number(out, key.size());
-                      put_number(out, count);
-                      out.insert(out.end(), key.begin(), key.end());
-                    });
-    map.retain([&](std::uint64_t hash) { return owner_of(hash, size) == me; });
+/// What this rank has of other ranks' keys, for each of them; in `counts` stay its own.
+std::vector<Bytes> take_others(Counts& counts, int ranks, int me) {
+  auto const owner = [ranks](std::uint64_t hash) { return static_cast<std::size_t>(owner_of(hash, ranks)); };
+  struct Part {
+    std::uint64_t keys = 0;
+    std::size_t bytes = 0;
+  };
+  // By window and rank, so that each rank's bytes are written once, and as many as they are.
+  std::vector<std::vector<Part>> windows;
+  std::vector<std::size_t> bytes(static_cast<std::size_t>(ranks));
+  counts.each_text_window([&](std::int64_t start, TextMap const& map) {
+    auto& parts = windows.emplace_back(static_cast<std::size_t>(ranks));
+    map.each_size([&](std::size_t size, std::uint64_t hash, std::uint64_t count) {
+      Part& part = parts[owner(hash)];
+      ++part.keys;
+      part.bytes += number_bytes(size) + number_bytes(count) + size;
+    });
+    parts[static_cast<std::size_t>(me)] = {};
+    for (std::size_t r = 0; r < parts.size(); ++r)
+      if (parts[r].keys > 0)
+        bytes[r] += number_bytes(zigzag(start)) + number_bytes(parts[r].keys) + parts[r].bytes;
   });
+  std::vector<Bytes> packed;
+  std::vector<char*> to;
+  for (std::size_t const n : bytes) to.push_back(packed.emplace_back(n).data.get());
+  std::size_t window = 0;
+  counts.each_text_window([&](std::int64_t start, TextMap& map) {
+    auto const& parts = windows[window++];
+    for (std::size_t r = 0; r < parts.size(); ++r)
+      if (parts[r].keys > 0) to[r] = put_number(put_number(to[r], zigzag(start)), parts[r].keys);
+    map.each_hashed([&](std::uint64_t hash) { return owner_of(hash, ranks) != me; },
+                    [&](std::string_view key, std::uint64_t hash, std::uint64_t count) {
+                      char*& at = to[owner(hash)];
+                      at = put_number(put_number(at, key.size()), count);
+                      at = std::copy(key.begin(), key.end(), at);
+                    });
+    map.retain([&](std::uint64_t hash) { return owner_of(hash, ranks) == me; });
+  });
+  return packed;
+}
+
+std::uint64_t shuffle_text(Counts& counts, Communicator const& ranks, Patience const& patience) {
+  if (ranks.size() == 1) return 0;
+  std::vector<Bytes> came;
   std::uint64_t sent = 0;
-  for (auto const& part : parts) sent += part.size();
-  auto came = ranks.all_to_all(parts, patience, kWhat);
-  parts.clear();
-  for (auto& part : came) {
-    if (part.empty()) continue;
-    auto const kept = std::make_shared<std::vector<char> const>(std::move(part));
+  {
+    auto const packed = take_others(counts, ranks.size(), ranks.rank());
+    for (Bytes const& part : packed) sent += part.size;
+    came = ranks.all_to_all(packed, patience, kWhat);
+  }
+  for (Bytes& part : came) {
+    if (part.size == 0) continue;
+    auto const kept = std::make_shared<Bytes const>(std::move(part));
     counts.keep(kept);
-    add(counts, {kept->data(), kept->size()});
+    add(counts, {kept->data.get(), kept->size});
   }
   return sent;
 }

@@ -116,6 +116,58 @@ TEST(TextHash, EveryBitOfAKeyAndItsLengthMatter) {
   }
 }
 
+TEST(TextMap, KeepsThoseThatAreToStayAndFindsThemAll) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    IndexedRandom random(seed, 0);
+    std::vector<std::string> keys;
+    for (std::uint64_t i = random.below(300); i > 0; --i)
+      keys.push_back("key " + std::to_string(random.below(1000)));
+    TextMap map;
+    std::map<std::string, std::uint64_t, std::less<>> expected;
+    std::uint64_t const divisor = 1 + random.below(4);
+    auto const kept = [&](std::uint64_t hash) { return hash / 3 % divisor == 0; };
+    for (std::string const& key : keys) {
+      ++map[key];
+      if (kept(TextHash{}(key))) ++expected[key];
+    }
+    map.retain(kept);
+    EXPECT_EQ(all_of(map), expected);
+    EXPECT_EQ(map.size(), expected.size());
+    for (std::string const& key : keys)
+      EXPECT_EQ(map.count_of(key), expected.contains(key) ? expected[key] : 0) << key;
+    // What was dropped may come again.
+    for (std::string const& key : keys) {
+      ++map[key];
+      ++expected[key];
+    }
+    EXPECT_EQ(all_of(map), expected);
+  }
+}
+
+TEST(TextMap, TellsItsKeysWithTheirHashesAndSizes) {
+  TextMap map;
+  std::vector<std::string> keys;
+  for (int i = 0; i < 500; ++i)
+    keys.push_back(std::string(static_cast<std::size_t>(i % 40), 'k') + std::to_string(i));
+  for (std::string const& key : keys) map[key] += key.size();
+  std::size_t sizes = 0, seen = 0;
+  map.each_size([&](std::size_t size, std::uint64_t, std::uint64_t count) {
+    EXPECT_EQ(size, count);
+    ++sizes;
+  });
+  map.each_hashed([](std::uint64_t hash) { return hash % 2 == 0; },
+                  [&](std::string_view key, std::uint64_t hash, std::uint64_t count) {
+                    EXPECT_EQ(hash, TextHash{}(key));
+                    EXPECT_EQ(count, key.size());
+                    EXPECT_EQ(hash % 2, 0u);
+                    ++seen;
+                  });
+  EXPECT_EQ(sizes, keys.size());
+  EXPECT_EQ(seen,
+            static_cast<std::size_t>(std::count_if(
+                keys.begin(), keys.end(), [](std::string const& key) { return TextHash{}(key) % 2 == 0; })));
+}
+
 TEST(TextHash, NumberedKeysSpreadOverAllSlots) {
   constexpr int kSlots = 1024;
   for (char const* prefix :

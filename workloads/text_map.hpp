@@ -179,20 +179,32 @@ class TextMap {
     }
   }
 
-  /// Drops every key for whose TextHash `kept(hash)` is false. The table is made anew, as large as what stays
-  /// needs; both are gone through in order, which costs no waiting. Throws std::bad_alloc, and then nothing
-  /// has changed.
-  template <class Kept>
-  void retain(Kept kept) {
-    std::size_t stay = 0;
-    for (Entry const& entry : entries_) stay += entry.key != nullptr && kept(entry.hash) ? 1 : 0;
-    TextMap smaller;
-    smaller.reserve(stay);
+  /// Calls `visit(bytes, hash, count)` for every key, of so many bytes, without looking at the keys
+  /// themselves, which would have to come from memory.
+  template <class Visit>
+  void each_size(Visit visit) const {
     for (Entry const& entry : entries_) {
-      if (entry.key != nullptr && kept(entry.hash)) smaller.place(entry);
+      if (entry.key != nullptr) visit(entry.size, entry.hash, entry.count);
     }
-    entries_ = std::move(smaller.entries_);
-    size_ = stay;
+  }
+
+  /// Drops every key for whose TextHash `kept(hash)` is false. In place and in one pass: each entry is taken
+  /// out and placed anew, which can only be where it was or nearer to its own place, since those before it in
+  /// its run have been through that already.
+  template <class Kept>
+  void retain(Kept kept) noexcept {
+    if (entries_.empty()) return;
+    std::size_t free = 0;  // a place that is, so that the pass begins with no run under way; a quarter are
+    while (entries_[free].key != nullptr) ++free;
+    size_ = 0;
+    for (std::size_t i = 1; i <= entries_.size(); ++i) {
+      Entry& here = entries_[(free + i) & mask()];
+      if (here.key == nullptr) continue;
+      Entry const entry = std::exchange(here, Entry{});
+      if (!kept(entry.hash)) continue;
+      place(entry);
+      ++size_;
+    }
   }
 
  private:
