@@ -252,7 +252,7 @@ def test_a_file_that_one_host_misses_is_named(hosts, tally_mpi, tmp_path):
 def test_a_host_that_leaves_the_network_is_named(hosts, tally_mpi, tmp_path):
     script = (f"mpirun -n 3 {tally_mpi} run --stream cpu --model sequential --events 60000 --grain 1us --rounds 10000 --time-budget 300s "
               f"--sample-timeout 3s --no-progress --out {tmp_path}/r.json & job=$!; "
-              f"until [ -e {tmp_path}/r.json ]; do sleep 0.1; done; ip -n h3 link set eth0 down; wait $job")
+              f"until [ -e {tmp_path}/r.json ]; do sleep 0.1; done; nsenter --net=/run/netns/h3 ip link set eth0 down; wait $job")
     done = hosts(3, "bash", "-c", script, timeout=100)
     assert done.returncode == 1, (done.returncode, done.stderr)
     named = [line for line in done.stderr.splitlines() if line.startswith("tally: ") and "rank 2 (host h3)" in line]
