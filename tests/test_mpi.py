@@ -239,12 +239,13 @@ def test_ranks_on_three_hosts_count_together(hosts, tally_mpi, tmp_path):
 
 
 def test_a_file_that_one_host_misses_is_named(hosts, tally_mpi, tmp_path):
-    # On h2 another folder lies over that of the file.
+    # On h2 another folder lies over that of the file; nobody else sees it, since with_hosts has made mounts private.
     (tmp_path / "data").mkdir()
     (tmp_path / "data/events.log").write_text("a\nb\nc\n")
     script = (f"[ $OMPI_COMM_WORLD_RANK = 0 ] || mount -t tmpfs none {tmp_path}/data; "
               f"exec {tally_mpi} run --input {tmp_path}/data/events.log --model sequential")
-    done = hosts(2, "mpirun", "-n", 2, "unshare", "--mount", "bash", "-c", script)
+    done = hosts(2, "mpirun", "-n", 2, "unshare", "--mount", "--propagation", "unchanged", "bash", "-c",
+                 script)
     lines = own_lines(done)
     assert done.returncode == 2 and len(lines) == 1 and "rank 1 (host h2)" in lines[0] and "events.log" in lines[0], done.stderr
 
