@@ -24,6 +24,10 @@ constexpr std::chrono::milliseconds kExternalLastWords{600};
 /// what is wrong.
 constexpr std::uint64_t kSpareLines = 16;
 
+int cpus_of(Cell const& cell, std::size_t usable) noexcept {
+  return std::min(cell.model->sequential ? 1 : cell.workers, static_cast<int>(usable));
+}
+
 }  // namespace
 
 CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals const& stop,
@@ -161,17 +165,15 @@ std::vector<int> CellRunner::generator_cpus(Cell const& cell) const {
   return {cpus_[cpus_.size() - (before_service ? 2 : 1)]};
 }
 
-int CellRunner::cpus_of(Cell const& cell) const noexcept {
-  return std::min(cell.model->sequential ? 1 : cell.workers, static_cast<int>(cpus_.size()));
-}
+int CellRunner::cpus_of(Cell const& cell) const noexcept { return tally::cpus_of(cell, cpus_.size()); }
 
-Setup CellRunner::setup_of(Cell const& cell) const {
+Setup setup_of(Cell const& cell, std::vector<int> const& cpus) {
   Setup setup;
   setup.workers = cell.workers;
   setup.batch = cell.batch;
   setup.in_flight = cell.in_flight;
   setup.io = cell.io;
-  setup.cpus.assign(cpus_.begin(), cpus_.begin() + cpus_of(cell));
+  setup.cpus.assign(cpus.begin(), cpus.begin() + cpus_of(cell, cpus.size()));
   return setup;
 }
 
@@ -213,7 +215,7 @@ CellSample CellRunner::run(Cell const& cell, Workload const& workload, Streams& 
     Ending ending;
     return take(ending);
   }
-  Setup setup = setup_of(cell);
+  Setup setup = setup_of(cell, cpus_);
   ExternalTask const task = external_task(cell, workload);
   if (task.program != nullptr) setup.external = &task;
   Measured measured = measure(*cell.model, *workload.cpu, setup, workload.expected, watch_of(cell, {}));
@@ -289,7 +291,7 @@ CellSample CellRunner::with_database(std::function<CellSample(Ending&)> const& t
 }
 
 CellSample CellRunner::run_lookup(Cell const& cell, Workload const& workload, Ending& ending) {
-  Setup setup = setup_of(cell);
+  Setup setup = setup_of(cell, cpus_);
   ExternalTask const task = external_task(cell, workload);
   if (task.program != nullptr) setup.external = &task;
   Measured measured = measure(*cell.model, *workload.lookup, setup, workload.expected,
@@ -301,7 +303,7 @@ CellSample CellRunner::run_lookup(Cell const& cell, Workload const& workload, En
 
 CellSample CellRunner::run_ingest(Cell const& cell, Workload const& workload, Streams& streams,
                                   Ending& ending) {
-  Setup setup = setup_of(cell);
+  Setup setup = setup_of(cell, cpus_);
   ExternalTask const task = external_task(cell, workload);
   if (task.program != nullptr) setup.external = &task;
   IngestSpec spec;

@@ -29,6 +29,9 @@ struct CellSample {
   bool timed_out = false;  ///< that is why it failed
 };
 
+/// What the model of `cell` is given, on as many of `cpus`, the first of them, as it has workers.
+Setup setup_of(Cell const& cell, std::vector<int> const& cpus);
+
 /// An empty histogram that processes forked from now on have not in their memory: a sample's peak would hold
 /// the latencies of all samples before it.
 std::shared_ptr<LatencyHistogram> make_latencies();
@@ -77,7 +80,6 @@ class CellRunner {
   void load_keys();
   /// No lookup can be run any more.
   void lose_service(std::string const& why);
-  Setup setup_of(Cell const& cell) const;
   /// What the program of the cell is to do; nothing of a cell without one.
   ExternalTask external_task(Cell const& cell, Workload const& workload) const;
   /// How a sample of the cell is watched.

@@ -399,6 +399,10 @@ void read_ranks(RunArguments const& given, int ranks, RunOptions& options) {
   if (given.against) throw UsageError("--against compares builds of tally on one machine: use tally run");
   if (options.external)
     throw UsageError("--external runs a program on one machine: leave it out, or use tally run");
+  if (options.service)
+    throw UsageError(
+        "--service names one service for all ranks, where each has one of its own: leave it out, or use "
+        "tally run");
   if (given.idle) throw UsageError("--idle is for one machine: leave it out, or use tally run");
   if (*given.scaling) {
     options.scaling = choose("--scaling", **given.scaling, kScalings);

@@ -32,8 +32,8 @@ class Team {
     std::uint64_t input_bytes = 0;  ///< of a file
   };
   /// Makes every rank's part of the cell's stream, with the cell's number of events, and the reference.
-  /// `links_per_ns` as Streams::set_links_per_ns() has it. Throws TeamLost, std::runtime_error where a rank
-  /// cannot, Interrupted.
+  /// `links_per_ns` as Streams::set_links_per_ns() has it. Throws TeamLost, Interrupted, and what a team has
+  /// for a rank that cannot.
   virtual Prepared prepare(Cell const& cell, double links_per_ns) = 0;
   /// One sample, merged and verified. What a rank's model does wrong is the sample's failure. Throws
   /// TeamLost, Interrupted.

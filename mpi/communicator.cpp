@@ -129,15 +129,6 @@ void Communicator::broadcast(void* data, std::size_t bytes, int root, Patience c
   });
 }
 
-std::string Communicator::broadcast_text(std::string text, int root, Patience const& patience,
-                                         char const* what) const {
-  std::uint64_t size = text.size();
-  broadcast(size, root, patience, what);
-  text.resize(size);
-  broadcast(text.data(), size, root, patience, what);
-  return text;
-}
-
 void Communicator::gather_bytes(void const* mine, std::size_t bytes, void* all, int root,
                                 Patience const& patience, char const* what) const {
   MPI_Request request;

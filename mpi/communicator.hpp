@@ -78,7 +78,6 @@ class Communicator {
     static_assert(std::is_trivially_copyable_v<T>);
     broadcast(&value, sizeof value, root, patience, what);
   }
-  std::string broadcast_text(std::string text, int root, Patience const& patience, char const* what) const;
 
   /// Each rank's value, by rank; at root alone.
   template <class T>

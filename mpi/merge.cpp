@@ -6,7 +6,6 @@
 #include <cstring>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -79,9 +78,7 @@ void set_figures(Counts& counts, std::uint64_t const* sums) {
 
 /// A text that stays, equal to `text`: reasons are literals in the process that found them.
 std::string_view kept_for_good(std::string const& text) {
-  static std::mutex mutex;
   static std::set<std::string> texts;
-  std::lock_guard const lock(mutex);
   return *texts.insert(text).first;
 }
 
@@ -94,7 +91,7 @@ void put_text(std::vector<std::uint64_t>& numbers, std::string_view text) {
 }
 std::string take_text(std::vector<std::uint64_t>::const_iterator& at) {
   std::string text(*at++, '\0');
-  std::memcpy(text.data(), &*at, text.size());
+  if (!text.empty()) std::memcpy(text.data(), &*at, text.size());
   at += static_cast<std::ptrdiff_t>((text.size() + 7) / 8);
   return text;
 }

@@ -22,8 +22,9 @@
 #include "bench/version.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/common_start.hpp"
+#include "mpi/job.hpp"
 #include "mpi/merge.hpp"
-#include "mpi/rank.hpp"
+#include "mpi/rank_streams.hpp"
 #include "workloads/random.hpp"
 
 namespace tally {
@@ -252,8 +253,7 @@ int merge_command(Arguments const& arguments, RankWatch& watch) {
   auto const patience = [&stop] { return Patience::for_at_most(kRoundWithin, &stop); };
   try {
     Options const options = parse(arguments, world.size());
-    Job const job = join_job(world, patience());
-    watch.rank.store(world.rank() + 1);
+    Job const job = join_job(world, watch, patience());
     all_or_none(world, job.hosts, patience(), [&] {
       if (leads && !options.out.empty()) check_output_file("--out", options.out);
     });

@@ -92,7 +92,7 @@ int mpi_run_command(Arguments const& arguments, std::span<Model const> models, R
     Plan plan;
     try {
       options = parse_mpi_run_options(arguments, models, world.size());
-      job = join_job(world, joining);
+      job = join_job(world, watch, joining);
       check_alike(world, job.hosts, arguments, joining);
       settle(options, job);
       plan = plan_of(options, job);

@@ -31,6 +31,9 @@ class MpiTeam final : public Team {
 
  private:
   void order(std::uint32_t kind, Cell const& cell, double links_per_ns);
+  /// Does that with the others; a rank that is lost becomes TeamLost.
+  template <class Act>
+  auto together(Act act);
   /// Who has not been heard of since then, as one line.
   std::string who_is_missing(std::string const& what);
 

@@ -1,13 +1,9 @@
 #include "mpi/rank.hpp"
 
 #include <malloc.h>
-#include <sched.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <exception>
-#include <numeric>
 #include <utility>
 
 #include "bench/process_account.hpp"
@@ -27,17 +23,10 @@ constexpr std::chrono::minutes kPrepareWithin{30};
 /// Ranks wait so much longer than each is given for a sample, so that whoever watches over the one that hangs
 /// says so first.
 constexpr std::chrono::seconds kSlack{5};
-constexpr std::chrono::seconds kDefaultTimeout{60};
 /// A sequential count that takes longer than so much of the campaign is made of a smaller stream.
 constexpr double kReferenceShare = 0.25;
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
-
-void copy_text(char (&to)[RankWatch::kTextBytes], std::string const& text) {
-  std::size_t const bytes = std::min(text.size(), sizeof to - 1);
-  std::memcpy(to, text.data(), bytes);
-  to[bytes] = '\0';
-}
 
 /// Of counts, a sum over their keys that does not depend on their order: equal counts have the same, others
 /// but by a chance of 2^-128.
@@ -65,52 +54,6 @@ struct Digest {
 
 }  // namespace
 
-Job join_job(Communicator const& world, Patience const& patience) {
-  constexpr char kJoin[] = "joining the job";
-  Job job;
-  std::array<char, MPI_MAX_PROCESSOR_NAME + 1> name{};
-  int length = 0;
-  MPI_Get_processor_name(name.data(), &length);
-  for (auto const& host : world.all_gather(name, patience, kJoin)) job.hosts.emplace_back(host.data());
-
-  struct Mine {
-    cpu_set_t set;
-    int cpus;
-  };
-  Mine mine{};
-  CPU_ZERO(&mine.set);
-  auto const usable = usable_cpus();
-  for (int const cpu : usable) CPU_SET(static_cast<std::size_t>(cpu), &mine.set);
-  Communicator const local = world.same_host();
-  auto const sets = local.all_gather(mine, patience, kJoin);
-  // Those that may run on just the same CPUs share them out among themselves.
-  std::vector<int> same;
-  bool overlaps = false;
-  for (int r = 0; r < local.size(); ++r) {
-    auto const& other = sets[static_cast<std::size_t>(r)].set;
-    if (CPU_EQUAL(&other, &mine.set)) {
-      same.push_back(r);
-      continue;
-    }
-    cpu_set_t common;
-    CPU_AND(&common, &other, &mine.set);
-    overlaps = overlaps || CPU_COUNT(&common) > 0;
-  }
-  auto const place =
-      static_cast<std::size_t>(std::find(same.begin(), same.end(), local.rank()) - same.begin());
-  std::size_t const n = usable.size(), sharing = same.size();
-  if (n >= sharing)
-    for (std::size_t i = place * n / sharing; i < (place + 1) * n / sharing; ++i)
-      job.cpus.push_back(usable[i]);
-  else
-    job.cpus.push_back(usable[place % n]);
-  pin_process(job.cpus);
-  job.shares_cpus = world.all_sum(n < sharing || overlaps ? 1 : 0, patience, kJoin) > 0;
-  auto const counts = world.all_gather(static_cast<int>(job.cpus.size()), patience, kJoin);
-  job.least_cpus = *std::min_element(counts.begin(), counts.end());
-  return job;
-}
-
 /// While it lives, whoever watches over this rank ends it at the deadline: at once where it is at work
 /// itself, and long after that where it waits for others, of whom one is late, who is to be named first.
 class Rank::Deadline {
@@ -118,7 +61,7 @@ class Rank::Deadline {
   Deadline(RankWatch* watch, std::string const& doing, nanoseconds within)
       : watch_(watch), deadline_ns_(nanoseconds((Clock::now() + within).time_since_epoch()).count()) {
     if (watch_ == nullptr) return;
-    copy_text(watch_->doing, doing);
+    RankWatch::write(watch_->doing, doing);
     waits();
   }
   ~Deadline() {
@@ -128,6 +71,11 @@ class Rank::Deadline {
   Deadline& operator=(Deadline const&) = delete;
 
   void works() noexcept { set(deadline_ns_); }
+  /// The same, where others were waited for so long, which is not held against this rank.
+  void works_after(nanoseconds waited) noexcept {
+    deadline_ns_ += waited.count();
+    works();
+  }
   void waits() noexcept { set(deadline_ns_ + nanoseconds(3 * kSlack).count()); }
 
  private:
@@ -164,10 +112,6 @@ Rank::Rank(RunOptions const& options, Plan const& plan, Job const& job, Communic
       stop_(stop),
       watch_(watch),
       streams_(options, start_service(plan), job.hosts) {
-  if (watch_ != nullptr) {
-    copy_text(watch_->host, job.hosts[static_cast<std::size_t>(world.rank())]);
-    watch_->rank.store(world.rank() + 1);
-  }
   for (int const ranks : options.ranks)
     if (!groups_.contains(ranks)) groups_.emplace(ranks, world.first(ranks));
 }
@@ -185,6 +129,7 @@ LookupTarget Rank::start_service(Plan const& plan) {
     config.keys = options_.keys;
     bool const own_cpu = static_cast<int>(job_.cpus.size()) > most_workers && !job_.shares_cpus;
     config.spin = own_cpu;
+    service_shares_cpus_ = !own_cpu;
     service_ = std::make_unique<ServiceProcess>(
         config, own_cpu ? std::vector<int>{job_.cpus.back()} : job_.cpus, stop_);
     target = LookupTarget(service_->address());
@@ -192,15 +137,7 @@ LookupTarget Rank::start_service(Plan const& plan) {
   return target;
 }
 
-nanoseconds Rank::sample_timeout() const noexcept {
-  return options_.sample_timeout.count() > 0 ? options_.sample_timeout : kDefaultTimeout;
-}
-
 Communicator const& Rank::group_of(Cell const& cell) const { return groups_.at(cell.ranks); }
-
-std::vector<std::string> Rank::hosts_of(Cell const& cell) const {
-  return {job_.hosts.begin(), job_.hosts.begin() + cell.ranks};
-}
 
 Rank::Workload& Rank::workload(Cell const& cell) {
   std::string const key = std::string(name_of(cell.stream)) + " " + std::to_string(cell.ranks) + " " +
@@ -218,8 +155,8 @@ Team::Prepared Rank::prepare(Cell const& cell, double links_per_ns) {
   if (!made.part.cpu && !made.part.lookup) {
     Deadline const deadline(watch_, "preparing " + cell.name(), kPrepareWithin);
     auto const patience = Patience::for_at_most(kPrepareWithin + kSlack, &stop_);
-    made.part = streams_.make(cell, cell.events, links_per_ns, ranks, patience);
     auto const began = Clock::now();
+    made.part = streams_.make(cell, cell.events, links_per_ns, ranks, patience);
     all_or_none(ranks, job_.hosts, patience, [&] { made.expected = made.part.reference(); });
     double const own_s = seconds(Clock::now() - began);
     made.events = ranks.all_sum(made.expected.events, patience, "counting the events of all ranks");
@@ -237,7 +174,7 @@ void Rank::check_reference(Cell const& cell, Workload& made, std::uint64_t event
   ReferenceCheck check;
   check.parallel_s = parallel_s;
   // What one process would take for it all, drawing or reading it included, is about as long as all ranks
-  // took.
+  // took together.
   double const most_s = kReferenceShare * std::chrono::duration<double>(options_.time_budget).count();
   while (parallel_s * ranks.size() / static_cast<double>(check.one_in) > most_s) check.one_in *= 2;
   ranks.broadcast(check.one_in, 0, patience, "how the reference is checked");
@@ -285,23 +222,10 @@ void Rank::check_reference(Cell const& cell, Workload& made, std::uint64_t event
   checks_[cell.name()] = check;
 }
 
-Setup Rank::setup_of(Cell const& cell) const {
-  Setup setup;
-  setup.workers = cell.workers;
-  setup.batch = cell.batch;
-  setup.in_flight = cell.in_flight;
-  setup.io = cell.io;
-  std::size_t const wanted = cell.model->sequential ? 1 : static_cast<std::size_t>(cell.workers);
-  setup.cpus.assign(job_.cpus.begin(),
-                    job_.cpus.begin() + static_cast<std::ptrdiff_t>(std::min(wanted, job_.cpus.size())));
-  return setup;
-}
-
 Rank::OwnRun Rank::run(Cell const& cell, Workload const& made, Communicator const& ranks,
-                       Patience const& patience, Deadline& deadline) {
+                       CommonStart const& common, Patience const& patience, Deadline& deadline) {
   OwnRun own;
-  CommonStart const common(ranks, hosts_of(cell), patience);
-  Setup const setup = setup_of(cell);
+  Setup const setup = setup_of(cell, job_.cpus);
   std::optional<ServiceAccount> before_service;
   if (service_ && cell.stream == StreamKind::lookup) {
     service_->set_wait({cell.wait, options_.wait_distribution});
@@ -320,12 +244,12 @@ Rank::OwnRun Rank::run(Cell const& cell, Workload const& made, Communicator cons
     try {
       own.late = common.wait(ranks, patience);
     } catch (...) {
-      not_passed = std::current_exception();
+      not_passed = std::current_exception();  // and goes on to wait: the one that is late is to be named
     }
-    deadline.works();
     at_gate = ProcessAccount::now();
     at_gate -= came;
     waited = Clock::now() - came_at;
+    if (!not_passed) deadline.works_after(waited);
   };
   Stopwatch watch;
   watch.set_gate(gate);
@@ -363,11 +287,17 @@ CellSample Rank::sample(Cell const& cell) {
   CellSample taken;
   if (ranks.empty()) return taken;
   Workload const& made = workload(cell);
-  Deadline deadline(watch_, cell.name(), sample_timeout());
-  auto patience = Patience::for_at_most(sample_timeout() + kSlack, &stop_);
-  patience.sleeping = false;
+  Deadline deadline(watch_, cell.name(), options_.sample_timeout);
+  auto const patience_from_now = [this] {
+    auto patience = Patience::for_at_most(options_.sample_timeout + kSlack, &stop_);
+    patience.sleeping = false;
+    return patience;
+  };
+  auto patience = patience_from_now();
   forget_peak_rss();
-  OwnRun own = run(cell, made, ranks, patience, deadline);
+  CommonStart const common(ranks, {job_.hosts.begin(), job_.hosts.begin() + cell.ranks}, patience);
+  OwnRun own = run(cell, made, ranks, common, patience, deadline);
+  patience = patience_from_now();
   std::uint64_t const own_events = own.counts.events;
 
   try {
@@ -379,7 +309,6 @@ CellSample Rank::sample(Cell const& cell) {
     return taken;
   }
   // Once more together: what a model takes to end its threads is no part of merging.
-  CommonStart const common(ranks, hosts_of(cell), patience);
   own.late = std::max(own.late, common.wait(ranks, patience));
   auto const began = Clock::now();
   MergeFigures merged;
@@ -426,7 +355,7 @@ CellSample Rank::sample(Cell const& cell) {
                      own.used.involuntary,
                      own_events,
                      merged.sent_bytes,
-                     static_cast<int>(setup_of(cell).cpus.size()),
+                     static_cast<int>(setup_of(cell, job_.cpus).cpus.size()),
                      own.workers};
   auto const all = ranks.gather(mine, 0, patience, "collecting what ranks measured");
   std::vector<std::uint64_t> lateness;

@@ -14,22 +14,11 @@
 #include "bench/team.hpp"
 #include "mpi/common_start.hpp"
 #include "mpi/communicator.hpp"
+#include "mpi/job.hpp"
 #include "mpi/rank_streams.hpp"
 #include "mpi/rank_watch.hpp"
 
 namespace tally {
-
-/// How the job was launched, as every rank finds it.
-struct Job {
-  std::vector<std::string> hosts;  ///< of every rank, by rank
-  std::vector<int> cpus;           ///< of this rank: its share of those that MPI's launcher gave it
-  bool shares_cpus = false;        ///< of any rank: with another rank, since there are fewer CPUs than ranks
-  int least_cpus = 1;              ///< that any rank has
-};
-
-/// Finds out, and lets this process run on its share alone. Ranks of one host that may use the same CPUs,
-/// as without binding, each get some of them; where those are fewer than ranks, they share. Collective.
-Job join_job(Communicator const& world, Patience const& patience);
 
 /// How a cell's reference was checked against the sequential count.
 struct ReferenceCheck {
@@ -55,8 +44,8 @@ class Rank {
 
   /// How the references were checked, by cell.
   std::map<std::string, ReferenceCheck> const& checks() const noexcept { return checks_; }
-  /// Within which a sample must be done, on every rank.
-  std::chrono::nanoseconds sample_timeout() const noexcept;
+  /// There are lookup services, and they have no CPU of their own.
+  bool service_shares_cpus() const noexcept { return service_shares_cpus_; }
 
  private:
   struct Workload;
@@ -64,12 +53,10 @@ class Rank {
   class Deadline;
 
   Communicator const& group_of(Cell const& cell) const;
-  std::vector<std::string> hosts_of(Cell const& cell) const;
   Workload& workload(Cell const& cell);
   /// Runs the model over this rank's part, from the common start on.
-  OwnRun run(Cell const& cell, Workload const& workload, Communicator const& ranks, Patience const& patience,
-             Deadline& deadline);
-  Setup setup_of(Cell const& cell) const;
+  OwnRun run(Cell const& cell, Workload const& workload, Communicator const& ranks, CommonStart const& common,
+             Patience const& patience, Deadline& deadline);
   LookupTarget start_service(Plan const& plan);
   void check_reference(Cell const& cell, Workload& made, std::uint64_t events, double links_per_ns,
                        double parallel_s, Communicator const& ranks, Patience const& patience);
@@ -80,6 +67,7 @@ class Rank {
   StopSignals const& stop_;
   RankWatch* watch_;
   std::unique_ptr<ServiceProcess> service_;
+  bool service_shares_cpus_ = false;
   std::map<int, Communicator> groups_;  // by number of ranks
   RankStreams streams_;
   std::map<std::string, std::shared_ptr<Workload>> workloads_;  // by what makes them differ

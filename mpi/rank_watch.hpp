@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace tally {
 
@@ -13,6 +15,11 @@ struct RankWatch {
   static constexpr std::size_t kTextBytes = 256;
   char doing[kTextBytes];  ///< what must be done by then; written before the deadline is
   char host[kTextBytes];
+
+  /// As much of `text` as has room, in either of them.
+  static void write(char (&to)[kTextBytes], std::string const& text) noexcept {
+    to[text.copy(to, kTextBytes - 1)] = '\0';
+  }
 
   static_assert(std::atomic<std::int64_t>::is_always_lock_free);
 };

@@ -127,6 +127,7 @@ def test_more_ranks_than_cpus_are_marked_and_never_a_claim(job, tmp_path):
 @pytest.mark.parametrize("arguments, said", [
     (["--stream", "ingest"], "--stream ingest"),
     (["--ranks", "3"], "--ranks"),
+    (["--stream", "lookup", "--service", "redis://127.0.0.1:6379"], "--service"),
     (["--scaling", "sideways"], "--scaling 'sideways'"),
     (["--input", "nowhere.log"], "nowhere.log"),
     (["--out", "/nowhere/r.json", "--events", "10"], "/nowhere/r.json"),

@@ -1,0 +1,25 @@
+// The MPI job that a rank finds itself in.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "mpi/communicator.hpp"
+#include "mpi/rank_watch.hpp"
+
+namespace tally {
+
+/// How the job was launched, as every rank finds it.
+struct Job {
+  std::vector<std::string> hosts;  ///< of every rank, by rank
+  std::vector<int> cpus;           ///< of this rank: its share of those that MPI's launcher gave it
+  bool shares_cpus = false;        ///< of any rank: with another rank, since there are fewer CPUs than ranks
+  int least_cpus = 1;              ///< that any rank has
+};
+
+/// Finds out, tells `watch` who this rank is, and lets this process run on its share alone. Ranks of one host
+/// that may use the same CPUs, as without binding, each get some of them; where those are fewer than ranks,
+/// they share. Collective.
+Job join_job(Communicator const& world, RankWatch& watch, Patience const& patience);
+
+}  // namespace tally
