@@ -14,6 +14,11 @@ namespace {
 /// MPI counts in int: longer messages go in several.
 constexpr std::size_t kMostAtOnce = std::size_t{1} << 28;
 
+/// Of values that are summed, what is long: as long as a message for which MPI asks first whether there is
+/// room, and of so many ranks that a share of them is worth a message.
+constexpr std::size_t kLong = std::size_t{64} << 10;
+constexpr std::size_t kLongShare = std::size_t{4} << 10;
+
 void check(int code, char const* what) {
   if (code == MPI_SUCCESS) return;
   char text[MPI_MAX_ERROR_STRING] = "";
@@ -53,6 +58,25 @@ class BytesAt {
 
 }  // namespace
 
+void Bytes::resize(std::size_t n) {
+  if (n > room_) {
+    if (n < kMany) {
+      auto few = std::make_unique_for_overwrite<char[]>(n);
+      std::copy_n(data(), size_, few.get());
+      few_ = std::move(few);
+    } else if (many_.data() != nullptr) {
+      many_.resize(n);
+    } else {
+      SharedPages many(n);
+      std::copy_n(data(), size_, static_cast<char*>(many.data()));
+      many_ = std::move(many);
+      few_.reset();
+    }
+    room_ = n;
+  }
+  size_ = n;
+}
+
 Communicator::Communicator(MPI_Comm comm) : comm_(comm) {
   if (comm_ == MPI_COMM_NULL) return;
   MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
@@ -69,12 +93,6 @@ Communicator Communicator::world() {
 Communicator Communicator::first(int ranks) const {
   MPI_Comm comm = MPI_COMM_NULL;
   check(MPI_Comm_split(comm_, rank_ < ranks ? 0 : MPI_UNDEFINED, rank_, &comm), "MPI_Comm_split");
-  return Communicator(comm);
-}
-
-Communicator Communicator::same_host() const {
-  MPI_Comm comm = MPI_COMM_NULL;
-  check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &comm), "MPI_Comm_split_type");
   return Communicator(comm);
 }
 
@@ -196,31 +214,78 @@ std::vector<std::uint64_t> Communicator::gather_numbers(std::span<std::uint64_t 
   return all;
 }
 
-void Communicator::sum_to(std::span<std::uint64_t> values, int root, Patience const& patience,
-                          char const* what) const {
+std::uint64_t Communicator::sum_to(std::span<std::uint64_t> values, int root, Patience const& patience,
+                                   char const* what) const {
+  if (size_ == 1) return 0;
+  std::uint64_t sent = 0;
+  bool const is_long = values.size_bytes() >= std::max(kLong, kLongShare * static_cast<std::size_t>(size_));
   constexpr std::size_t kMost = kMostAtOnce / sizeof(std::uint64_t);
   for (; !values.empty(); values = values.subspan(std::min(kMost, values.size()))) {
-    int const count = as_int(std::min(kMost, values.size()));
+    auto const some = values.first(std::min(kMost, values.size()));
+    if (is_long) {
+      sent += sum_by_shares(some, root, patience, what);
+      continue;
+    }
     MPI_Request request;
-    check(MPI_Ireduce(rank_ == root ? MPI_IN_PLACE : values.data(), rank_ == root ? values.data() : nullptr,
-                      count, MPI_UINT64_T, MPI_SUM, root, comm_, &request),
-          what);
+    begin_sum(some, root, request, what);
     wait(request, patience, what);
+    sent += rank_ == root ? 0 : some.size_bytes();
   }
+  return sent;
 }
 
-std::uint64_t Communicator::sum_to_and_max(std::span<std::uint64_t> few, std::span<std::uint64_t> many,
-                                           int root, std::uint64_t value, Patience const& patience,
-                                           char const* what) const {
-  std::uint64_t most = 0;
-  MPI_Request requests[2];
-  check(MPI_Iallreduce(&value, &most, 1, MPI_UINT64_T, MPI_MAX, comm_, &requests[0]), what);
-  check(MPI_Ireduce(rank_ == root ? MPI_IN_PLACE : few.data(), rank_ == root ? few.data() : nullptr,
-                    as_int(few.size()), MPI_UINT64_T, MPI_SUM, root, comm_, &requests[1]),
+std::uint64_t Communicator::sum_two_to(std::span<std::uint64_t> few, std::span<std::uint64_t> many, int root,
+                                       Patience const& patience, char const* what) const {
+  MPI_Request request;
+  begin_sum(few, root, request, what);
+  std::uint64_t const sent = sum_to(many, root, patience, what);
+  wait(request, patience, what);
+  return sent + (rank_ == root ? 0 : few.size_bytes());
+}
+
+void Communicator::begin_sum(std::span<std::uint64_t> values, int root, MPI_Request& request,
+                             char const* what) const {
+  bool const here = rank_ == root;
+  check(MPI_Ireduce(here ? MPI_IN_PLACE : values.data(), here ? values.data() : nullptr,
+                    as_int(values.size()), MPI_UINT64_T, MPI_SUM, root, comm_, &request),
         what);
-  sum_to(many, root, patience, what);
-  for (MPI_Request& request : requests) wait(request, patience, what);
-  return most;
+}
+
+std::uint64_t Communicator::sum_by_shares(std::span<std::uint64_t> values, int root, Patience const& patience,
+                                          char const* what) const {
+  auto const ranks = static_cast<std::size_t>(size_);
+  auto const me = static_cast<std::size_t>(rank_);
+  std::vector<int> begins(ranks, 0), lengths(ranks, 0);
+  if (size_ == 2) {
+    lengths[static_cast<std::size_t>(root)] = as_int(values.size());
+  } else {
+    for (std::size_t r = 0; r < ranks; ++r) {
+      begins[r] = as_int(values.size() * r / ranks);
+      lengths[r] = as_int(values.size() * (r + 1) / ranks) - begins[r];
+    }
+  }
+  auto const mine =
+      values.subspan(static_cast<std::size_t>(begins[me]), static_cast<std::size_t>(lengths[me]));
+  std::vector<int> sends = lengths, receives(ranks, lengths[me]), places(ranks, 0);
+  sends[me] = receives[me] = 0;
+  std::inclusive_scan(receives.begin(), receives.end() - 1, places.begin() + 1);
+  Bytes const others(mine.size_bytes() * (ranks - 1));
+  auto* const came = reinterpret_cast<std::uint64_t*>(others.data());
+  MPI_Request request;
+  check(MPI_Ialltoallv(values.data(), sends.data(), begins.data(), MPI_UINT64_T, came, receives.data(),
+                       places.data(), MPI_UINT64_T, comm_, &request),
+        what);
+  wait(request, patience, what);
+  for (std::size_t r = 0; r + 1 < ranks; ++r)
+    for (std::size_t i = 0; i < mine.size(); ++i) mine[i] += came[r * mine.size() + i];
+  std::uint64_t const sent = values.size_bytes() - mine.size_bytes();
+  if (size_ == 2) return sent;
+  bool const here = rank_ == root;
+  check(MPI_Igatherv(here ? MPI_IN_PLACE : mine.data(), as_int(mine.size()), MPI_UINT64_T, values.data(),
+                     lengths.data(), begins.data(), MPI_UINT64_T, root, comm_, &request),
+        what);
+  wait(request, patience, what);
+  return sent + (here ? 0 : mine.size_bytes());
 }
 
 std::uint64_t Communicator::all_max(std::uint64_t value, Patience const& patience, char const* what) const {
@@ -244,7 +309,7 @@ std::vector<Bytes> Communicator::all_to_all(std::vector<Bytes> const& parts, Pat
   auto const ranks = static_cast<std::size_t>(size_);
   auto const me = static_cast<std::size_t>(rank_);
   std::vector<std::uint64_t> to(ranks), from(ranks);
-  for (std::size_t r = 0; r < ranks; ++r) to[r] = r == me ? 0 : parts[r].size;
+  for (std::size_t r = 0; r < ranks; ++r) to[r] = r == me ? 0 : parts[r].size();
   MPI_Request request;
   check(MPI_Ialltoall(to.data(), 1, MPI_UINT64_T, from.data(), 1, MPI_UINT64_T, comm_, &request), what);
   wait(request, patience, what);
@@ -257,8 +322,8 @@ std::vector<Bytes> Communicator::all_to_all(std::vector<Bytes> const& parts, Pat
   for (std::size_t r = 0; r < ranks; ++r) {
     sends[r] = to[r] > 0;
     receives[r] = from[r] > 0;
-    if (to[r] > 0) out_types[r] = out.emplace_back(parts[r].data.get(), to[r]).type();
-    if (from[r] > 0) in_types[r] = in.emplace_back(came[r].data.get(), from[r]).type();
+    if (to[r] > 0) out_types[r] = out.emplace_back(parts[r].data(), to[r]).type();
+    if (from[r] > 0) in_types[r] = in.emplace_back(came[r].data(), from[r]).type();
   }
   check(MPI_Ialltoallw(MPI_BOTTOM, sends.data(), nowhere.data(), out_types.data(), MPI_BOTTOM,
                        receives.data(), nowhere.data(), in_types.data(), comm_, &request),

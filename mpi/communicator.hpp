@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "bench/stop_signals.hpp"
+#include "workloads/memory.hpp"
 
 namespace tally {
 
@@ -28,13 +29,23 @@ struct MpiFailed : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Bytes that are made to be filled: unlike a vector's, they are not set to 0 first.
-struct Bytes {
-  std::unique_ptr<char[]> data;
-  std::size_t size = 0;
-
+/// Bytes that are made to be filled. Few are not set to 0 first; many are in huge pages, since a message of
+/// some megabytes waits longer for its pages than for its bytes.
+class Bytes {
+ public:
   Bytes() = default;
-  explicit Bytes(std::size_t n) : data(std::make_unique_for_overwrite<char[]>(n)), size(n) {}
+  /// Throws std::bad_alloc.
+  explicit Bytes(std::size_t n) { resize(n); }
+  /// Keeps what there is, up to `n`. Shorter, it keeps its memory. Throws std::bad_alloc, and is as it was.
+  void resize(std::size_t n);
+  char* data() const noexcept { return few_ ? few_.get() : static_cast<char*>(many_.data()); }
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  static constexpr std::size_t kMany = std::size_t{4} << 20;
+  std::size_t size_ = 0, room_ = 0;
+  std::unique_ptr<char[]> few_;
+  SharedPages many_;
 };
 
 /// How a rank waits for others.
@@ -60,8 +71,6 @@ class Communicator {
   static Communicator world();
   /// The first `ranks` ranks of this one; of those after them, an empty group. Collective, and small.
   Communicator first(int ranks) const;
-  /// The ranks of this one that MPI finds on the same host. Collective.
-  Communicator same_host() const;
   Communicator(Communicator&& other) noexcept;
   Communicator& operator=(Communicator&& other) noexcept;
   ~Communicator();
@@ -102,12 +111,19 @@ class Communicator {
   /// Each rank's text, by rank, at root alone.
   std::vector<std::string> gather_texts(std::string const& mine, int root, Patience const& patience,
                                         char const* what) const;
-  /// Sums, element by element: root's `values` become those of all ranks. Any length.
-  void sum_to(std::span<std::uint64_t> values, int root, Patience const& patience, char const* what) const;
-  /// The same of two, and what the greatest of the ranks' `value` is, at every rank: at once, since each
-  /// takes as long as messages take.
-  std::uint64_t sum_to_and_max(std::span<std::uint64_t> few, std::span<std::uint64_t> many, int root,
-                               std::uint64_t value, Patience const& patience, char const* what) const;
+  /// Sums, element by element: root's `values` become those of all ranks, the others' become anything. Any
+  /// length, the same at every rank.
+  ///
+  /// Short ones by MPI's reduction, a tree in which every message has all values. Long ones, whose sending
+  /// takes longer than messages take to come, so that no link carries them more than twice: each rank sums a
+  /// share of all ranks' values, and root collects the shares (Thakur, Rabenseifner & Gropp, "Optimization of
+  /// Collective Communication Operations in MPICH", IJHPCA 19(1), 2005, 3.4; theirs exchange by halves, ours
+  /// all with all). Of two ranks, root has the only share. Returns how many bytes this rank sent.
+  std::uint64_t sum_to(std::span<std::uint64_t> values, int root, Patience const& patience,
+                       char const* what) const;
+  /// The same of two, at once, since each takes as long as messages take.
+  std::uint64_t sum_two_to(std::span<std::uint64_t> few, std::span<std::uint64_t> many, int root,
+                           Patience const& patience, char const* what) const;
   std::uint64_t all_max(std::uint64_t value, Patience const& patience, char const* what) const;
   std::uint64_t all_sum(std::uint64_t value, Patience const& patience, char const* what) const;
 
@@ -133,6 +149,11 @@ class Communicator {
                     char const* what) const;
   void all_gather_bytes(void const* mine, std::size_t bytes, void* all, Patience const& patience,
                         char const* what) const;
+  /// Begins to sum by MPI's reduction.
+  void begin_sum(std::span<std::uint64_t> values, int root, MPI_Request& request, char const* what) const;
+  /// sum_to() of long ones.
+  std::uint64_t sum_by_shares(std::span<std::uint64_t> values, int root, Patience const& patience,
+                              char const* what) const;
   void free() noexcept;
 
   MPI_Comm comm_ = MPI_COMM_NULL;

@@ -4,6 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <map>
+#include <string>
+#include <utility>
 
 #include "bench/options.hpp"
 #include "bench/sample.hpp"
@@ -20,27 +24,38 @@ Job join_job(Communicator const& world, RankWatch& watch, Patience const& patien
   RankWatch::write(watch.host, job.hosts[static_cast<std::size_t>(world.rank())]);
   watch.rank.store(world.rank() + 1);
 
-  cpu_set_t mine;
-  CPU_ZERO(&mine);
+  struct Cpus {
+    std::array<char, 40> machine{};  // the kernel's number of this boot
+    cpu_set_t set;
+  } mine;
+  std::ifstream("/proc/sys/kernel/random/boot_id").get(mine.machine.data(), mine.machine.size());
+  if (mine.machine[0] == '\0')
+    job.hosts[static_cast<std::size_t>(world.rank())].copy(mine.machine.data(), mine.machine.size() - 1);
+  CPU_ZERO(&mine.set);
   auto const usable = usable_cpus();
-  for (int const cpu : usable) CPU_SET(static_cast<std::size_t>(cpu), &mine);
-  Communicator const local = world.same_host();
-  auto const sets = local.all_gather(mine, patience, kJoin);
+  for (int const cpu : usable) CPU_SET(static_cast<std::size_t>(cpu), &mine.set);
+  auto const all = world.all_gather(mine, patience, kJoin);
   // Those that may run on just the same CPUs share them out among themselves.
   std::vector<int> same;
   bool overlaps = false;
-  for (int r = 0; r < local.size(); ++r) {
-    auto const& other = sets[static_cast<std::size_t>(r)];
-    if (CPU_EQUAL(&other, &mine)) {
+  std::map<std::string, int> numbers;  // of places
+  for (int r = 0; r < world.size(); ++r) {
+    Cpus const& other = all[static_cast<std::size_t>(r)];
+    std::string place(other.machine.data(), other.machine.size());
+    place.append(reinterpret_cast<char const*>(&other.set), sizeof other.set);
+    int const number = numbers.try_emplace(std::move(place), r).first->second;
+    job.places.push_back({number, CPU_COUNT(&other.set)});
+    if (other.machine != mine.machine) continue;
+    if (CPU_EQUAL(&other.set, &mine.set)) {
       same.push_back(r);
       continue;
     }
     cpu_set_t common;
-    CPU_AND(&common, &other, &mine);
+    CPU_AND(&common, &other.set, &mine.set);
     overlaps = overlaps || CPU_COUNT(&common) > 0;
   }
   auto const place =
-      static_cast<std::size_t>(std::find(same.begin(), same.end(), local.rank()) - same.begin());
+      static_cast<std::size_t>(std::find(same.begin(), same.end(), world.rank()) - same.begin());
   std::size_t const n = usable.size(), sharing = same.size();
   if (n >= sharing)
     for (std::size_t i = place * n / sharing; i < (place + 1) * n / sharing; ++i)
@@ -52,6 +67,16 @@ Job join_job(Communicator const& world, RankWatch& watch, Patience const& patien
   auto const counts = world.all_gather(static_cast<int>(job.cpus.size()), patience, kJoin);
   job.least_cpus = *std::min_element(counts.begin(), counts.end());
   return job;
+}
+
+double Job::ranks_per_cpu(int ranks) const {
+  std::map<int, int> sharing;
+  double most = 1;
+  for (int r = 0; r < ranks; ++r) {
+    Place const& place = places[static_cast<std::size_t>(r)];
+    most = std::max(most, static_cast<double>(++sharing[place.number]) / place.cpus);
+  }
+  return most;
 }
 
 }  // namespace tally

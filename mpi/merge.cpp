@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -30,10 +29,8 @@ char* put_number(char* to, std::uint64_t n) noexcept {
   *to++ = static_cast<char>(n);
   return to;
 }
-/// How many bytes that takes.
-std::size_t number_bytes(std::uint64_t n) noexcept {
-  return (static_cast<std::size_t>(std::bit_width(n | 1)) + 6) / 7;
-}
+/// How many bytes that takes at most.
+constexpr std::size_t kNumberBytes = 10;
 
 class Received {
  public:
@@ -47,6 +44,12 @@ class Received {
       if (byte < 0x80) return n;
     }
     throw std::runtime_error("counts of another rank have a number that is too long");
+  }
+  /// One of eight bytes.
+  std::uint64_t whole_number() {
+    std::uint64_t n;
+    std::memcpy(&n, text(sizeof n).data(), sizeof n);
+    return n;
   }
   std::string_view text(std::uint64_t size) {
     if (size > rest_.size()) throw std::runtime_error("counts of another rank are cut off");
@@ -97,42 +100,45 @@ std::string take_text(std::vector<std::uint64_t>::const_iterator& at) {
 }
 
 /// Figures and the first window at once; further windows, where there are any, in as few messages as may be.
-std::uint64_t reduce_dense(Counts& counts, Communicator const& ranks, Patience const& patience) {
+MergeFigures reduce_dense(Counts& counts, std::uint64_t windows, Communicator const& ranks,
+                          Patience const& patience) {
   bool const root = ranks.rank() == kRoot;
   std::size_t const keys = counts.keys();
-  std::array<std::uint64_t, kFigures> sums{};
+  std::array<std::uint64_t, kFigures + 1> sums{};
   auto const figures = figures_of(counts);
   for (std::size_t i = 0; i < kFigures; ++i) sums[i] = *figures[i];
-  std::uint64_t const here = counts.dense_windows();
-  std::uint64_t const windows =
-      ranks.sum_to_and_max(sums, {counts.dense_row(0), keys}, kRoot, here, patience, kWhat);
+  windows = std::max<std::uint64_t>(windows, 1);
+  sums[kFigures] = counts.dense_windows() - std::min(windows, counts.dense_windows());
+  std::uint64_t sent = ranks.sum_two_to(sums, {counts.dense_row(0), keys}, kRoot, patience, kWhat);
   set_figures(counts, root ? sums.data() : nullptr);
-  std::uint64_t sent = kFigures + keys;
 
   std::size_t const rows_at_once = std::max<std::size_t>(1, kRowsBytes / (keys * sizeof(std::uint64_t)));
   std::vector<std::uint64_t> rows;
   for (std::uint64_t window = 1; window < windows;) {
     std::size_t const n = std::min<std::uint64_t>(rows_at_once, windows - window);
     if (n == 1) {
-      ranks.sum_to({counts.dense_row(window), keys}, kRoot, patience, kWhat);
+      sent += ranks.sum_to({counts.dense_row(window), keys}, kRoot, patience, kWhat);
     } else {
       rows.assign(n * keys, 0);
       for (std::size_t i = 0; i < n; ++i)
         if (auto const* const row = counts.dense_row_if(window + i))
           std::copy_n(row, keys, rows.data() + i * keys);
-      ranks.sum_to(rows, kRoot, patience, kWhat);
+      sent += ranks.sum_to(rows, kRoot, patience, kWhat);
       for (std::size_t i = 0; i < n && root; ++i)
         std::copy_n(rows.data() + i * keys, keys, counts.dense_row(window + i));
     }
     window += n;
-    sent += n * keys;
   }
-  if (!root) counts = Counts::dense(counts.keys());
-  return root ? 0 : sent * sizeof(std::uint64_t);
+  if (root) return {sent, {}, sums[kFigures]};
+  counts = Counts::dense(counts.keys());
+  return {sent, {}, 0};
 }
 
+/// Events that this rank has after merging, by the windows' starts.
+using WindowEvents = std::map<std::int64_t, std::uint64_t>;
+
 /// Adds what another rank sent: windows, one after the other, each with its keys. Keys stay where they are.
-void add(Counts& counts, std::string_view bytes) {
+void add(Counts& counts, std::string_view bytes, WindowEvents& events) {
   struct Key {
     std::string_view text;
     std::uint64_t hash, count;
@@ -142,10 +148,13 @@ void add(Counts& counts, std::string_view bytes) {
   std::array<Key, kAhead> ahead;
   Received in(bytes);
   while (!in.ended()) {
-    TextMap& window = counts.text_window(zagzig(in.number()));
-    std::uint64_t const keys = in.number();
+    std::int64_t const start = zagzig(in.number());
+    TextMap& window = counts.text_window(start);
+    std::uint64_t const keys = in.whole_number();
+    std::uint64_t sum = 0;
     auto const count = [&](Key const& key) {
       window.count_of_hashed(key.text, key.hash, [](std::string_view is_new) { return is_new; }) += key.count;
+      sum += key.count;
     };
     for (std::uint64_t i = 0; i < keys; ++i) {
       Key& slot = ahead[i % kAhead];
@@ -159,77 +168,98 @@ void add(Counts& counts, std::string_view bytes) {
     }
     for (std::uint64_t i = keys - std::min<std::uint64_t>(keys, kAhead); i < keys; ++i)
       count(ahead[i % kAhead]);
+    events[start] += sum;
   }
 }
 
-/// What this rank has of other ranks' keys, for each of them; in `counts` stay its own.
-std::vector<Bytes> take_others(Counts& counts, int ranks, int me) {
-  auto const owner = [ranks](std::uint64_t hash) { return static_cast<std::size_t>(owner_of(hash, ranks)); };
-  struct Part {
-    std::uint64_t keys = 0;
-    std::size_t bytes = 0;
-  };
-  // By window and rank, so that each rank's bytes are written once, and as many as they are.
-  std::vector<std::vector<Part>> windows;
-  std::vector<std::size_t> bytes(static_cast<std::size_t>(ranks));
-  counts.each_text_window([&](std::int64_t start, TextMap const& map) {
-    auto& parts = windows.emplace_back(static_cast<std::size_t>(ranks));
-    map.each_size([&](std::size_t size, std::uint64_t hash, std::uint64_t count) {
-      Part& part = parts[owner(hash)];
-      ++part.keys;
-      part.bytes += number_bytes(size) + number_bytes(count) + size;
-    });
-    parts[static_cast<std::size_t>(me)] = {};
-    for (std::size_t r = 0; r < parts.size(); ++r)
-      if (parts[r].keys > 0)
-        bytes[r] += number_bytes(zigzag(start)) + number_bytes(parts[r].keys) + parts[r].bytes;
+/// What goes to one rank, as it is packed.
+struct Outgoing {
+  Bytes bytes;
+  std::size_t used = 0;
+  std::size_t keys_at = 0;  ///< where the number of the window's keys is written when it is known
+  std::uint64_t keys = 0;   ///< of the window, so far
+
+  /// Room for so many bytes more.
+  char* room(std::size_t n) {
+    constexpr std::size_t kFirst = 256;
+    if (used + n > bytes.size()) bytes.resize(std::max({kFirst, 2 * bytes.size(), used + n}));
+    return bytes.data() + used;
+  }
+  void begin_window(std::int64_t start) {
+    char* const at = put_number(room(kNumberBytes + sizeof keys), zigzag(start));
+    keys_at = static_cast<std::size_t>(at - bytes.data());
+    used = keys_at + sizeof keys;
+  }
+  void put(std::string_view key, std::uint64_t count) {
+    char* at = room(2 * kNumberBytes + key.size());
+    at = put_number(put_number(at, key.size()), count);
+    used = static_cast<std::size_t>(std::copy(key.begin(), key.end(), at) - bytes.data());
+    ++keys;
+  }
+  void end_window() {
+    if (keys > 0) std::memcpy(bytes.data() + keys_at, &keys, sizeof keys);
+    keys = 0;
+  }
+};
+
+/// What this rank has of other ranks' keys, for each of them; in `counts` stay its own, whose events are
+/// added to `events`. One pass: a table of millions of keys is read from memory once.
+std::vector<Bytes> take_others(Counts& counts, int ranks, int me, WindowEvents& events) {
+  std::vector<Outgoing> out(static_cast<std::size_t>(ranks));
+  counts.each_text_window([&](std::int64_t start, TextMap& map) {
+    std::uint64_t stayed = 0;
+    map.take_out([&](std::uint64_t hash) { return owner_of(hash, ranks) == me; },
+                 [&](std::string_view key, std::uint64_t hash, std::uint64_t count) {
+                   Outgoing& to = out[static_cast<std::size_t>(owner_of(hash, ranks))];
+                   if (to.keys == 0) to.begin_window(start);
+                   to.put(key, count);
+                 },
+                 [&stayed](std::uint64_t count) { stayed += count; });
+    for (Outgoing& to : out) to.end_window();
+    events[start] += stayed;
   });
   std::vector<Bytes> packed;
-  std::vector<char*> to;
-  for (std::size_t const n : bytes) to.push_back(packed.emplace_back(n).data.get());
-  std::size_t window = 0;
-  counts.each_text_window([&](std::int64_t start, TextMap& map) {
-    auto const& parts = windows[window++];
-    for (std::size_t r = 0; r < parts.size(); ++r)
-      if (parts[r].keys > 0) to[r] = put_number(put_number(to[r], zigzag(start)), parts[r].keys);
-    map.each_hashed([&](std::uint64_t hash) { return owner_of(hash, ranks) != me; },
-                    [&](std::string_view key, std::uint64_t hash, std::uint64_t count) {
-                      char*& at = to[owner(hash)];
-                      at = put_number(put_number(at, key.size()), count);
-                      at = std::copy(key.begin(), key.end(), at);
-                    });
-    map.retain([&](std::uint64_t hash) { return owner_of(hash, ranks) == me; });
-  });
+  for (Outgoing& to : out) {
+    to.bytes.resize(to.used);
+    packed.push_back(std::move(to.bytes));
+  }
   return packed;
 }
 
-std::uint64_t shuffle_text(Counts& counts, Communicator const& ranks, Patience const& patience) {
-  if (ranks.size() == 1) return 0;
+std::uint64_t shuffle_text(Counts& counts, Communicator const& ranks, Patience const& patience,
+                           WindowEvents& events) {
+  if (ranks.size() == 1) {
+    for (auto const& window : counts.windows()) events[window.window] = window.events;
+    return 0;
+  }
   std::vector<Bytes> came;
   std::uint64_t sent = 0;
   {
-    auto const packed = take_others(counts, ranks.size(), ranks.rank());
-    for (Bytes const& part : packed) sent += part.size;
+    auto const packed = take_others(counts, ranks.size(), ranks.rank(), events);
+    for (Bytes const& part : packed) sent += part.size();
     came = ranks.all_to_all(packed, patience, kWhat);
   }
   for (Bytes& part : came) {
-    if (part.size == 0) continue;
+    if (part.size() == 0) continue;
     auto const kept = std::make_shared<Bytes const>(std::move(part));
     counts.keep(kept);
-    add(counts, {kept->data.get(), kept->size});
+    add(counts, {kept->data(), kept->size()}, events);
   }
   return sent;
 }
 
 /// Figures, totals of all windows and the first malformed lines, to the root.
-std::vector<Counts::WindowTotal> sum_text(Counts& counts, Communicator const& ranks,
-                                          Patience const& patience) {
+std::vector<Counts::WindowTotal> sum_text(Counts& counts, WindowEvents const& events,
+                                          Communicator const& ranks, Patience const& patience) {
   std::vector<std::uint64_t> mine;
   for (std::uint64_t const* const figure : figures_of(counts)) mine.push_back(*figure);
-  auto const windows = counts.windows();
-  mine.push_back(windows.size());
-  for (auto const& window : windows)
-    mine.insert(mine.end(), {static_cast<std::uint64_t>(window.window), window.events, window.distinct_keys});
+  std::size_t const number_at = mine.size();
+  mine.push_back(0);
+  for (auto const& [start, sum] : events) {
+    if (sum == 0) continue;
+    ++mine[number_at];
+    mine.insert(mine.end(), {static_cast<std::uint64_t>(start), sum, counts.text_window(start).size()});
+  }
   mine.push_back(counts.first_malformed().size());
   for (auto const& line : counts.first_malformed()) {
     mine.push_back(line.position);
@@ -267,14 +297,13 @@ int owner_of(std::uint64_t hash, int ranks) noexcept {
   return static_cast<int>(static_cast<Wide>(mix64(hash)) * static_cast<unsigned>(ranks) >> 64);
 }
 
-MergeFigures merge_over_ranks(Counts& counts, Communicator const& ranks, Patience const& patience) {
+MergeFigures merge_over_ranks(Counts& counts, std::uint64_t windows, Communicator const& ranks,
+                              Patience const& patience) {
+  if (counts.kind() == KeyKind::dense) return reduce_dense(counts, windows, ranks, patience);
   MergeFigures figures;
-  if (counts.kind() == KeyKind::dense) {
-    figures.sent_bytes = reduce_dense(counts, ranks, patience);
-    return figures;
-  }
-  figures.sent_bytes = shuffle_text(counts, ranks, patience);
-  figures.windows = sum_text(counts, ranks, patience);
+  WindowEvents events;
+  figures.sent_bytes = shuffle_text(counts, ranks, patience, events);
+  figures.windows = sum_text(counts, events, ranks, patience);
   return figures;
 }
 

@@ -61,7 +61,9 @@ Options parse(Arguments const& arguments, int job_ranks) {
   bool& disjoint =
       parser.flag("--disjoint", "each rank has keys of its own (default: every rank has all keys)");
   bool& alone = parser.flag("--no-one-process", "leave the merging in one process out");
-  auto& rounds = parser.option("--rounds", "N", "how often (default " + std::to_string(kDefaultRounds) + ")");
+  auto& rounds = parser.option(
+      "--rounds", "N",
+      "how often, after once that is not counted (default " + std::to_string(kDefaultRounds) + ")");
   auto& out = parser.option("--out", "FILE.json", "write the results here");
   parser.parse(arguments);
   Options options;
@@ -85,7 +87,8 @@ struct MergeCell {
   std::uint64_t keys;
   int ranks;
   int hosts = 1;
-  std::vector<double> over_ranks_s{}, one_process_s{};
+  double ranks_per_cpu = 1;
+  std::vector<double> over_ranks_s{}, one_process_s{}, round_trip_s{};
   std::uint64_t sent_bytes = 0;
 
   std::string name() const {
@@ -143,7 +146,12 @@ void check_sum(Counts& merged, Communicator const& ranks, std::uint64_t expected
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
-double merge_over(MergeCell& cell, bool disjoint, Communicator const& ranks,
+struct Merged {
+  double took_s = 0;
+  double round_trip_s = 0;  ///< at rank 0
+};
+
+Merged merge_over(MergeCell& cell, bool disjoint, Communicator const& ranks,
                   std::vector<std::string> const& hosts, Patience const& sleeping) {
   Patience patience = sleeping;
   patience.sleeping = false;
@@ -152,12 +160,12 @@ double merge_over(MergeCell& cell, bool disjoint, Communicator const& ranks,
   CommonStart const common(ranks, hosts, patience);
   common.wait(ranks, patience);
   auto const began = Clock::now();
-  auto const figures = merge_over_ranks(counts, ranks, patience);
+  auto const figures = merge_over_ranks(counts, 1, ranks, patience);
   auto const took = static_cast<std::uint64_t>(std::chrono::nanoseconds(Clock::now() - began).count());
   std::uint64_t const slowest = ranks.all_max(took, patience, "which rank was the slowest");
   cell.sent_bytes = ranks.all_sum(figures.sent_bytes, patience, "how much was sent");
   check_sum(counts, ranks, expected, patience);
-  return static_cast<double>(slowest) * 1e-9;
+  return {static_cast<double>(slowest) * 1e-9, seconds(common.round_trip())};
 }
 
 double merge_here(MergeCell const& cell, bool disjoint) {
@@ -235,6 +243,9 @@ void write_results(std::vector<MergeCell> const& cells, Options const& options, 
                  {"keys", cell.keys},
                  {"ranks", cell.ranks},
                  {"hosts", cell.hosts},
+                 {"ranks_per_cpu", cell.ranks_per_cpu},
+                 {"round_trip_s", cell.round_trip_s[i]},
+                 {"disjoint", options.disjoint},
                  {"sent_bytes", cell.sent_bytes}};
       if (i < cell.one_process_s.size()) entry["one_process_s"] = cell.one_process_s[i];
       entries.push_back(std::move(entry));
@@ -265,16 +276,21 @@ int merge_command(Arguments const& arguments, RankWatch& watch) {
       for (std::uint64_t const keys : options.keys)
         for (int const ranks : options.ranks) {
           std::set<std::string> const hosts(job.hosts.begin(), job.hosts.begin() + ranks);
-          cells.push_back({kind, keys, ranks, static_cast<int>(hosts.size())});
+          cells.push_back({kind, keys, ranks, static_cast<int>(hosts.size()), job.ranks_per_cpu(ranks)});
         }
-    for (int round = 0; round < options.rounds; ++round) {
+    // One more than is asked for: the first opens connections, and finds how fast they may be.
+    for (int round = -1; round < options.rounds; ++round) {
       for (MergeCell& cell : cells) {
         Communicator const& ranks = groups.at(cell.ranks);
         if (!ranks.empty()) {
           std::vector<std::string> const hosts(job.hosts.begin(), job.hosts.begin() + cell.ranks);
-          cell.over_ranks_s.push_back(merge_over(cell, options.disjoint, ranks, hosts, patience()));
+          Merged const merged = merge_over(cell, options.disjoint, ranks, hosts, patience());
+          if (round >= 0) {
+            cell.over_ranks_s.push_back(merged.took_s);
+            cell.round_trip_s.push_back(merged.round_trip_s);
+          }
         }
-        if (leads && options.one_process && cell.ranks > 1)
+        if (leads && options.one_process && cell.ranks > 1 && round >= 0)
           cell.one_process_s.push_back(merge_here(cell, options.disjoint));
         ::malloc_trim(0);
         world.barrier(patience(), "the end of a round");

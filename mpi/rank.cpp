@@ -39,13 +39,12 @@ struct Digest {
     Digest digest;
     counts.each_text_window([&](std::int64_t start, TextMap const& map) {
       std::uint64_t const window = mix64(static_cast<std::uint64_t>(start) + 0x9e3779b97f4a7c15ULL);
-      map.each_hashed([](std::uint64_t) { return true; },
-                      [&](std::string_view, std::uint64_t hash, std::uint64_t count) {
-                        std::uint64_t const key = mix64(hash ^ window) + count * times;
-                        digest.one += mix64(key ^ 0xd1342543de82ef95ULL);
-                        digest.other += mix64(mix64(key) + hash);
-                        ++digest.keys;
-                      });
+      map.each_size([&](std::size_t, std::uint64_t hash, std::uint64_t count) {
+        std::uint64_t const key = mix64(hash ^ window) + count * times;
+        digest.one += mix64(key ^ 0xd1342543de82ef95ULL);
+        digest.other += mix64(mix64(key) + hash);
+        ++digest.keys;
+      });
     });
     return digest;
   }
@@ -139,6 +138,10 @@ LookupTarget Rank::start_service(Plan const& plan) {
 
 Communicator const& Rank::group_of(Cell const& cell) const { return groups_.at(cell.ranks); }
 
+std::uint64_t Rank::windows_of(Cell const& cell) const {
+  return synthetic_windows(cell.events, options_.window);
+}
+
 Rank::Workload& Rank::workload(Cell const& cell) {
   std::string const key = std::string(name_of(cell.stream)) + " " + std::to_string(cell.ranks) + " " +
                           std::to_string(options_.input ? 0 : cell.events) + " " +
@@ -163,7 +166,7 @@ Team::Prepared Rank::prepare(Cell const& cell, double links_per_ns) {
     double const slowest_s =
         static_cast<double>(ranks.all_max(static_cast<std::uint64_t>(own_s * 1e9), patience, "reference")) *
         1e-9;
-    made.windows = merge_over_ranks(made.expected, ranks, patience).windows;
+    made.windows = merge_over_ranks(made.expected, windows_of(cell), ranks, patience).windows;
     check_reference(cell, made, cell.events, links_per_ns, slowest_s, ranks, patience);
   }
   return {made.events, made.part.input_bytes};
@@ -183,7 +186,7 @@ void Rank::check_reference(Cell const& cell, Workload& made, std::uint64_t event
   if (check.one_in > 1) {
     RankPart const part = streams_.make(cell, events, links_per_ns, ranks, patience, check.one_in);
     all_or_none(ranks, job_.hosts, patience, [&] { smaller = part.reference(); });
-    merge_over_ranks(smaller, ranks, patience);
+    merge_over_ranks(smaller, windows_of(cell), ranks, patience);
     // Text keys are views into the part, which goes.
     if (smaller.kind() == KeyKind::text) {
       Counts kept = Counts::text();
@@ -313,7 +316,7 @@ CellSample Rank::sample(Cell const& cell) {
   auto const began = Clock::now();
   MergeFigures merged;
   if (ranks.size() > 1)
-    merged = merge_over_ranks(own.counts, ranks, patience);
+    merged = merge_over_ranks(own.counts, windows_of(cell), ranks, patience);
   else
     merged.windows = made.windows;
   auto const merge = Clock::now() - began;
@@ -328,6 +331,8 @@ CellSample Rank::sample(Cell const& cell) {
       if (difference.empty() && !std::equal(made.windows.begin(), made.windows.end(), merged.windows.begin(),
                                             merged.windows.end(), same))
         difference = "windows' totals differ";
+      if (merged.windows_beyond > 0)
+        difference = std::to_string(merged.windows_beyond) + " windows that the stream does not have";
       if (!difference.empty()) throw std::runtime_error("wrong count: " + difference);
     });
   } catch (RankFailed const& failed) {

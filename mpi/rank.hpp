@@ -53,6 +53,8 @@ class Rank {
   class Deadline;
 
   Communicator const& group_of(Cell const& cell) const;
+  /// That its synthetic stream has.
+  std::uint64_t windows_of(Cell const& cell) const;
   Workload& workload(Cell const& cell);
   /// Runs the model over this rank's part, from the common start on.
   OwnRun run(Cell const& cell, Workload const& workload, Communicator const& ranks, CommonStart const& common,

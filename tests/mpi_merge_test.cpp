@@ -37,7 +37,8 @@ Counts dense_of(int rank, std::uint32_t keys, std::uint64_t windows) {
 
 void expect_dense_sum(Communicator const& ranks, std::uint32_t keys, std::uint64_t windows) {
   Counts counts = dense_of(ranks.rank(), keys, windows);
-  merge_over_ranks(counts, ranks, patience());
+  auto const figures = merge_over_ranks(counts, windows, ranks, patience());
+  EXPECT_EQ(figures.windows_beyond, 0u);
   Counts expected = Counts::dense(keys);
   if (ranks.rank() == 0)
     for (int r = 0; r < ranks.size(); ++r) expected.merge(dense_of(r, keys, windows));
@@ -48,14 +49,25 @@ TEST_F(MergeOverRanks, SumsDenseCountsAtRankZero) { expect_dense_sum(ranks, 1000
 
 TEST_F(MergeOverRanks, SumsEveryWindowWhoeverHasIt) { expect_dense_sum(ranks, 10, 1000); }
 
+TEST_F(MergeOverRanks, SumsWindowsThatAreLongerThanAMessageForWhichThereIsAlwaysRoom) {
+  for (std::uint32_t const keys : {8'191u, 8'192u, 8'193u, 32'003u}) expect_dense_sum(ranks, keys, 2);
+}
+
+TEST_F(MergeOverRanks, TellsOfWindowsThatTheStreamDoesNotHave) {
+  Counts counts = Counts::dense(10);
+  for (std::uint64_t window = 0; window < 3; ++window) counts.dense_row(window)[1] = 1;
+  auto const figures = merge_over_ranks(counts, 2, ranks, patience());
+  EXPECT_EQ(figures.windows_beyond, ranks.rank() == 0 ? static_cast<std::uint64_t>(ranks.size()) : 0u);
+}
+
 TEST_F(MergeOverRanks, SumsRowsThatAreLargerThanAMessageOfManyRows) { expect_dense_sum(ranks, 1u << 20, 3); }
 
 TEST_F(MergeOverRanks, MergesNothingIfNobodyCountedAnything) {
   Counts counts = Counts::dense(5);
-  merge_over_ranks(counts, ranks, patience());
+  merge_over_ranks(counts, 1, ranks, patience());
   EXPECT_EQ(Counts::dense(5).difference(counts), "");
   Counts text = Counts::text();
-  EXPECT_TRUE(merge_over_ranks(text, ranks, patience()).windows.empty());
+  EXPECT_TRUE(merge_over_ranks(text, 0, ranks, patience()).windows.empty());
   EXPECT_EQ(Counts::text().difference(text), "");
 }
 
@@ -88,7 +100,7 @@ Counts as_counts(std::map<std::pair<std::int64_t, std::string>, std::uint64_t> c
 TEST_F(MergeOverRanks, GivesEveryTextKeyToItsOwnerAlone) {
   auto const own = text_of(ranks.rank());
   Counts counts = as_counts(own, ranks.rank());
-  auto const merged = merge_over_ranks(counts, ranks, patience());
+  auto const merged = merge_over_ranks(counts, 1, ranks, patience());
   Counts expected = Counts::text();
   std::map<std::int64_t, Counts::WindowTotal> windows;
   Counts all = Counts::text();

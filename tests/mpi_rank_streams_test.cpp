@@ -23,7 +23,7 @@ class RankStreamsTest : public testing::Test {
     RankStreams const streams(options, LookupTarget(ServiceAddress{}), hosts);
     RankPart const part = streams.make(cell, events, 1, ranks, patience(), one_in);
     Counts merged = part.reference();
-    merge_over_ranks(merged, ranks, patience());
+    merge_over_ranks(merged, synthetic_windows(events, options.window), ranks, patience());
     Counts whole = streams.sequential(cell, events, 1, ranks.size(), one_in);
     if (merged.kind() == KeyKind::dense) {
       if (ranks.rank() == 0) {

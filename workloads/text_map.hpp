@@ -163,22 +163,6 @@ class TextMap {
     return {entries_.data() + entries_.size(), entries_.data() + entries_.size()};
   }
 
-  /// Calls `visit(key, hash, count)` for every key for whose TextHash `wanted(hash)` is true, in the order of
-  /// the table; keys come from memory meanwhile, where reading them one by one would wait for each.
-  template <class Wanted, class Visit>
-  void each_hashed(Wanted wanted, Visit visit) const {
-    constexpr std::size_t kAhead = 32;
-    for (std::size_t i = 0; i < entries_.size(); ++i) {
-      if (i + kAhead < entries_.size()) {
-        if (Entry const& ahead = entries_[i + kAhead]; ahead.key != nullptr && wanted(ahead.hash))
-          __builtin_prefetch(ahead.key);
-      }
-      Entry const& entry = entries_[i];
-      if (entry.key != nullptr && wanted(entry.hash))
-        visit(std::string_view(entry.key, entry.size), entry.hash, entry.count);
-    }
-  }
-
   /// Calls `visit(bytes, hash, count)` for every key, of so many bytes, without looking at the keys
   /// themselves, which would have to come from memory.
   template <class Visit>
@@ -188,21 +172,31 @@ class TextMap {
     }
   }
 
-  /// Drops every key for whose TextHash `kept(hash)` is false. In place and in one pass: each entry is taken
+  /// Takes out every key for whose TextHash `kept(hash)` is false, after calling `taken(key, hash, count)`
+  /// for it, and `stays(count)` for the others. In place and in one pass: each entry that is kept is taken
   /// out and placed anew, which can only be where it was or nearer to its own place, since those before it in
-  /// its run have been through that already.
-  template <class Kept>
-  void retain(Kept kept) noexcept {
+  /// its run have been through that already. Keys come from memory meanwhile, where reading them one by one
+  /// would wait for each. Throws what `taken` throws: then the map is of no use any more but to go.
+  template <class Kept, class Taken, class Stays>
+  void take_out(Kept kept, Taken taken, Stays stays) {
     if (entries_.empty()) return;
+    constexpr std::size_t kAhead = 32;
     std::size_t free = 0;  // a place that is, so that the pass begins with no run under way; a quarter are
     while (entries_[free].key != nullptr) ++free;
     size_ = 0;
     for (std::size_t i = 1; i <= entries_.size(); ++i) {
+      if (Entry const& ahead = entries_[(free + i + kAhead) & mask()];
+          ahead.key != nullptr && !kept(ahead.hash))
+        __builtin_prefetch(ahead.key);
       Entry& here = entries_[(free + i) & mask()];
       if (here.key == nullptr) continue;
       Entry const entry = std::exchange(here, Entry{});
-      if (!kept(entry.hash)) continue;
+      if (!kept(entry.hash)) {
+        taken(std::string_view(entry.key, entry.size), entry.hash, entry.count);
+        continue;
+      }
       place(entry);
+      stays(entry.count);
       ++size_;
     }
   }
