@@ -124,13 +124,12 @@ void Communicator::wait(MPI_Request& request, Patience const& patience, char con
     int done = 0;
     check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
     if (done) return;
+    // Where there are more ranks than CPUs, whoever is waited for may need this one.
+    if (!patience.sleeping) ::sched_yield();
     if (tests % kTestsBetweenLooks != 0) continue;
     if (patience.stop != nullptr && patience.stop->requested()) throw Interrupted("interrupted");
     if (Patience::Clock::now() >= patience.until) throw PeersLate(what);
-    if (patience.sleeping)
-      ::nanosleep(&kNap, nullptr);
-    else
-      ::sched_yield();  // more ranks than CPUs: whoever is waited for may need this one
+    if (patience.sleeping) ::nanosleep(&kNap, nullptr);
   }
 }
 
@@ -226,29 +225,31 @@ std::uint64_t Communicator::sum_to(std::span<std::uint64_t> values, int root, Pa
       sent += sum_by_shares(some, root, patience, what);
       continue;
     }
+    bool const here = rank_ == root;
     MPI_Request request;
-    begin_sum(some, root, request, what);
+    check(MPI_Ireduce(here ? MPI_IN_PLACE : some.data(), here ? some.data() : nullptr, as_int(some.size()),
+                      MPI_UINT64_T, MPI_SUM, root, comm_, &request),
+          what);
     wait(request, patience, what);
-    sent += rank_ == root ? 0 : some.size_bytes();
+    sent += here ? 0 : some.size_bytes();
   }
   return sent;
 }
 
 std::uint64_t Communicator::sum_two_to(std::span<std::uint64_t> few, std::span<std::uint64_t> many, int root,
                                        Patience const& patience, char const* what) const {
+  bool const here = rank_ == root;
+  std::vector<std::uint64_t> all(here ? few.size() * static_cast<std::size_t>(size_) : 0);
   MPI_Request request;
-  begin_sum(few, root, request, what);
+  check(MPI_Igather(few.data(), as_int(few.size()), MPI_UINT64_T, all.data(), as_int(few.size()),
+                    MPI_UINT64_T, root, comm_, &request),
+        what);
   std::uint64_t const sent = sum_to(many, root, patience, what);
   wait(request, patience, what);
-  return sent + (rank_ == root ? 0 : few.size_bytes());
-}
-
-void Communicator::begin_sum(std::span<std::uint64_t> values, int root, MPI_Request& request,
-                             char const* what) const {
-  bool const here = rank_ == root;
-  check(MPI_Ireduce(here ? MPI_IN_PLACE : values.data(), here ? values.data() : nullptr,
-                    as_int(values.size()), MPI_UINT64_T, MPI_SUM, root, comm_, &request),
-        what);
+  if (!here) return sent + few.size_bytes();
+  std::fill(few.begin(), few.end(), 0);
+  for (std::size_t i = 0; i < all.size(); ++i) few[i % few.size()] += all[i];
+  return sent;
 }
 
 std::uint64_t Communicator::sum_by_shares(std::span<std::uint64_t> values, int root, Patience const& patience,

@@ -121,7 +121,8 @@ class Communicator {
   /// all with all). Of two ranks, root has the only share. Returns how many bytes this rank sent.
   std::uint64_t sum_to(std::span<std::uint64_t> values, int root, Patience const& patience,
                        char const* what) const;
-  /// The same of two, at once, since each takes as long as messages take.
+  /// The same of two, at once, since each takes as long as messages take; `few` go to root from each rank
+  /// directly, which is the shortest way and, for a few, the cheapest.
   std::uint64_t sum_two_to(std::span<std::uint64_t> few, std::span<std::uint64_t> many, int root,
                            Patience const& patience, char const* what) const;
   std::uint64_t all_max(std::uint64_t value, Patience const& patience, char const* what) const;
@@ -149,8 +150,6 @@ class Communicator {
                     char const* what) const;
   void all_gather_bytes(void const* mine, std::size_t bytes, void* all, Patience const& patience,
                         char const* what) const;
-  /// Begins to sum by MPI's reduction.
-  void begin_sum(std::span<std::uint64_t> values, int root, MPI_Request& request, char const* what) const;
   /// sum_to() of long ones.
   std::uint64_t sum_by_shares(std::span<std::uint64_t> values, int root, Patience const& patience,
                               char const* what) const;

@@ -198,6 +198,50 @@ def test_a_rank_that_is_killed_or_hangs_is_named_and_what_was_finished_is_kept(t
     assert not children_of(str(program))
 
 
+@pytest.fixture(scope="session")
+def broken(tally_mpi):
+    path = tally_mpi.parent.parent / "tests/broken_tally_mpi"
+    if not path.is_file():
+        pytest.skip("the models that go wrong are not built")
+
+    def run(models, *arguments, cwd):
+        return subprocess.run([MPIRUN, "--oversubscribe", "-n", "2", path, "run", "--stream", "cpu", "--model", models, "--events", "20000",
+                               "--grain", "0", "--out", "r.json", *SMALL, *arguments],
+                              cwd=cwd, capture_output=True, text=True, timeout=60, env=environment())
+
+    return run
+
+
+@pytest.mark.parametrize("model, said", [("lost", "wrong count"), ("doubled", "wrong count"), ("misfiled", "wrong count"),
+                                         ("late", "windows that the stream does not have"), ("stale", "wrong count"),
+                                         ("throws", "the queue is on fire"), ("unstarted", "watch")])
+def test_a_model_that_counts_wrong_in_any_rank_fails_and_the_others_are_measured(broken, tmp_path, model, said):
+    done = broken(f"{model},right", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    entries = json.loads((tmp_path / "r.json").read_text())["benchmarks"]
+    failed = [b for b in entries if b.get("error_occurred")]
+    assert failed and all(f"/{model}/" in b["name"] and said in b["error_message"] for b in failed), entries
+    assert any("/right/" in b["name"] and b.get("verified") for b in entries)
+    assert not any(f"/{model}/" in b["name"] and b.get("verified") for b in entries)
+
+
+@pytest.mark.parametrize("model, said", [("segfaults", "killed by signal 11"), ("hangs", "hang")])
+def test_a_model_that_ends_or_stops_one_rank_is_named_with_it(broken, tmp_path, model, said):
+    done = broken(f"right,{model}", "--sample-timeout", "2s", cwd=tmp_path)
+    named = [line for line in done.stderr.splitlines() if line.startswith("tally: ") and "rank 1" in line]
+    assert done.returncode == 1 and len(named) == 1 and said in named[0] and f"/{model}/" in named[0], done.stderr
+
+
+def test_a_rank_without_memory_for_its_part_is_named(tally_mpi, tmp_path):
+    # The address space of rank 1 alone is limited, to a part of what its events take.
+    script = '[ "$OMPI_COMM_WORLD_RANK" = 0 ] || ulimit -v 1000000; exec "$@"'
+    done = subprocess.run([MPIRUN, "--oversubscribe", "-n", "2", "bash", "-c", script, "bash", tally_mpi, "run", "--stream", "cpu", "--model",
+                           "sequential", "--events", "1G", "--grain", "0", *SMALL], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+                          env=environment())
+    lines = own_lines(done)
+    assert done.returncode == 1 and len(lines) == 1 and "rank 1" in lines[0] and "memory" in lines[0], done.stderr
+
+
 def test_what_was_finished_is_kept_when_mpirun_is_interrupted(tally_mpi, tmp_path):
     out = tmp_path / "r.json"
     with subprocess.Popen([MPIRUN, "--oversubscribe", "-n", "2", tally_mpi, "run", "--stream", "cpu", "--model", "sequential", "--events",
@@ -237,6 +281,18 @@ def test_ranks_on_three_hosts_count_together(hosts, tally_mpi, tmp_path):
         if s["run_type"] == "iteration":
             assert s["verified"] and s["hosts"] == 3 and [rank["host"] for rank in s["per_rank"]] == ["h1", "h2", "h3"]
             assert s["merge_s"] > 1e-3  # no message is faster than the link
+
+
+def test_hosts_have_cpus_of_their_own_as_long_as_there_are_enough(hosts, tally_mpi, tmp_path):
+    cpus = len(os.sched_getaffinity(0))
+    for number in (2, cpus + 1):
+        done = hosts(number, "mpirun", "-n", number, tally_mpi, "run", "--stream", "cpu", "--model", "sequential", "--events", "3000",
+                     "--grain", "0", "--out", "r.json", *SMALL)
+        assert done.returncode == 0, done.stderr
+        # Whatever hosts are called, they are on this machine.
+        assert json.loads((tmp_path / "r.json").read_text())["context"]["mpi"]["oversubscribed"] == (number > cpus)
+    done = hosts(2, "mpirun", "-n", 2, sys.executable, "-c", "import os; print(sorted(os.sched_getaffinity(0)))")
+    assert cpus == 1 or len(set(done.stdout.splitlines())) == 2, done.stdout
 
 
 def test_a_file_that_one_host_misses_is_named(hosts, tally_mpi, tmp_path):

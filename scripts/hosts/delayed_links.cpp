@@ -4,8 +4,10 @@
 //
 // Makes the network devices PREFIX1 to PREFIX<HOSTS> (tun(4)), prints "ready", and carries packets between
 // them until its standard input ends: a packet to NETWORK.i goes to device i. Each device has a link of its
-// own: packets leave it one after the other at BITS_PER_S (0: at once), and arrive DELAY_NS later. Where more
-// is sent than the link takes, the device is not read, and its kernel makes the sender wait.
+// own, as fast both ways: packets leave it one after the other at BITS_PER_S (0: at once), and DELAY_NS later
+// arrive, one after the other at the same rate, whoever sent them. Where more is sent than the link takes,
+// the device is not read, and its kernel makes the sender wait; what more hosts send to one than its link
+// takes waits in between, as in a switch that drops nothing.
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
@@ -43,14 +45,14 @@ constexpr std::size_t kLargestPacket = 65'536;
 
 struct Packet {
   Clock::time_point due;
-  std::size_t to;
   std::vector<char> bytes;
 };
 
 struct Link {
   int device = -1;
-  Clock::time_point free{};         ///< when the last packet has left
-  std::deque<Packet> on_the_way{};  ///< in order of time
+  Clock::time_point left{};         ///< when the last packet has left
+  Clock::time_point arrived{};      ///< when the last packet to here has
+  std::deque<Packet> on_the_way{};  ///< to here, in order of time
 };
 
 int open_device(std::string const& name) {
@@ -97,15 +99,14 @@ int main(int argc, char** argv) {
       while (!link.on_the_way.empty() && link.on_the_way.front().due <= now) {
         Packet const& packet = link.on_the_way.front();
         // A device that takes no more loses it, as a network does.
-        [[maybe_unused]] auto const written =
-            ::write(links[packet.to].device, packet.bytes.data(), packet.bytes.size());
+        [[maybe_unused]] auto const written = ::write(link.device, packet.bytes.data(), packet.bytes.size());
         link.on_the_way.pop_front();
       }
       if (!link.on_the_way.empty()) next = std::min(next, link.on_the_way.front().due);
     }
     for (std::size_t i = 0; i < hosts; ++i) {
-      bool const full = links[i].free > now + kQueue;
-      if (full) next = std::min(next, links[i].free - kQueue);
+      bool const full = links[i].left > now + kQueue;
+      if (full) next = std::min(next, links[i].left - kQueue);
       fds[i] = {links[i].device, static_cast<short>(full ? 0 : POLLIN), 0};
     }
     fds[hosts] = {STDIN_FILENO, POLLIN, 0};
@@ -121,7 +122,7 @@ int main(int argc, char** argv) {
       Link& link = links[i];
       for (;;) {
         now = Clock::now();
-        if (link.free > now + kQueue) break;
+        if (link.left > now + kQueue) break;
         ssize_t const n = ::read(link.device, buffer.data(), buffer.size());
         if (n <= 0) break;
         auto const* const bytes = reinterpret_cast<unsigned char const*>(buffer.data());
@@ -132,8 +133,12 @@ int main(int argc, char** argv) {
         if (to < 1 || to > hosts) continue;
         nanoseconds const sending(
             bits_per_s > 0 ? static_cast<std::int64_t>(8e9 * static_cast<double>(n) / bits_per_s) : 0);
-        link.free = std::max(link.free, now) + sending;
-        link.on_the_way.push_back({link.free + delay, to - 1, {buffer.data(), buffer.data() + n}});
+        link.left = std::max(link.left, now) + sending;
+        // Its first bit comes when its first bit left, and the delay; where the link is not busy with
+        // another.
+        Link& there = links[to - 1];
+        there.arrived = std::max(link.left + delay, there.arrived + sending);
+        there.on_the_way.push_back({there.arrived, {buffer.data(), buffer.data() + n}});
       }
     }
   }

@@ -1,0 +1,49 @@
+// `tally-mpi` with models that go wrong, of which some do so in the last rank alone: what tests/test_mpi.py
+// expects to be told of.
+#include <array>
+#include <cstdlib>
+#include <string_view>
+
+#include "mpi/tally_mpi_main.hpp"
+#include "tests/broken_models.hpp"
+
+namespace {
+
+using namespace tally;
+
+/// As MPI's launcher has it.
+bool in_rank_1() {
+  char const* const rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  return rank != nullptr && std::string_view(rank) == "1";
+}
+
+template <auto kBroken>
+Counts only_in_rank_1(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
+  return in_rank_1() ? kBroken(stream, setup, watch) : broken::right(stream, setup, watch);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  static constexpr std::array<Model, 10> kModels{{
+      {.name = "right", .summary = "counts right", .cpu = broken::right},
+      {.name = "lost", .summary = "loses an event", .cpu = broken::loses_an_event},
+      {.name = "doubled", .summary = "counts an event twice", .cpu = broken::doubles_an_event},
+      {.name = "misfiled",
+       .summary = "counts an event for another key, in one rank",
+       .cpu = only_in_rank_1<broken::misfiles_by_key>},
+      {.name = "late",
+       .summary = "counts an event in a window that is not",
+       .cpu = only_in_rank_1<broken::misfiles_by_window>},
+      {.name = "stale",
+       .summary = "an event comes after the result, in one rank",
+       .cpu = only_in_rank_1<broken::counts_an_event_too_late>},
+      {.name = "throws", .summary = "throws in one rank", .cpu = only_in_rank_1<broken::throws>},
+      {.name = "unstarted",
+       .summary = "never starts its watch, in one rank",
+       .cpu = only_in_rank_1<broken::never_starts_its_watch>},
+      {.name = "segfaults", .summary = "dies in one rank", .cpu = only_in_rank_1<broken::segfaults>},
+      {.name = "hangs", .summary = "hangs in one rank", .cpu = only_in_rank_1<broken::hangs>},
+  }};
+  return tally_mpi_main(argc, argv, kModels);
+}
