@@ -8,6 +8,7 @@
 #include "bench/campaign.hpp"
 #include "bench/commands.hpp"
 #include "bench/defaults.hpp"
+#include "bench/hosts_advice.hpp"
 #include "bench/machine.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
@@ -25,12 +26,23 @@ constexpr double kNear = 2;  // no farther in any factor: measured there, as goo
 constexpr char kConfirmRounds[] = "6:24", kConfirmBudget[] = "45s";
 constexpr char kMeasureFirst[] = "'tally map --out map.json' measures in ten minutes what advice rests on";
 
-std::vector<ResultFile> read_files(std::optional<std::string> const& from) {
+/// What `--from` names.
+struct Read {
+  std::vector<ResultFile> files;
+  std::vector<MeasuredMerge> merges;
+};
+
+Read read_files(std::optional<std::string> const& from) {
   if (!from)
     throw UsageError(std::string("--from RESULT.json: there is nothing to advise from; ") + kMeasureFirst);
-  std::vector<ResultFile> files;
+  Read read;
+  auto& files = read.files;
   for (std::string const& path : split_list("--from", *from)) {
     try {
+      if (is_merge_file(path)) {
+        for (MeasuredMerge& merge : read_merge_file(path)) read.merges.push_back(std::move(merge));
+        continue;
+      }
       files.push_back(read_result_file(path));
     } catch (NoResultFile const& e) {
       throw UsageError(std::string("--from ") + e.what());
@@ -49,8 +61,16 @@ std::vector<ResultFile> read_files(std::optional<std::string> const& from) {
                        ", and " + std::string(name_of(other.idle)) + " in " + other.path +
                        " (--idle): take files that are alike");
   }
-  return files;
+  if (files.empty())
+    throw UsageError(std::string("--from ") + *from + ": nothing of models on one host; " + kMeasureFirst);
+  return read;
 }
+
+/// What --hosts asks, and what merging is said to take.
+struct OnHosts {
+  HostsQuestion question;
+  std::vector<HostsAdvice> advice;
+};
 
 /// What a reader must know before the table, a line each.
 std::vector<std::string> warnings(std::vector<ResultFile> const& files, Advice const& advice) {
@@ -95,7 +115,7 @@ struct Confirmation {
 using Confirmed = std::map<std::string, Confirmation>;
 
 std::string as_table(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
-                     Confirmed const* measured) {
+                     Confirmed const* measured, std::optional<OnHosts> const& on_hosts) {
   std::string out;
   for (std::string const& line : warnings(files, advice)) out += wrap(line, kWidth, 2) + "\n";
   ResultFile const& file = files.front();
@@ -141,11 +161,12 @@ std::string as_table(std::vector<ResultFile> const& files, Question const& quest
   out +=
       "\n=  the prediction cannot tell it from the row above; the interval is that of nine predictions of "
       "ten\n";
+  if (on_hosts) out += hosts_table(on_hosts->question, on_hosts->advice);
   return out;
 }
 
 Json as_json(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
-             Confirmed const* measured) {
+             Confirmed const* measured, std::optional<OnHosts> const& on_hosts) {
   Point const& point = question.point;
   Json asked{{"stream", name_of(point.stream)}, {"workers", point.workers}, {"grain_s", point.grain_s}};
   if (point.stream == StreamKind::cpu) {
@@ -188,13 +209,59 @@ Json as_json(std::vector<ResultFile> const& files, Question const& question, Adv
   }
   Json from = Json::array();
   for (ResultFile const& file : files) from.push_back({{"path", file.path}, {"result_id", file.id}});
-  return {{"asked", asked},
-          {"from", from},
-          {"warnings", warnings(files, advice)},
-          {"nearest", advice.distance.nearest},
-          {"distance_factor", advice.distance.factor},
-          {"outside", advice.distance.outside},
-          {"models", models}};
+  Json result{{"asked", asked},
+              {"from", from},
+              {"warnings", warnings(files, advice)},
+              {"nearest", advice.distance.nearest},
+              {"distance_factor", advice.distance.factor},
+              {"outside", advice.distance.outside},
+              {"models", models}};
+  if (on_hosts) result["on_hosts"] = hosts_json(on_hosts->question, on_hosts->advice);
+  return result;
+}
+
+/// What the options about hosts ask.
+struct HostsOptions {
+  std::optional<std::string> const &hosts, &events, &keys, &key_bytes, &round_trip;
+  bool const& text;
+};
+
+std::optional<OnHosts> on_hosts(HostsOptions const& given, std::vector<MeasuredMerge> const& merges,
+                                Advice const& advice) {
+  if (!given.hosts) {
+    for (auto const& [flag, value] : {std::pair{"--events", &given.events},
+                                      {"--keys", &given.keys},
+                                      {"--key-bytes", &given.key_bytes},
+                                      {"--round-trip", &given.round_trip}})
+      if (*value) throw UsageError(std::string(flag) + " is of many hosts: add --hosts N, or leave it out");
+    if (given.text) throw UsageError("--text is of many hosts: add --hosts N, or leave it out");
+    return std::nullopt;
+  }
+  OnHosts asked;
+  asked.question.hosts = static_cast<int>(parse_count("--hosts", *given.hosts, 1, kMostHosts));
+  if (given.events)
+    asked.question.events =
+        static_cast<double>(parse_count("--events", *given.events, 1, 1'000'000'000'000'000));
+  MergePoint& merge = asked.question.merge;
+  merge.kind = given.text ? KeyKind::text : KeyKind::dense;
+  if (given.keys) merge.keys = parse_count("--keys", *given.keys, 1, 1'000'000'000);
+  if (given.key_bytes) {
+    if (!given.text) throw UsageError("--key-bytes is of text keys: add --text, or leave it out");
+    merge.key_bytes = static_cast<double>(parse_count("--key-bytes", *given.key_bytes, 1, 1'000'000));
+  }
+  try {
+    MergeModel const model(merges);
+    if (!model.knows_hosts()) throw std::invalid_argument("none of them over several hosts");
+    merge.way_s =
+        given.round_trip
+            ? std::chrono::duration<double>(parse_duration("--round-trip", *given.round_trip)).count() / 2
+            : model.shortest_way_s();
+    asked.advice = advise_hosts(advice, asked.question, model);
+  } catch (std::invalid_argument const& few) {
+    throw UsageError("--hosts " + *given.hosts + ": of merges, --from has " + few.what() +
+                     "; 'tally-mpi merge --out merge.json' measures some, on your hosts and on one");
+  }
+  return asked;
 }
 
 /// Measures the point that was asked for, with the models that were advised on.
@@ -266,6 +333,15 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   auto const& memory = parser.option("--memory", "BYTES", "that the model may take at most, as in 256M");
   auto const& from =
       parser.option("--from", "RESULT,..", "result files of one machine, as 'tally map' writes them");
+  auto const& hosts =
+      parser.option("--hosts", "N",
+                    "on so many, each with a part of the events; --from has files of 'tally-mpi merge' too");
+  auto const& events = parser.option("--events", "N", "of all hosts together (default 1G)");
+  auto const& keys = parser.option("--keys", "N", "different keys that are merged (default 1k)");
+  bool const& text_keys = parser.flag("--text", "keys are texts (default: integers)");
+  auto const& key_bytes = parser.option("--key-bytes", "N", "mean length of text keys (default 16)");
+  auto const& round_trip = parser.option(
+      "--round-trip", "D", "of a small message between hosts (default: the shortest that was measured)");
   bool const& confirming = parser.flag("--confirm", "measure it here, and show the prediction beside it");
   bool const& json = parser.flag("--json", "as JSON");
   parser.parse(arguments);
@@ -288,7 +364,7 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
       throw UsageError(std::string(flag) + " is of events that wait: add --wait D, or leave it out");
   if (batch && point.stream == StreamKind::lookup)
     throw UsageError("--batch is of events that do not wait: leave it, or --wait, out");
-  auto const files = read_files(from);
+  auto const [files, merges] = read_files(from);
   point.workers =
       workers ? static_cast<int>(parse_count("--workers", *workers, 1, 65'536)) : files.front().cpus;
 
@@ -298,6 +374,7 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   } catch (std::invalid_argument const& e) {
     throw UsageError("--from " + *from + ": " + e.what() + "; " + kMeasureFirst);
   }
+  auto const spread = on_hosts({hosts, events, keys, key_bytes, round_trip, text_keys}, merges, advice);
   Confirmed measured;
   bool failed = false;
   if (confirming) {
@@ -307,8 +384,8 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
     failed = result.any_failed();
   }
   Confirmed const* const beside = confirming ? &measured : nullptr;
-  write_output(json ? as_json(files, question, advice, beside).dump(2) + "\n"
-                    : as_table(files, question, advice, beside));
+  write_output(json ? as_json(files, question, advice, beside, spread).dump(2) + "\n"
+                    : as_table(files, question, advice, beside, spread));
   bool const any =
       advice.contradiction.empty() && std::any_of(advice.models.begin(), advice.models.end(),
                                                   [](ModelAdvice const& m) { return m.rank > 0; });

@@ -39,6 +39,9 @@ int map_command(Arguments const& arguments, std::span<Model const> models);
 /// asked.
 int advise_command(Arguments const& arguments, std::span<Model const> models);
 
+/// `tally merge-model`: what merging over ranks takes, from merges that were measured.
+int merge_model_command(Arguments const& arguments);
+
 /// `tally doctor`: whether this machine is fit to measure on; 1 if it is not.
 int doctor_command(Arguments const& arguments);
 

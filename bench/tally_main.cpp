@@ -24,6 +24,7 @@ constexpr std::string_view kHelp =
   tally count FILE [options]     count a real file's events with one model; no measuring
   tally map [options]            which model wins where, over work, waiting, events in flight and workers
   tally advise [options]         which model to take for so much work and waiting, from what was measured
+  tally merge-model [options]    what merging over the ranks of an MPI job takes, of ranks that nobody measured
   tally doctor                   whether this machine is fit to measure on, and what to do where it is not
   tally serve [options]          count what arrives over TCP, by window, with one model
   tally load [options]           send synthetic events to a server, on a schedule fixed in advance
@@ -42,6 +43,7 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
   if (command == "count") return count_command(arguments, models);
   if (command == "map") return map_command(arguments, models);
   if (command == "advise") return advise_command(arguments, models);
+  if (command == "merge-model") return merge_model_command(arguments);
   if (command == "doctor") return doctor_command(arguments);
   if (command == "serve") return serve_command(arguments, models);
   if (command == "load") return load_command(arguments);
@@ -57,7 +59,7 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
   }
   throw UsageError(
       "no command '" + command +
-      "'; write one of list, run, map, advise, count, serve, load, doctor, lookup-service ('tally --help')");
+      "'; write one of list, run, map, advise, merge-model, count, serve, load, doctor, lookup-service ('tally --help')");
 }
 
 void write_all(int file, std::string_view text) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <fstream>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -38,13 +39,14 @@ Job join_job(Communicator const& world, RankWatch& watch, Patience const& patien
   // Those that may run on just the same CPUs share them out among themselves.
   std::vector<int> same;
   bool overlaps = false;
-  std::map<std::string, int> numbers;  // of places
+  std::map<std::string, int> machines;
   for (int r = 0; r < world.size(); ++r) {
     Cpus const& other = all[static_cast<std::size_t>(r)];
-    std::string place(other.machine.data(), other.machine.size());
-    place.append(reinterpret_cast<char const*>(&other.set), sizeof other.set);
-    int const number = numbers.try_emplace(std::move(place), r).first->second;
-    job.places.push_back({number, CPU_COUNT(&other.set)});
+    std::string const machine(other.machine.data(), other.machine.size());
+    Job::Place place{machines.try_emplace(machine, r).first->second, {}};
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+      if (CPU_ISSET(static_cast<std::size_t>(cpu), &other.set)) place.cpus.push_back(cpu);
+    job.places.push_back(std::move(place));
     if (other.machine != mine.machine) continue;
     if (CPU_EQUAL(&other.set, &mine.set)) {
       same.push_back(r);
@@ -70,12 +72,20 @@ Job join_job(Communicator const& world, RankWatch& watch, Patience const& patien
 }
 
 double Job::ranks_per_cpu(int ranks) const {
-  std::map<int, int> sharing;
-  double most = 1;
+  struct Machine {
+    double ranks = 0;
+    std::set<int> cpus;
+  };
+  std::map<int, Machine> machines;
   for (int r = 0; r < ranks; ++r) {
     Place const& place = places[static_cast<std::size_t>(r)];
-    most = std::max(most, static_cast<double>(++sharing[place.number]) / place.cpus);
+    Machine& machine = machines[place.machine];
+    ++machine.ranks;
+    machine.cpus.insert(place.cpus.begin(), place.cpus.end());
   }
+  double most = 1;
+  for (auto const& [number, machine] : machines)
+    most = std::max(most, machine.ranks / static_cast<double>(machine.cpus.size()));
   return most;
 }
 

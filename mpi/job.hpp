@@ -15,14 +15,15 @@ struct Job {
   std::vector<int> cpus;           ///< of this rank: its share of those that MPI's launcher gave it
   bool shares_cpus = false;        ///< of any rank: with another rank, since there are fewer CPUs than ranks
   int least_cpus = 1;              ///< that any rank has
-  /// Those that ranks may use, by rank: equal where they are the same CPUs of the same machine. `cpus` of
-  /// them.
+  /// Where each rank is, by rank: a machine's number, and the CPUs that it may use there.
   struct Place {
-    int number = 0, cpus = 1;
+    int machine = 0;
+    std::vector<int> cpus;
   };
   std::vector<Place> places{};
 
-  /// Of the first `ranks` ranks, how many share a CPU where most do: 1 where none does.
+  /// Of the first `ranks` ranks, how many there are to each CPU that they may use, on the machine where that
+  /// is most; 1 where there are CPUs enough.
   double ranks_per_cpu(int ranks) const;
 };
 

@@ -16,6 +16,7 @@
 #include "bench/atomic_file.hpp"
 #include "bench/limits.hpp"
 #include "bench/machine.hpp"
+#include "bench/merge_model.hpp"
 #include "bench/statistics.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
@@ -39,8 +40,6 @@ constexpr int kDefaultRounds = 11;
 constexpr std::uint64_t kMostKeys = 16u << 20;
 constexpr std::array<std::pair<std::string_view, KeyKind>, 2> kKinds{
     {{"dense", KeyKind::dense}, {"text", KeyKind::text}}};
-
-std::string_view name_of(KeyKind kind) { return kind == KeyKind::dense ? "dense" : "text"; }
 
 struct Options {
   std::vector<KeyKind> kinds;

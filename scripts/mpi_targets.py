@@ -30,12 +30,12 @@ KEPT = ("items_per_second", "real_time", "time_unit", "cpu_s", "user_s", "sys_s"
         "events_counted", "count_s", "merge_s", "imbalance", "merged_bytes", "per_rank", "replies", "workers", "ranks", "hosts")
 
 
-def said(command):
-    """What a command prints; Missing if it fails."""
+def said(command, patience_s=PATIENCE_S):
+    """What a command prints; Missing if it fails, or takes longer."""
     # mpirun runs as root if it is told twice, as in a container it must be.
     environment = os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     try:
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=patience_s, check=False,
                               env=environment)
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise Missing(f"{command[0]}: {problem}") from None

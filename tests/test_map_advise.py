@@ -66,6 +66,80 @@ def test_advice_ranks_the_models_and_says_why(tally, made_up):
     assert "nearest measured: lookup/" in text and "nine predictions of ten" in text
 
 
+MERGING_S = {"dense": 4e-9, "text": 150e-9}  # a key
+
+
+@pytest.fixture
+def merges(tmp_path):
+    """A file of merges: keys take what MERGING_S says, and messages a millisecond each way between hosts."""
+    entries = []
+    for kind, key_s in MERGING_S.items():
+        for keys in (1_000, 32_000, 1_000_000):
+            for hosts in (1, 2, 3):
+                ranks = max(hosts, 2)
+                took_s = 30e-6 + keys * key_s + (3e-3 + keys * 8e-9 if hosts > 1 else 0)
+                entries += [{"name": f"merge/{kind}/keys:{keys}/ranks:{ranks}/hosts:{hosts}", "real_time": took_s * 1e3, "kind": kind,
+                             "keys": keys, "ranks": ranks, "hosts": hosts, "ranks_per_cpu": 1, "disjoint": False,
+                             "round_trip_s": 2e-3 if hosts > 1 else 0}] * 3
+    path = tmp_path / "merge.json"
+    path.write_text(json.dumps({"context": {"command_line": ["tally-mpi", "merge"]}, "benchmarks": entries}), encoding="utf-8")
+    return path
+
+
+def test_advice_on_many_hosts_has_the_share_of_merging_and_where_it_passes_counting(tally, made_up, merges):
+    files = f"{made_up()},{merges}"
+    few, many = (advised(tally, *ASKED, "--from", files, "--hosts", hosts, "--events", "10M", "--keys", "1M", "--text")["on_hosts"]
+                 for hosts in ("10", "1000"))
+    for said in (few, many):
+        assert [model["model"] for model in said["models"]] == ["fibers", "thread_pool"]
+        for model in said["models"]:
+            assert model["low"] < model["items_per_second"] < model["high"]
+            assert model["items_per_second"] == pytest.approx(1e7 / (model["count_s"] + model["merge_s"]))
+    fibers = few["models"][0]
+    assert fibers["count_s"] == pytest.approx(1e7 / 80_000 / 10, rel=0.1)
+    assert few["models"][0]["merge_s"] < few["models"][0]["count_s"] and many["models"][0]["merge_s"] > many["models"][0]["count_s"]
+    assert 10 < fibers["merging_passes_counting_at_hosts"] < 1000
+    # A model that counts slower is caught up with by merging later.
+    assert few["models"][1]["merging_passes_counting_at_hosts"] > fibers["merging_passes_counting_at_hosts"]
+    text = tally("advise", *ASKED, "--from", files, "--hosts", "10", "--keys", "1M", "--text").stdout.decode()
+    assert "on 10 hosts" in text and "merging passes counting" in text and "1.00 M text keys of 16 bytes" in text
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--keys", "10"], "--keys is of many hosts"),
+    (["--text"], "--text is of many hosts"),
+    (["--hosts", "0"], "--hosts '0'"),
+    (["--hosts", "10"], "'tally-mpi merge --out merge.json' measures"),
+    (["--hosts", "10", "--key-bytes", "5"], "--key-bytes is of text keys"),
+])
+def test_what_cannot_be_said_of_many_hosts_is_refused_in_one_line(tally, made_up, arguments, said):
+    refused(tally("advise", *ASKED, "--from", made_up(), *arguments), said)
+
+
+def test_merges_alone_are_no_ground_for_advice_on_models(tally, merges):
+    refused(tally("advise", *ASKED, "--from", merges), "nothing of models")
+
+
+def test_the_model_of_merging_is_held_against_every_merge(tally, merges):
+    done = tally("merge-model", "--from", merges, "--check", merges, "--hosts", "10,10k", "--keys", "1M", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert len(said["merges"]) == 2 * 18 and sum(merge["fitted"] for merge in said["merges"]) == 18
+    assert said["worst_off"] == max(abs(merge["off"]) for merge in said["merges"])
+    for merge in said["merges"]:
+        assert merge["off"] == pytest.approx(merge["predicted_s"] / merge["measured_s"] - 1)
+    assert [(p["kind"], p["hosts"]) for p in said["predictions"]] == [("dense", 10), ("dense", 10_000), ("text", 10), ("text", 10_000)]
+    text = tally("merge-model", "--from", merges).stdout.decode()
+    assert "within a factor of" in text and "merge/text/keys:1000000/ranks:2/hosts:2" in text
+
+
+@pytest.mark.parametrize("arguments, said", [([], "--from MERGE.json"), (["--from", "nowhere.json"], "nowhere.json"),
+                                             (["--from", "{map}"], "'tally-mpi merge' did not write it")])
+def test_a_model_of_merging_without_merges_is_refused_in_one_line(tally, made_up, arguments, said):
+    path = str(made_up())
+    refused(tally("merge-model", *(a.replace("{map}", path) for a in arguments)), said)
+
+
 def test_advice_is_no_surer_than_the_speed_of_the_machine_was(tally, made_up):
     def noisy(data):
         data["context"]["noise_floor"] = {"relative_half_width": 0.3}
