@@ -166,8 +166,7 @@ Json build() {
 
 }  // namespace
 
-std::string make_manifest(RunOptions const& options, InputFile const* input, double links_per_ns,
-                          Service const& service) {
+Json describe_program() {
   std::filesystem::path const self = "/proc/self/exe";
   std::error_code unreadable;
   Json context;
@@ -184,6 +183,12 @@ std::string make_manifest(RunOptions const& options, InputFile const* input, dou
   static std::string const kOwnHash = hash_or_reason(self);  // does not change while it runs
   context["binary_sha256"] = kOwnHash;
   context["build"] = build();
+  return context;
+}
+
+std::string make_manifest(RunOptions const& options, InputFile const* input, double links_per_ns,
+                          Service const& service) {
+  Json context = describe_program();
   context["command_line"] = {options.ranks.empty() ? "tally" : "tally-mpi", options.command};
   for (std::string const& argument : options.command_line) context["command_line"].push_back(argument);
   context["factors"] = factors(options, service);

@@ -1,6 +1,7 @@
 // The manifest: everything that is needed to run a campaign again and to judge it.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -15,6 +16,9 @@ struct Service {
   std::string name = "embedded";  ///< CellRunner::service_name()
   RedisDatabase const* database = nullptr;
 };
+
+/// When, on which machine, and by which build of which commit: what every file of results begins with.
+nlohmann::ordered_json describe_program();
 
 /// The context of a result file, as a JSON object: suite, build, machine, limits, command line, factors,
 /// hashes. Read before the first sample. `input` is the file whose events are counted, or null. What cannot

@@ -15,12 +15,11 @@
 #include "bench/argument_parser.hpp"
 #include "bench/atomic_file.hpp"
 #include "bench/limits.hpp"
-#include "bench/machine.hpp"
+#include "bench/manifest.hpp"
 #include "bench/merge_model.hpp"
 #include "bench/statistics.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
-#include "bench/version.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/common_start.hpp"
 #include "mpi/job.hpp"
@@ -215,10 +214,7 @@ std::string table_of(std::vector<MergeCell> const& cells, Options const& options
 
 void write_results(std::vector<MergeCell> const& cells, Options const& options, Job const& job,
                    Arguments const& arguments) {
-  Json context;
-  context.update(describe_machine());
-  context["json_schema_version"] = 1;
-  context["tally_version"] = kVersion;
+  Json context = describe_program();
   context["command_line"] = {"tally-mpi", "merge"};
   for (std::string const& argument : arguments) context["command_line"].push_back(argument);
   context["disjoint"] = options.disjoint;

@@ -340,7 +340,9 @@ def test_merging_is_measured_by_itself_and_checked(tally_mpi, tmp_path):
     done = subprocess.run([MPIRUN, "--oversubscribe", "-n", "3", tally_mpi, "merge", "--keys", "10,3k", "--ranks", "2,3", "--rounds", "2",
                            "--disjoint", "--out", "m.json"], cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment())
     assert done.returncode == 0, done.stderr
-    entries = json.loads((tmp_path / "m.json").read_text())["benchmarks"]
+    data = json.loads((tmp_path / "m.json").read_text())
+    assert len(data["context"]["binary_sha256"]) == 64 and data["context"]["tally_commit"] and data["context"]["date"]
+    entries = data["benchmarks"]
     assert len(entries) == 2 * 2 * 2 * 2 and all(e["real_time"] > 0 and e["one_process_s"] > 0 for e in entries)
     sent = {(e["kind"], e["keys"], e["ranks"]): e["sent_bytes"] for e in entries}
     assert 0 < sent["text", 10, 2] < sent["text", 3000, 2] < sent["text", 3000, 3]
