@@ -22,22 +22,22 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 /// Open MPI asks first whether there is room for a message that is longer (btl_tcp_eager_limit): it takes
-/// three ways in place of one. As mpi/communicator.cpp has it, a sum that is as long is one of shares.
-constexpr double kEagerBytes = 65'536;
-/// Of so many ranks that a share of them has as many bytes (mpi/communicator.cpp).
-constexpr double kLongShare = 4096;
+/// three ways in place of one.
+constexpr std::size_t kEagerBytes = 65'536;
+/// The least share of a sum that is worth a message.
+constexpr std::size_t kLeastShareBytes = 4096;
 /// Of a text key in a message, its length and its count.
 constexpr double kFramingBytes = 2;
 /// Keys of which a table and the texts lie in a core's caches.
 constexpr double kCachedKeys = 32'768;
 
-double ways_of(double bytes) { return bytes > kEagerBytes ? 3 : 1; }
+double ways_of(double bytes) { return bytes > static_cast<double>(kEagerBytes) ? 3 : 1; }
 
 MergeShape dense_shape(MergePoint const& point) {
   MergeShape shape;
   double const p = point.ranks, keys = static_cast<double>(point.keys), bytes = 8 * keys;
   double const others = (p - 1) / p;
-  if (bytes >= std::max(kEagerBytes, kLongShare * p)) {
+  if (sums_in_shares(8 * point.keys, point.ranks)) {
     // A share for each rank, then all shares to rank 0; of two ranks, all to rank 0.
     bool const two = point.ranks == 2;
     shape.ways = two ? ways_of(bytes) : 2 * ways_of(bytes / p);
@@ -186,6 +186,10 @@ bool is_of_merge(Json const& json) {
 }  // namespace
 
 std::string_view name_of(KeyKind kind) { return kind == KeyKind::dense ? "dense" : "text"; }
+
+bool sums_in_shares(std::size_t bytes, int ranks) noexcept {
+  return bytes >= std::max(kEagerBytes, kLeastShareBytes * static_cast<std::size_t>(ranks));
+}
 
 MergeShape shape_of(MergePoint const& point) {
   if (point.ranks < 2) return {};

@@ -2,6 +2,7 @@
 // numbers of ranks that nobody measured. docs/scaling.md derives it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -29,6 +30,11 @@ struct MergePoint {
 
 /// Beyond as many hosts nobody has measured anything like it.
 inline constexpr int kMostHosts = 100'000;
+
+/// Whether ranks sum so many bytes of counts in shares, or by MPI's reduction: mpi/communicator.cpp asks, and
+/// so does the model. In shares, if they are as long as a message for which Open MPI asks first whether there
+/// is room, and a share of them is worth a message.
+bool sums_in_shares(std::size_t bytes, int ranks) noexcept;
 
 /// What mpi/merge.cpp does in a merge, counted: what each costs is not in here.
 struct MergeShape {

@@ -8,16 +8,13 @@
 #include <numeric>
 #include <utility>
 
+#include "bench/merge_model.hpp"
+
 namespace tally {
 namespace {
 
 /// MPI counts in int: longer messages go in several.
 constexpr std::size_t kMostAtOnce = std::size_t{1} << 28;
-
-/// Of values that are summed, what is long: as long as a message for which MPI asks first whether there is
-/// room, and of so many ranks that a share of them is worth a message.
-constexpr std::size_t kLong = std::size_t{64} << 10;
-constexpr std::size_t kLongShare = std::size_t{4} << 10;
 
 void check(int code, char const* what) {
   if (code == MPI_SUCCESS) return;
@@ -217,11 +214,11 @@ std::uint64_t Communicator::sum_to(std::span<std::uint64_t> values, int root, Pa
                                    char const* what) const {
   if (size_ == 1) return 0;
   std::uint64_t sent = 0;
-  bool const is_long = values.size_bytes() >= std::max(kLong, kLongShare * static_cast<std::size_t>(size_));
+  bool const in_shares = sums_in_shares(values.size_bytes(), size_);
   constexpr std::size_t kMost = kMostAtOnce / sizeof(std::uint64_t);
   for (; !values.empty(); values = values.subspan(std::min(kMost, values.size()))) {
     auto const some = values.first(std::min(kMost, values.size()));
-    if (is_long) {
+    if (in_shares) {
       sent += sum_by_shares(some, root, patience, what);
       continue;
     }

@@ -114,8 +114,8 @@ class Communicator {
   /// Sums, element by element: root's `values` become those of all ranks, the others' become anything. Any
   /// length, the same at every rank.
   ///
-  /// Short ones by MPI's reduction, a tree in which every message has all values. Long ones, whose sending
-  /// takes longer than messages take to come, so that no link carries them more than twice: each rank sums a
+  /// Short ones by MPI's reduction. Long ones (sums_in_shares()), for which Open MPI's nonblocking one takes
+  /// about twice as long, so that no link carries them more than twice in few messages: each rank sums a
   /// share of all ranks' values, and root collects the shares (Thakur, Rabenseifner & Gropp, "Optimization of
   /// Collective Communication Operations in MPICH", IJHPCA 19(1), 2005, 3.4; theirs exchange by halves, ours
   /// all with all). Of two ranks, root has the only share. Returns how many bytes this rank sent.

@@ -15,7 +15,6 @@ line is wrong.
 import argparse
 import json
 import pathlib
-import subprocess
 import sys
 
 import tally_results as results
@@ -78,15 +77,27 @@ COSTS = {"fixed_s": "fixed", "message_s": "o, a message to another host", "byte_
          "uncached_s": "uncached", "others_key_s": "other's key"}
 
 
+def held(merges):
+    """Of merges, how many are predicted well enough, of how many, and how far the worst is off."""
+    return sum(abs(m["off"]) <= WITHIN for m in merges), len(merges), max((abs(m["off"]) for m in merges), default=0)
+
+
+def unseen_by(result):
+    return [merge for merge in result["merges"] if not merge["fitted"]]
+
+
+def spell_cost(seconds):
+    return spell(seconds) if seconds else "none found"
+
+
 def constants(everything, undelayed):
     """The page's table of constants, and how right they are."""
-    rows = [f"| {text} | {spell(everything['costs'][name]) if everything['costs'][name] else 'none found'} |" for name, text in COSTS.items()]
-    unseen = [merge for merge in undelayed["merges"] if not merge["fitted"]]
-    held, held_unseen = (sum(abs(merge["off"]) <= WITHIN for merge in merges) for merges in (everything["merges"], unseen))
+    rows = [f"| {text} | {spell_cost(everything['costs'][name])} |" for name, text in COSTS.items()]
+    good, points, worst = held(everything["merges"])
+    good_unseen, points_unseen, worst_unseen = held(unseen_by(undelayed))
     return "\n".join(["| constant | |", "| --- | --- |", *rows, "",
-                      f"Of {len(everything['merges'])} points {held} are within 20%, the worst {everything['worst_off']:.0%} off. Fitted to the points "
-                      f"without delay alone, it predicts {held_unseen} of the {len(unseen)} with a delay within 20%, the worst "
-                      f"{max(abs(merge['off']) for merge in unseen):.0%} off."])
+                      f"Of {points} points {good} are within 20%, the worst {worst:.0%} off. Fitted to the points without delay alone, it predicts "
+                      f"{good_unseen} of the {points_unseen} with a delay within 20%, the worst {worst_unseen:.0%} off."])
 
 
 def predictions(outlook):
@@ -122,7 +133,7 @@ def with_tables(page, tables):
 def report(everything, undelayed):
     """The text of merge_model.md."""
     by_key = {(m["path"], m["name"]): m for m in undelayed["merges"]}
-    costs = "\n".join(f"| `{name}` | {spell(a)} | {spell(undelayed['costs'][name])} |" for name, a in everything["costs"].items())
+    costs = "\n".join(f"| `{name}` | {spell_cost(a)} | {spell_cost(undelayed['costs'][name])} |" for name, a in everything["costs"].items())
     rows = []
     for merge in everything["merges"]:
         unseen = by_key[merge["path"], merge["name"]]
@@ -130,19 +141,17 @@ def report(everything, undelayed):
         rows.append(f"| {merge['kind']} | {merge['keys']:,} | {where} | {spell(merge['way_s']) if merge['remote'] else ''} | "
                     f"{merge['ranks_per_cpu']:g} | {spell(merge['measured_s'])} [{spell(merge['low_s'])}, {spell(merge['high_s'])}] | "
                     f"{spell(merge['predicted_s'])} | {off(merge)} | {'' if unseen['fitted'] else off(unseen)} |")
-    worst = max(abs(m["off"]) for m in undelayed["merges"] if not m["fitted"])
-    held = sum(abs(m["off"]) <= WITHIN for m in everything["merges"])
-    unseen = [m for m in undelayed["merges"] if not m["fitted"]]
-    held_unseen = sum(abs(m["off"]) <= WITHIN for m in unseen)
+    good, points, worst = held(everything["merges"])
+    good_unseen, points_unseen, worst_unseen = held(unseen_by(undelayed))
     verdict = "met" if everything["worst_off"] <= WITHIN else "NOT MET"
     return f"""# Merging over hosts: measured and predicted
 
-Written by `scripts/merge_campaign.py`. {len(rows)} points, links of {RATE.replace('gbit', ' Gbit/s')}; ranks share CPUs where there are more hosts than CPUs.
+Written by `scripts/merge_campaign.py`. {points} points, links of {RATE.replace('gbit', ' Gbit/s')}; ranks share CPUs where there are more hosts than CPUs.
 
 | | points within 20% | worst | must reach | |
 | --- | --- | --- | --- | --- |
-| fitted to all points | {held} of {len(rows)} | {everything['worst_off']:.0%} | 20% | {verdict} |
-| fitted without any delay, held against delays | {held_unseen} of {len(unseen)} | {worst:.0%} | | |
+| fitted to all points | {good} of {points} | {worst:.0%} | 20% | {verdict} |
+| fitted without any delay, held against delays | {good_unseen} of {points_unseen} | {worst_unseen:.0%} | | |
 
 Of a tenth of the points that a fit has not seen, nine of ten are within a factor of {everything['typical_factor']:.2f}.
 
