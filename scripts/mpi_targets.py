@@ -5,7 +5,9 @@
     scripts/mpi_targets.py -o results/mpi_targets --judge     # judges the files that are there, without measuring
 
 As scripts/targets.py does it for one process; the table is mpi_targets.md. tally-mpi is looked for beside tally's folder, mpirun on the
-path. What is compared takes turns, in an order that is drawn for each round; a sample is the median of three that one call takes.
+path. The two that are compared take turns, one right after the other, in an order that is drawn for each round; a sample is the median
+of those that one call takes: 15 where they count (each takes some 10 ms, in which a scheduler may well have put two workers on one CPU),
+3 where they look up (each takes 200 ms or more).
 Ranks are on this machine: two of them each on a CPU of its own, one on all that there are. Exit status: 0 all met, 1 not all, 2 the
 command line is wrong.
 """
@@ -25,7 +27,7 @@ COUNTING = {"stream": "cpu", "grain": "0", "batch": 4096, "events": "50M", "keys
 LOOKUPS = {"stream": "lookup", "workers": 1, "wait": "1ms", "in_flight": 100, "events": "20k"}
 BILLION = 1_000_000_000
 MERGED_KEYS = 4_000_000
-IN_A_CALL = 3  # samples, of which the median stands
+IN_A_CALL = {"cpu": 15, "lookup": 3}  # samples, of which the median stands
 KEPT = ("items_per_second", "real_time", "time_unit", "cpu_s", "user_s", "sys_s", "startup_s", "peak_rss_bytes", "ctx_involuntary",
         "events_counted", "count_s", "merge_s", "imbalance", "merged_bytes", "per_rank", "replies", "workers", "ranks", "hosts")
 
@@ -52,11 +54,11 @@ def in_ranks(ranks, command, arguments):
     return ["mpirun", *binding, "-n", ranks, program, *command]
 
 
-def median_sample(command):
-    """The median one of the samples that the command, which writes them to the file named last, took of its one cell."""
+def median_sample(command, samples):
+    """The median one of so many samples that the command takes of its one cell."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "r.json"
-        said([*command, "--no-progress", "--rounds", IN_A_CALL, "--out", path])
+        said([*command, "--no-progress", "--rounds", samples, "--out", path])
         (found,) = results.load(path).cells
     if found.failure:
         raise Missing(found.failure)
@@ -78,20 +80,21 @@ def measure_two(name, arguments):
         raise Missing("one CPU, where two ranks are to have one each")
     ranks = in_ranks(2, ["run", *flags(model="sequential", **COUNTING)], arguments)
     forked = [arguments.tally, "run", *flags(model="process_shard", workers=2, **COUNTING)]
-    jobs = {name_of("sequential", 1, COUNTING, 2): functools.partial(median_sample, ranks),
-            name_of("process_shard", 2, COUNTING): functools.partial(median_sample, forked)}
+    jobs = {name_of("sequential", 1, COUNTING, 2): functools.partial(median_sample, ranks, IN_A_CALL["cpu"]),
+            name_of("process_shard", 2, COUNTING): functools.partial(median_sample, forked, IN_A_CALL["cpu"])}
     keep(name, in_rounds(jobs, arguments.rounds), arguments, made_by="scripts/mpi_targets.py")
 
 
 def measure_alone(models, options, name, arguments):
-    """Each model in one rank, and in a process of its own."""
-    jobs = {}
+    """Each model in one rank, and in a process of its own: all rounds of a model before the next one's."""
+    entries, samples = [], IN_A_CALL[options["stream"]]
     for model in models:
         workers = 1 if model == "sequential" else options.get("workers", len(CPUS))
         given = flags(model=model, **{"workers": workers, **options, **({"events": "2k"} if model == "sequential" and "wait" in options else {})})
-        jobs[name_of(model, workers, options, 1)] = functools.partial(median_sample, in_ranks(1, ["run", *given], arguments))
-        jobs[name_of(model, workers, options)] = functools.partial(median_sample, [arguments.tally, "run", *given])
-    keep(name, in_rounds(jobs, arguments.rounds), arguments, made_by="scripts/mpi_targets.py")
+        jobs = {name_of(model, workers, options, 1): functools.partial(median_sample, in_ranks(1, ["run", *given], arguments), samples),
+                name_of(model, workers, options): functools.partial(median_sample, [arguments.tally, "run", *given], samples)}
+        entries += in_rounds(jobs, arguments.rounds)
+    keep(name, entries, arguments, made_by="scripts/mpi_targets.py")
 
 
 def measure_merge(more, name, arguments):
