@@ -66,18 +66,20 @@ Read read_files(std::optional<std::string> const& from) {
   return read;
 }
 
-/// What --hosts asks, and what merging is said to take.
+/// What --hosts asks, what merging is said to take, and what a reader must know of it.
 struct OnHosts {
   HostsQuestion question;
   std::vector<HostsAdvice> advice;
+  std::vector<std::string> warnings;
 };
 
 /// What a reader must know before the table, a line each.
-std::vector<std::string> warnings(std::vector<ResultFile> const& files, Advice const& advice) {
+std::vector<std::string> warnings(std::vector<ResultFile> const& files, Advice const& advice,
+                                  std::optional<OnHosts> const& on_hosts) {
   std::vector<std::string> lines;
   ResultFile const& file = files.front();
   Json const here = describe_machine();
-  std::string const cpu_model = here.value("cpu_model", "unknown CPU");
+  std::string const cpu_model = here.value("cpu_model", kUnknownCpu);
   auto const cpus = static_cast<int>(usable_cpus().size());
   if (cpu_model != file.cpu_model || cpus != file.cpus)
     lines.push_back("measured on another machine: " + file.machine() + "; here: " + cpu_model + ", " +
@@ -93,6 +95,7 @@ std::vector<std::string> warnings(std::vector<ResultFile> const& files, Advice c
   if (!advice.contradiction.empty()) lines.push_back(advice.contradiction);
   for (ResultFile const& f : files)
     for (auto const& [cell, why] : f.failed) lines.push_back("failed when measured: " + cell + ": " + why);
+  if (on_hosts) lines.insert(lines.end(), on_hosts->warnings.begin(), on_hosts->warnings.end());
   return lines;
 }
 
@@ -117,7 +120,7 @@ using Confirmed = std::map<std::string, Confirmation>;
 std::string as_table(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
                      Confirmed const* measured, std::optional<OnHosts> const& on_hosts) {
   std::string out;
-  for (std::string const& line : warnings(files, advice)) out += wrap(line, kWidth, 2) + "\n";
+  for (std::string const& line : warnings(files, advice, on_hosts)) out += wrap(line, kWidth, 2) + "\n";
   ResultFile const& file = files.front();
   out += wrap(question.point.text() + "; from " + std::to_string(files.size()) +
                   (files.size() == 1 ? " file of " : " files of ") + file.machine() + ", " +
@@ -211,13 +214,33 @@ Json as_json(std::vector<ResultFile> const& files, Question const& question, Adv
   for (ResultFile const& file : files) from.push_back({{"path", file.path}, {"result_id", file.id}});
   Json result{{"asked", asked},
               {"from", from},
-              {"warnings", warnings(files, advice)},
+              {"warnings", warnings(files, advice, on_hosts)},
               {"nearest", advice.distance.nearest},
               {"distance_factor", advice.distance.factor},
               {"outside", advice.distance.outside},
               {"models", models}};
   if (on_hosts) result["on_hosts"] = hosts_json(on_hosts->question, on_hosts->advice);
   return result;
+}
+
+/// What a reader must know of merges before what they say of so many hosts.
+std::vector<std::string> warnings_of_merges(std::vector<MeasuredMerge> const& merges, ResultFile const& file,
+                                            int hosts) {
+  std::vector<std::string> lines;
+  auto const other = std::find_if(merges.begin(), merges.end(), [&](MeasuredMerge const& merge) {
+    return merge.cpu_model != file.cpu_model;
+  });
+  if (other != merges.end())
+    lines.push_back("merges were measured on other CPUs than models: " + other->path + " on " +
+                    other->cpu_model + ", " + file.path + " on " + file.cpu_model +
+                    "; together they are of neither");
+  int most = 0;
+  for (MeasuredMerge const& merge : merges)
+    if (merge.point.remote) most = std::max(most, merge.point.ranks);
+  if (hosts > most)
+    lines.push_back("BEYOND what was measured: merging over " + std::to_string(hosts) + " hosts, of " +
+                    std::to_string(most) + " at most that were tried");
+  return lines;
 }
 
 /// What the options about hosts ask.
@@ -227,7 +250,7 @@ struct HostsOptions {
 };
 
 std::optional<OnHosts> on_hosts(HostsOptions const& given, std::vector<MeasuredMerge> const& merges,
-                                Advice const& advice) {
+                                Advice const& advice, ResultFile const& file) {
   if (!given.hosts) {
     for (auto const& [flag, value] : {std::pair{"--events", &given.events},
                                       {"--keys", &given.keys},
@@ -257,6 +280,7 @@ std::optional<OnHosts> on_hosts(HostsOptions const& given, std::vector<MeasuredM
             ? std::chrono::duration<double>(parse_duration("--round-trip", *given.round_trip)).count() / 2
             : model.shortest_way_s();
     asked.advice = advise_hosts(advice, asked.question, model);
+    asked.warnings = warnings_of_merges(merges, file, asked.question.hosts);
   } catch (std::invalid_argument const& few) {
     throw UsageError("--hosts " + *given.hosts + ": of merges, --from has " + few.what() +
                      "; 'tally-mpi merge --out merge.json' measures some, on your hosts and on one");
@@ -374,7 +398,8 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   } catch (std::invalid_argument const& e) {
     throw UsageError("--from " + *from + ": " + e.what() + "; " + kMeasureFirst);
   }
-  auto const spread = on_hosts({hosts, events, keys, key_bytes, round_trip, text_keys}, merges, advice);
+  auto const spread =
+      on_hosts({hosts, events, keys, key_bytes, round_trip, text_keys}, merges, advice, files.front());
   Confirmed measured;
   bool failed = false;
   if (confirming) {

@@ -208,6 +208,7 @@ std::vector<MeasuredMerge> read_merge_file(std::filesystem::path const& path) {
   Json const json = json_of(path);
   if (!is_of_merge(json)) throw NoResultFile(path.string() + ": 'tally-mpi merge' did not write it");
   std::vector<MeasuredMerge> merges;
+  std::string const cpu_model = json.at("context").value("cpu_model", kUnknownCpu);
   std::map<std::string, std::pair<std::vector<double>, std::vector<double>>> times;  // of merges, of ways
   try {
     for (Json const& entry : json.at("benchmarks")) {
@@ -217,7 +218,7 @@ std::vector<MeasuredMerge> read_merge_file(std::filesystem::path const& path) {
       found->second.first.push_back(entry.at("real_time").get<double>() * 1e-3);
       found->second.second.push_back(entry.at("round_trip_s").get<double>() / 2);
       if (!is_new) continue;
-      MeasuredMerge merge{.path = path.string(), .name = name, .point = {}};
+      MeasuredMerge merge{.path = path.string(), .name = name, .cpu_model = cpu_model, .point = {}};
       merge.point.kind = entry.at("kind") == "dense" ? KeyKind::dense : KeyKind::text;
       merge.point.keys = entry.at("keys").get<std::uint64_t>();
       merge.point.ranks = entry.at("ranks").get<int>();

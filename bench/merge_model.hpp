@@ -67,6 +67,7 @@ struct MergeCosts {
 struct MeasuredMerge {
   std::string path;  ///< of the file
   std::string name;
+  std::string cpu_model;  ///< of rank 0
   MergePoint point;
   double median_s = 0, low_s = 0, high_s = 0;  ///< with the 95% interval of the median
 };

@@ -125,7 +125,7 @@ ResultFile read_result_file(std::filesystem::path const& path) {
     file.suite = "tally " + context.at("tally_version").get<std::string>() + " " +
                  context.value("tally_commit", std::string("of no commit")).substr(0, 12);
     file.host = context.value("host_name", "");
-    file.cpu_model = context.value("cpu_model", "unknown CPU");
+    file.cpu_model = context.value("cpu_model", kUnknownCpu);
     file.cpus = static_cast<int>(context.at("cpus_usable").size());
     Json const factors = context.value("factors", Json::object());
     std::string const distribution = factors.value("wait_distribution", "exponential");

@@ -19,6 +19,9 @@ struct NoResultFile : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The CPU where a file, or the kernel, names none.
+inline constexpr char kUnknownCpu[] = "unknown CPU";
+
 /// What a result file says, as far as it is about models' costs.
 struct ResultFile {
   std::string path;

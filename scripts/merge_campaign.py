@@ -121,10 +121,10 @@ def passing(fast, slow):
                       "| --- " * 6 + "|", *rows])
 
 
-def with_tables(page, tables):
-    """The page with each table between its marks. Raises ValueError where a mark is missing."""
+def with_tables(page, script, tables):
+    """The page with each table between the marks of the script that writes it. Raises ValueError where a mark is missing."""
     for name, table in tables.items():
-        begin, end = f"<!-- scripts/merge_campaign.py: {name} -->\n", "<!-- end -->"
+        begin, end = f"<!-- {script}: {name} -->\n", "<!-- end -->"
         before, rest = page.split(begin, 1)
         page = before + begin + table + "\n" + end + rest.split(end, 1)[1]
     return page
@@ -204,7 +204,7 @@ def main():
     if arguments.doc:
         page = arguments.doc.read_text(encoding="utf-8")
         tables = {"constants": constants(everything, undelayed), "predictions": predictions(outlooks[0]), "passing": passing(*outlooks)}
-        write_whole({arguments.doc: with_tables(page, tables)})
+        write_whole({arguments.doc: with_tables(page, "scripts/merge_campaign.py", tables)})
     write_whole({arguments.out / "merge_model.md": text, arguments.out / "merge_model.json": json.dumps(everything, indent=1) + "\n"})
     print(text.split("## Costs")[0].split("\n\n", 1)[1])
     return 0 if everything["worst_off"] <= WITHIN else 1

@@ -6,8 +6,8 @@
 
 As scripts/targets.py does it for one process; the table is mpi_targets.md. tally-mpi is looked for beside tally's folder, mpirun on the
 path. The two that are compared take turns, one right after the other, in an order that is drawn for each round; a sample is the median
-of those that one call takes: 15 where they count (each takes some 10 ms, in which a scheduler may well have put two workers on one CPU),
-3 where they look up (each takes 200 ms or more).
+of those that one call takes. 50 M events are counted in some 10 ms, in which a scheduler may well have left two workers on one CPU: there
+it is 15, and where the number of events is free, they are 400 M.
 Ranks are on this machine: two of them each on a CPU of its own, one on all that there are. Exit status: 0 all met, 1 not all, 2 the
 command line is wrong.
 """
@@ -25,9 +25,10 @@ from targets import Figure, Missing, Target, carry_out, cell, command_line, flag
 MODELS = ("sequential", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "event_loop", "limit")
 COUNTING = {"stream": "cpu", "grain": "0", "batch": 4096, "events": "50M", "keys": "1k"}
 LOOKUPS = {"stream": "lookup", "workers": 1, "wait": "1ms", "in_flight": 100, "events": "20k"}
+MANY = "400M"  # events, in 0.1 s or more
 BILLION = 1_000_000_000
 MERGED_KEYS = 4_000_000
-IN_A_CALL = {"cpu": 15, "lookup": 3}  # samples, of which the median stands
+SHORT, LONG = 15, 5  # samples in a call, of which the median stands
 KEPT = ("items_per_second", "real_time", "time_unit", "cpu_s", "user_s", "sys_s", "startup_s", "peak_rss_bytes", "ctx_involuntary",
         "events_counted", "count_s", "merge_s", "imbalance", "merged_bytes", "per_rank", "replies", "workers", "ranks", "hosts")
 
@@ -80,19 +81,19 @@ def measure_two(name, arguments):
         raise Missing("one CPU, where two ranks are to have one each")
     ranks = in_ranks(2, ["run", *flags(model="sequential", **COUNTING)], arguments)
     forked = [arguments.tally, "run", *flags(model="process_shard", workers=2, **COUNTING)]
-    jobs = {name_of("sequential", 1, COUNTING, 2): functools.partial(median_sample, ranks, IN_A_CALL["cpu"]),
-            name_of("process_shard", 2, COUNTING): functools.partial(median_sample, forked, IN_A_CALL["cpu"])}
+    jobs = {name_of("sequential", 1, COUNTING, 2): functools.partial(median_sample, ranks, SHORT),
+            name_of("process_shard", 2, COUNTING): functools.partial(median_sample, forked, SHORT)}
     keep(name, in_rounds(jobs, arguments.rounds), arguments, made_by="scripts/mpi_targets.py")
 
 
 def measure_alone(models, options, name, arguments):
     """Each model in one rank, and in a process of its own: all rounds of a model before the next one's."""
-    entries, samples = [], IN_A_CALL[options["stream"]]
+    entries = []
     for model in models:
         workers = 1 if model == "sequential" else options.get("workers", len(CPUS))
         given = flags(model=model, **{"workers": workers, **options, **({"events": "2k"} if model == "sequential" and "wait" in options else {})})
-        jobs = {name_of(model, workers, options, 1): functools.partial(median_sample, in_ranks(1, ["run", *given], arguments), samples),
-                name_of(model, workers, options): functools.partial(median_sample, [arguments.tally, "run", *given], samples)}
+        jobs = {name_of(model, workers, options, 1): functools.partial(median_sample, in_ranks(1, ["run", *given], arguments), LONG),
+                name_of(model, workers, options): functools.partial(median_sample, [arguments.tally, "run", *given], LONG)}
         entries += in_rounds(jobs, arguments.rounds)
     keep(name, entries, arguments, made_by="scripts/mpi_targets.py")
 
@@ -145,7 +146,7 @@ def counted(found):
 
 CAMPAIGNS = {
     "two-ranks": measure_two,
-    "alone-cpu": functools.partial(measure_alone, MODELS, COUNTING),
+    "alone-cpu": functools.partial(measure_alone, MODELS, COUNTING | {"events": MANY}),
     "alone-lookup": functools.partial(measure_alone, MODELS, LOOKUPS),
     "merge-shared": functools.partial(measure_merge, ()),
     "merge-disjoint": functools.partial(measure_merge, ("--disjoint",)),

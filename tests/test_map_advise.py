@@ -105,6 +105,18 @@ def test_advice_on_many_hosts_has_the_share_of_merging_and_where_it_passes_count
     assert "on 10 hosts" in text and "merging passes counting" in text and "1.00 M text keys of 16 bytes" in text
 
 
+def test_advice_on_hosts_says_where_it_goes_beyond_what_was_merged_and_whose_merges_they_are(tally, made_up, merges):
+    def warned(hosts):
+        return " ".join(advised(tally, *ASKED, "--from", f"{made_up()},{merges}", "--hosts", hosts)["warnings"])
+
+    assert "merging over 4 hosts, of 3 at most" in warned("4") and "merging over" not in warned("3")
+    assert "other CPUs" in warned("3")
+    data = json.loads(merges.read_text())
+    data["context"]["cpu_model"] = json.loads(made_up().read_text())["context"]["cpu_model"]
+    merges.write_text(json.dumps(data))
+    assert "other CPUs" not in warned("3")
+
+
 @pytest.mark.parametrize("arguments, said", [
     (["--keys", "10"], "--keys is of many hosts"),
     (["--text"], "--text is of many hosts"),

@@ -11,6 +11,9 @@ import pytest
 import merge_campaign
 
 
+MARK = "scripts/merge_campaign.py"
+
+
 def merge(off, fitted=True, **more):
     return {"path": "a.json", "name": "merge/x", "kind": "dense", "keys": 1000, "ranks": 2, "remote": True, "way_s": 1e-3, "ranks_per_cpu": 1,
             "measured_s": 2e-3, "low_s": 1.9e-3, "high_s": 2.1e-3, "predicted_s": 2e-3 * (1 + off), "off": off, "fitted": fitted, **more}
@@ -30,11 +33,11 @@ def test_a_point_that_is_off_by_more_than_a_fifth_is_not_met():
 
 def test_tables_are_written_between_their_marks_and_nothing_else_changes():
     page = "# A\n<!-- scripts/merge_campaign.py: constants -->\nold\n<!-- end -->\nb\n<!-- scripts/merge_campaign.py: passing -->\n<!-- end -->\nc\n"
-    once = merge_campaign.with_tables(page, {"constants": "new", "passing": "more"})
+    once = merge_campaign.with_tables(page, MARK, {"constants": "new", "passing": "more"})
     assert once == page.replace("old", "new").replace("passing -->\n", "passing -->\nmore\n")
-    assert merge_campaign.with_tables(once, {"constants": "new", "passing": "more"}) == once
+    assert merge_campaign.with_tables(once, MARK, {"constants": "new", "passing": "more"}) == once
     with pytest.raises(ValueError):
-        merge_campaign.with_tables(page, {"other": "new"})
+        merge_campaign.with_tables(page, MARK, {"other": "new"})
 
 
 def test_durations_have_three_digits_and_a_unit():
