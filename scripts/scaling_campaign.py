@@ -16,6 +16,7 @@ import argparse
 import collections
 import pathlib
 import sys
+import tempfile
 
 import tally_results as results
 import tally_scaling as scaling
@@ -59,11 +60,15 @@ def measure(arguments, names):
               *flags(**options, workers=1, events=events // (QUICK_PART if arguments.quick else 1), rounds=rounds,
                      out=arguments.out / f"{name}.json")], PATIENCE_S)
         if not name.startswith("hosts"):
-            draw(arguments.out / f"{name}.json", arguments.out / name)
+            draw(arguments.out / f"{name}.json", arguments.out / f"{name}.svg")
 
 
-def draw(path, folder):
-    said([sys.executable, ROOT / "scripts/plot.py", path, "-o", folder])
+def draw(path, figure):
+    """Of the figures of a result file, that of scaling."""
+    with tempfile.TemporaryDirectory() as folder:
+        said([sys.executable, ROOT / "scripts/plot.py", path, "-o", folder])
+        (drawn,) = pathlib.Path(folder).glob("*-scaling.svg")
+        write_whole({figure: drawn.read_text(encoding="utf-8")})
 
 
 Point = collections.namedtuple("Point", "name model ranks predicted measured ratio")
@@ -126,8 +131,8 @@ def report(points):
     rows = [f"| {p.name} | {p.model} | {p.ranks} | {spell(p.predicted)} | {span(p.measured, spell)} | {span(p.ratio, '{:.3g}'.format)} | "
             f"{'' if abs(off(p)) <= WITHIN else 'off'} |" for p in points]
     return "\n".join(["# Counting over ranks: measured and predicted", "",
-                      "Written by `scripts/scaling_campaign.py`; each campaign's result file lies beside this one, and plots of those on one host in "
-                      "folders of their names. Predicted: each rank counts its part as fast as one rank that counts alone.", "",
+                      "Written by `scripts/scaling_campaign.py`; each campaign's result file lies beside this one, and a plot of each on one host. "
+                      "Predicted: each rank counts its part as fast as one rank that counts alone.", "",
                       summary(points), "", "| campaign | model | ranks | predicted | measured | measured over predicted, round by round | |",
                       "| --- | --- | --- | --- | --- | --- | --- |", *rows, ""])
 
