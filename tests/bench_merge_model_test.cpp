@@ -79,7 +79,8 @@ std::vector<MeasuredMerge> measured() {
           point.remote = way_s > 0;
           point.way_s = way_s;
           point.ranks_per_cpu = ranks > 2 ? 2 : 1;
-          merges.push_back({"", "", point, takes_s(point), 0, 0});
+          merges.push_back(
+              {.path = {}, .name = {}, .cpu_model = {}, .point = point, .median_s = takes_s(point)});
         }
   return merges;
 }
