@@ -12,7 +12,9 @@ weak-, strong-   `tally-mpi run --scaling`: one rank and two of one worker each,
                  ranks reported: what two CPUs of this machine lose to each other is no matter of ranks.
 held-            the machine's CPUs as the workers of one `tally run`, as two ranks of one worker on one host, and (of work that takes CPU
                  time alone) as two hosts of scripts/with_hosts with delays; in turns, in an order that is drawn for each round. The
-                 prediction is that ranks count what the workers of one process do (of sequential: what process_shard's do).
+                 prediction is that ranks count what the workers of one process do (of sequential: what process_shard's do). Of
+                 lookups each rank has a service of its own, for which one process of as many workers has one in all: two ranks are held
+                 against twice one rank, and what they are to the process is reported.
 
 scaling.md in the folder has every point. Exit status: 0 if each that is held against the prediction is within a fifth, 1 not, 2 the command
 line is wrong.
@@ -60,6 +62,8 @@ COUNTED = {
                        20_000, 7, 3),
 }
 SCALINGS = ("weak", "strong")
+# What is reported: how fast two ranks are against what.
+AGAINST = {"weak": "twice one rank, weak scaling", "strong": "twice one rank, strong scaling", "process": "one process of two workers"}
 ROUNDS, QUICK_ROUNDS, QUICK_PART = 11, 2, 100
 NAMES = tuple(f"{kind}-{what}" for kind in (*SCALINGS, "held") for what in COUNTED)
 
@@ -108,11 +112,18 @@ def measure_held(arguments, name, counted, part):
             run = [program(arguments), "run", *counted.given(1, events, model)]
             cell = f"{stream}/{model}/workers:1/ranks:{RANKS}"
             calls[f"{cell}/hosts:1"] = [*mpirun(), *run]
+            if has_service(counted):
+                calls[f"{stream}/{model}/workers:1/ranks:1/hosts:1"] = [*mpirun(1), program(arguments), "run",
+                                                                       *counted.given(1, events // RANKS, model)]
             if counted is COUNTED["work"]:
                 calls |= {f"{cell}/hosts:{RANKS}/delay_ms:{delay.removesuffix('ms')}": [*hosts(delay), *run] for delay in DELAYS}
         jobs = {cell: functools.partial(median_sample, call, counted.samples) for cell, call in calls.items()}
         entries += in_rounds(jobs, QUICK_ROUNDS if arguments.quick else counted.rounds)
     keep(name, entries, arguments, made_by="scripts/scaling_campaign.py")
+
+
+def has_service(counted):
+    return counted.options["stream"] == "lookup"
 
 
 def base_of(model):
@@ -135,22 +146,32 @@ Point = collections.namedtuple("Point", "name model hosts delay_ms predicted mea
 
 
 def points_of(name, found):
-    """Of one file: a Point for each cell of several ranks, held against one rank of as many workers (weak-, strong-), or one process
-    (held-). Raises Missing where a cell has no figure."""
-    points, alone = [], {cell.model: cell for cell in found.cells if cell.params.get("ranks", 1) == 1}
+    """Of one file: a Point for each cell of several ranks, held against one rank of as many workers, or of held- without a service against
+    one process of as many workers; with one, a Point of process- has that. Raises Missing where a cell has no figure."""
+    kind, what = name.split("-")
+    points, alone = [], {(cell.model, "ranks" in cell.params): cell for cell in found.cells if cell.params.get("ranks", 1) == 1}
     for cell in found.cells:
         if cell.failure:
             raise Missing(f"{name}: {cell.name}: {cell.failure}")
         ranks = cell.params.get("ranks", 1)
         if ranks == 1:
             continue
-        one, as_many = (alone[base_of(cell.model)], 1) if name.startswith("held") else (alone[cell.model], ranks)
-        ratio = results.ratio_by_round(one.by_round(lambda entry, n=as_many: n * speed(entry)), cell.by_round(speed))
-        if ratio is None:
-            raise Missing(f"{name}: {cell.name}: no common rounds")
-        predicted = cell.samples[0]["events_counted"] / as_many / one.interval(speed).median
-        points.append(Point(name, cell.model, cell.params["hosts"], cell.params.get("delay_ms"), predicted,
-                            cell.interval(seconds_of_counting), ratio))
+        one, process = (name, (cell.model, True), ranks), (base_of(cell.model), False)
+        if kind != "held":
+            against = [one]
+        elif has_service(COUNTED[what]):
+            against = [one, (f"process-{what}", process, 1)]
+        else:
+            against = [(name, process, 1)]
+        for point_name, base, as_many in against:
+            if base not in alone:
+                raise Missing(f"{name}: {cell.name}: the file has nothing of {base[0]} to hold it against; measure it again")
+            ratio = results.ratio_by_round(alone[base].by_round(lambda entry, n=as_many: n * speed(entry)), cell.by_round(speed))
+            if ratio is None:
+                raise Missing(f"{name}: {cell.name}: no common rounds")
+            predicted = cell.samples[0]["events_counted"] / as_many / alone[base].interval(speed).median
+            points.append(Point(point_name, cell.model, cell.params["hosts"], cell.params.get("delay_ms"), predicted,
+                                cell.interval(seconds_of_counting), ratio))
     return points
 
 
@@ -168,6 +189,11 @@ def where(point):
     return f"{point.hosts} hosts" + (f", {point.delay_ms} ms each way" if point.delay_ms else "")
 
 
+def by_place(points):
+    """As they are, but those of a campaign on one host first, then by delay."""
+    return sorted(points, key=lambda p: (NAMES.index(p.name), p.hosts, p.delay_ms or 0))
+
+
 def grouped(points, of):
     groups = collections.defaultdict(list)
     for point in points:
@@ -178,7 +204,7 @@ def grouped(points, of):
 def held_table(points):
     """The page's table of what is held against the prediction."""
     rows = []
-    for (name, place), some in grouped(points, lambda p: (p.name, where(p))).items():
+    for (name, place), some in grouped(by_place(points), lambda p: (p.name, where(p))).items():
         worst = max(some, key=lambda point: abs(off(point)))
         rows.append(f"| {COUNTED[name.split('-')[1]].words} | {place} | {good(some)} of {len(some)} | {off(worst):+.0%} ({worst.model}) |")
     return "\n".join(["| counted | by | models within 20% | the worst, measured over predicted |", "| --- | --- | --- | --- |", *rows, "",
@@ -186,14 +212,14 @@ def held_table(points):
 
 
 def efficiency_table(points):
-    """The page's table of what two CPUs lose to each other."""
+    """The page's table of what two CPUs lose to each other, and of what two services give."""
     rows = []
     for name, some in grouped(points, lambda p: p.name).items():
         kind, what = name.split("-")
         each = sorted((1 / point.ratio.median, point.model) for point in some)
-        rows.append(f"| {COUNTED[what].words} | {kind} | {each[len(each) // 2][0]:.0%} | {each[0][0]:.0%} ({each[0][1]}) | "
+        rows.append(f"| {COUNTED[what].words} | {AGAINST[kind]} | {each[len(each) // 2][0]:.0%} | {each[0][0]:.0%} ({each[0][1]}) | "
                     f"{each[-1][0]:.0%} ({each[-1][1]}) |")
-    return "\n".join(["| counted | scaling | efficiency, median model | least | most |", "| --- | --- | --- | --- | --- |", *rows])
+    return "\n".join(["| counted | two ranks against | median model | least | most |", "| --- | --- | --- | --- | --- |", *rows])
 
 
 def split(points):
@@ -224,8 +250,9 @@ def report(points):
     return "\n".join(["# Counting over ranks: measured and predicted", "",
                       "Written by `scripts/scaling_campaign.py`; each campaign's result file lies beside this one.", "",
                       "## Held against the prediction", "", held_table(held), "", *head, *rows(held, True), "",
-                      "## Two ranks over one, on two CPUs of one machine", "",
-                      "`predicted` has each rank as fast as one that counts alone; the difference is what CPUs lose to each other.", "",
+                      "## Two ranks on two CPUs of one machine, over what is there without them", "",
+                      "weak-, strong-: `predicted` has each rank as fast as one that counts alone; the difference is what CPUs lose to each "
+                      "other. process-: `predicted` is what two workers of one process take, with one service.", "",
                       efficiency_table(others), "", *head, *rows(others, False), ""])
 
 

@@ -36,7 +36,7 @@ def test_two_ranks_that_each_count_as_one_does_have_lost_nothing_weakly_or_stron
     for kind, both_s, events in (("weak", 0.5, 2000), ("strong", 0.25, 1000)):
         (point,) = scaling_campaign.points_of(f"{kind}-work", found(tmp_path, entries(ONE, 0.5), entries(BOTH, both_s, events)))
         assert point.predicted == pytest.approx(both_s) and point.measured.median == both_s and scaling_campaign.off(point) == pytest.approx(0)
-        assert f"| 1 us of work an event | {kind} | 100% | 100% (fibers) | 100% (fibers) |" in scaling_campaign.efficiency_table([point])
+        assert f"| 1 us of work an event | twice one rank, {kind} scaling | 100% | 100% (fibers) | 100% (fibers) |" in scaling_campaign.efficiency_table([point])
 
 
 def test_ranks_are_held_against_as_many_workers_of_one_process_and_sequential_ones_against_processes(tmp_path):
@@ -44,6 +44,14 @@ def test_ranks_are_held_against_as_many_workers_of_one_process_and_sequential_on
     points = scaling_campaign.points_of("held-memory", found(tmp_path, entries(PROCESS, 0.5), entries(BOTH, 0.6), entries(shards, 0.3),
                                                              entries(sequential, 0.3)))
     assert [(p.model, round(p.predicted, 6), round(scaling_campaign.off(p), 6)) for p in points] == [("fibers", 0.5, 0.2), ("sequential", 0.3, 0)]
+
+
+def test_lookups_of_ranks_are_held_against_one_rank_with_a_service_and_one_process_with_one_service_is_reported(tmp_path):
+    cells = entries(PROCESS, 0.75), entries(ONE, 0.5, 500), entries(BOTH, 0.5)
+    points = scaling_campaign.points_of("held-lookups", found(tmp_path, *cells))
+    assert [(p.name, p.predicted, p.measured.median) for p in points] == [("held-lookups", 0.5, 0.5), ("process-lookups", 0.75, 0.5)]
+    assert scaling_campaign.split(points) == (points[:1], points[1:])
+    assert "| one process of two workers | 150% |" in scaling_campaign.efficiency_table(points[1:])
 
 
 def test_what_ranks_take_to_merge_is_no_part_of_their_counting(tmp_path):
@@ -73,6 +81,11 @@ def test_a_cell_that_failed_is_not_left_out(tmp_path):
     lost = entries(BOTH, 0.5, error_occurred=True, error_message="a rank is lost", verified=False)
     with pytest.raises(Missing, match="fibers.*a rank is lost"):
         scaling_campaign.points_of("held-work", found(tmp_path, entries(PROCESS, 0.5), lost))
+
+
+def test_a_cell_with_nothing_to_hold_it_against_is_said(tmp_path):
+    with pytest.raises(Missing, match="nothing of fibers to hold it against"):
+        scaling_campaign.points_of("held-work", found(tmp_path, entries(BOTH, 0.5)))
 
 
 def test_the_page_on_scaling_says_what_the_measured_ranks_say(root, tmp_path):
