@@ -53,12 +53,22 @@ MergeShape dense_shape(MergePoint const& point) {
     shape.numbers = keys;
     return shape;
   }
-  // Open MPI's reduction: by halves and back (Rabenseifner), after those beyond a power of two have given
-  // theirs to one of the others.
   auto const power = static_cast<double>(std::bit_floor(static_cast<unsigned>(point.ranks)));
-  double const beyond = power == p ? 0 : 1;
-  shape.ways = 2 * std::log2(power) + 2 * beyond;
-  shape.messages = shape.ways + (p - 1);  // and the figures of every rank
+  if (keys < power) {
+    // Open MPI's reduction of fewer numbers than ranks: whole rows up a binomial tree.
+    double const levels = std::ceil(std::log2(p));
+    shape.ways = levels * ways_of(bytes);
+    shape.messages = levels + (p - 1);  // and the figures of every rank
+    shape.bytes = levels * bytes;
+    shape.numbers = levels * keys;
+    return shape;
+  }
+  // Of more: by halves and back (Rabenseifner), after those beyond a power of two have given theirs to one of
+  // the others.
+  double const beyond = power == p ? 0 : 1, steps = 2 * std::log2(power) + 2 * beyond;
+  shape.ways = beyond * (ways_of(bytes) + 1);
+  for (double half = bytes / 2; half > bytes / power / 1.5; half /= 2) shape.ways += 2 * ways_of(half);
+  shape.messages = steps + (p - 1);
   shape.bytes = 2 * bytes * (1 - 1 / power) + beyond * bytes;
   shape.numbers = keys * (1 - 1 / power) + beyond * keys / 2;
   return shape;

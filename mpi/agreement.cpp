@@ -12,6 +12,21 @@ std::string describe_rank(int rank, std::string const& host) {
   return "rank " + std::to_string(rank) + " (host " + host + ")";
 }
 
+std::string describe_late(PeersLate const& late, std::vector<std::string> const& hosts) {
+  constexpr std::size_t kShown = 4;
+  std::size_t const missing = late.missing.size(), shown = std::min(missing, kShown);
+  if (missing == 0) return std::string("ranks waited in vain for each other, ") + late.what();
+  std::string text;
+  for (std::size_t i = 0; i < shown; ++i) {
+    int const r = late.missing[i];
+    text += (i == 0 ? "" : ", ") + (hosts.empty() ? "rank " + std::to_string(r)
+                                                  : describe_rank(r, hosts[static_cast<std::size_t>(r)]));
+  }
+  if (missing > shown) text += " and " + std::to_string(missing - shown) + " more";
+  return text + (missing > 1 ? " have" : " has") + " not been heard of in time, " + late.what() +
+         ": hanging, or off the network";
+}
+
 void all_or_none(Communicator const& ranks, std::vector<std::string> const& hosts, Patience const& patience,
                  std::function<void()> const& act) {
   std::string why;
@@ -45,7 +60,10 @@ void all_or_none(Communicator const& ranks, std::vector<std::string> const& host
     if (failed++ == 0)
       text = (r == 0 ? "" : describe_rank(static_cast<int>(r), hosts[r]) + ": ") + reasons[r];
   }
-  if (failed > 1)
+  // What all ranks say, as of a wrong argument, is of none of them.
+  bool const all_alike = std::all_of(reasons.begin(), reasons.end(),
+                                     [&](auto const& other) { return other == reasons.front(); });
+  if (failed > 1 && !all_alike)
     text += "; and " + std::to_string(failed - 1) + " more rank" + (failed > 2 ? "s" : "") + " could not";
   throw RankFailed(text, all_usage);
 }

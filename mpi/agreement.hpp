@@ -22,6 +22,10 @@ struct RankFailed : std::runtime_error {
 void all_or_none(Communicator const& ranks, std::vector<std::string> const& hosts, Patience const& patience,
                  std::function<void()> const& act);
 
+/// "rank 2 (host h3) has not been heard of in time, merging: hanging, or off the network". At rank 0; `hosts`
+/// may be empty, where they are not known yet.
+std::string describe_late(PeersLate const& late, std::vector<std::string> const& hosts);
+
 /// "rank 2 (host h3)"
 std::string describe_rank(int rank, std::string const& host);
 

@@ -26,6 +26,59 @@ void check(int code, char const* what) {
 
 int as_int(std::size_t n) { return static_cast<int>(n); }
 
+/// Small messages to rank 0 of ranks that waited in vain: whoever sends one is there.
+constexpr int kAliveTag = 79;
+constexpr std::chrono::seconds kAnswerWithin{2};
+constexpr timespec kAnswerNap{0, 5'000'000};
+
+/// What a rank does that waited in vain. At rank 0, returns who has not been heard of.
+std::vector<int> missing_ranks(MPI_Comm comm) {
+  int rank = 0, size = 0;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &size);
+  auto const until = Patience::Clock::now() + kAnswerWithin;
+  if (rank != 0) {
+    static char const byte = 1;  // it may be sent when this is over
+    MPI_Request request;
+    MPI_Isend(&byte, 1, MPI_BYTE, 0, kAliveTag, comm, &request);
+    // Looked at for a while, since nothing is sent otherwise.
+    for (int done = 0; Patience::Clock::now() < until; ::nanosleep(&kAnswerNap, nullptr))
+      MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    return {};
+  }
+  std::vector<int> missing(static_cast<std::size_t>(size) - 1);
+  std::iota(missing.begin(), missing.end(), 1);
+  while (!missing.empty() && Patience::Clock::now() < until) {
+    int there = 0;
+    MPI_Status status;
+    if (MPI_Iprobe(MPI_ANY_SOURCE, kAliveTag, comm, &there, &status) != MPI_SUCCESS) break;
+    if (!there) {
+      ::nanosleep(&kAnswerNap, nullptr);
+      continue;
+    }
+    char byte = 0;
+    MPI_Recv(&byte, 1, MPI_BYTE, status.MPI_SOURCE, kAliveTag, comm, MPI_STATUS_IGNORE);
+    std::erase(missing, status.MPI_SOURCE);
+  }
+  return missing;
+}
+
+void wait_for(MPI_Request& request, MPI_Comm comm, Patience const& patience, char const* what) {
+  constexpr int kTestsBetweenLooks = 64;
+  constexpr timespec kNap{0, 200'000};
+  for (int tests = 1;; ++tests) {
+    int done = 0;
+    check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
+    if (done) return;
+    // Where there are more ranks than CPUs, whoever is waited for may need this one.
+    if (!patience.sleeping) ::sched_yield();
+    if (tests % kTestsBetweenLooks != 0) continue;
+    if (patience.stop != nullptr && patience.stop->requested()) throw Interrupted("interrupted");
+    if (Patience::Clock::now() >= patience.until) throw PeersLate(what, missing_ranks(comm));
+    if (patience.sleeping) ::nanosleep(&kNap, nullptr);
+  }
+}
+
 /// Bytes at an address as one MPI datatype, however many they are.
 class BytesAt {
  public:
@@ -81,13 +134,18 @@ Communicator::Communicator(MPI_Comm comm) : comm_(comm) {
   MPI_Comm_size(comm_, &size_);
 }
 
-Communicator Communicator::world() {
+Communicator Communicator::duplicate_of(MPI_Comm of, Patience const& patience) {
   MPI_Comm comm = MPI_COMM_NULL;
-  check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  MPI_Request request;
+  check(MPI_Comm_idup(of, &comm, &request), "MPI_Comm_idup");
+  wait_for(request, of, patience, "making a group of all ranks");
   return Communicator(comm);
 }
 
-Communicator Communicator::first(int ranks) const {
+Communicator Communicator::world(Patience const& patience) { return duplicate_of(MPI_COMM_WORLD, patience); }
+
+Communicator Communicator::first(int ranks, Patience const& patience) const {
+  if (ranks == size_) return duplicate_of(comm_, patience);
   MPI_Comm comm = MPI_COMM_NULL;
   check(MPI_Comm_split(comm_, rank_ < ranks ? 0 : MPI_UNDEFINED, rank_, &comm), "MPI_Comm_split");
   return Communicator(comm);
@@ -115,19 +173,7 @@ void Communicator::free() noexcept {
 }
 
 void Communicator::wait(MPI_Request& request, Patience const& patience, char const* what) const {
-  constexpr int kTestsBetweenLooks = 64;
-  constexpr timespec kNap{0, 200'000};
-  for (int tests = 1;; ++tests) {
-    int done = 0;
-    check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
-    if (done) return;
-    // Where there are more ranks than CPUs, whoever is waited for may need this one.
-    if (!patience.sleeping) ::sched_yield();
-    if (tests % kTestsBetweenLooks != 0) continue;
-    if (patience.stop != nullptr && patience.stop->requested()) throw Interrupted("interrupted");
-    if (Patience::Clock::now() >= patience.until) throw PeersLate(what);
-    if (patience.sleeping) ::nanosleep(&kNap, nullptr);
-  }
+  wait_for(request, comm_, patience, what);
 }
 
 void Communicator::barrier(Patience const& patience, char const* what) const {

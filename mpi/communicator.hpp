@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "bench/stop_signals.hpp"
@@ -21,7 +22,9 @@ namespace tally {
 
 /// Other ranks did not come to a collective in time. what() says what it was for.
 struct PeersLate : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  PeersLate(char const* what, std::vector<int> missing_ranks)
+      : std::runtime_error(what), missing(std::move(missing_ranks)) {}
+  std::vector<int> missing;  ///< of the group, known at its rank 0 alone: have not been heard of since
 };
 
 /// An MPI call failed: what() names it, with MPI's own words.
@@ -63,14 +66,17 @@ struct Patience {
 
 /// A group of ranks that communicate. Every collective is MPI's own, nonblocking, and looked at until it is
 /// done or patience ends: MPI's blocking calls would wait for ever for a rank that hangs. All functions throw
-/// MpiFailed, PeersLate and Interrupted; after PeersLate nothing more can be done with the group. Collective
-/// calls are made by all its ranks in the same order. One thread at a time.
+/// MpiFailed, PeersLate and Interrupted. Before PeersLate is thrown, while what is sent and received is still
+/// there, whoever waited in vain tells rank 0 that it is there, and rank 0 finds out who does not; after it
+/// the job can only be aborted, without another call of MPI's, since operations are under way whose memory is
+/// gone. Collective calls are made by all its ranks in the same order. One thread at a time.
 class Communicator {
  public:
   /// All ranks of the job. MPI must be initialized.
-  static Communicator world();
-  /// The first `ranks` ranks of this one; of those after them, an empty group. Collective, and small.
-  Communicator first(int ranks) const;
+  static Communicator world(Patience const& patience = {});
+  /// The first `ranks` ranks of this one; of those after them, an empty group. Collective, and the one call
+  /// that waits without end, unless it is for all ranks: MPI has no other way to part a group.
+  Communicator first(int ranks, Patience const& patience = {}) const;
   Communicator(Communicator&& other) noexcept;
   Communicator& operator=(Communicator&& other) noexcept;
   ~Communicator();
@@ -142,6 +148,7 @@ class Communicator {
 
  private:
   explicit Communicator(MPI_Comm comm);
+  static Communicator duplicate_of(MPI_Comm comm, Patience const& patience);
   void wait(MPI_Request& request, Patience const& patience, char const* what) const;
   /// Begins, and waits for, an operation on each piece of `bytes` that MPI can count.
   void in_pieces(std::size_t bytes, Patience const& patience, char const* what,

@@ -40,12 +40,20 @@ Job join_job(Communicator const& world, RankWatch& watch, Patience const& patien
   std::vector<int> same;
   bool overlaps = false;
   std::map<std::string, int> machines;
+  std::map<std::string, std::vector<int>> machines_of;  // by name
   for (int r = 0; r < world.size(); ++r) {
     Cpus const& other = all[static_cast<std::size_t>(r)];
     std::string const machine(other.machine.data(), other.machine.size());
     Job::Place place{machines.try_emplace(machine, r).first->second, {}};
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
       if (CPU_ISSET(static_cast<std::size_t>(cpu), &other.set)) place.cpus.push_back(cpu);
+    // Other machines of the same name, as "localhost", are other hosts, with clocks and files of their own.
+    std::string& host = job.hosts[static_cast<std::size_t>(r)];
+    auto& named = machines_of[host];
+    std::size_t const nth =
+        static_cast<std::size_t>(std::find(named.begin(), named.end(), place.machine) - named.begin());
+    if (nth == named.size()) named.push_back(place.machine);
+    if (nth > 0) host += " (machine " + std::to_string(nth + 1) + " of that name)";
     job.places.push_back(std::move(place));
     if (other.machine != mine.machine) continue;
     if (CPU_EQUAL(&other.set, &mine.set)) {
@@ -56,6 +64,7 @@ Job join_job(Communicator const& world, RankWatch& watch, Patience const& patien
     CPU_AND(&common, &other.set, &mine.set);
     overlaps = overlaps || CPU_COUNT(&common) > 0;
   }
+  RankWatch::write(watch.host, job.hosts[static_cast<std::size_t>(world.rank())]);
   auto const place =
       static_cast<std::size_t>(std::find(same.begin(), same.end(), world.rank()) - same.begin());
   std::size_t const n = usable.size(), sharing = same.size();

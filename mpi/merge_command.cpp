@@ -22,9 +22,11 @@
 #include "bench/units.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/common_start.hpp"
-#include "mpi/job.hpp"
+#include "mpi/in_job.hpp"
 #include "mpi/merge.hpp"
+#include "mpi/rank_deadline.hpp"
 #include "mpi/rank_streams.hpp"
+#include "mpi/reference_check.hpp"
 #include "workloads/random.hpp"
 
 namespace tally {
@@ -34,7 +36,7 @@ using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kWidth = 110;
-constexpr std::chrono::minutes kRoundWithin{5};
+constexpr std::chrono::minutes kSampleTimeout{5};
 constexpr int kDefaultRounds = 11;
 constexpr std::uint64_t kMostKeys = 16u << 20;
 constexpr std::array<std::pair<std::string_view, KeyKind>, 2> kKinds{
@@ -47,6 +49,7 @@ struct Options {
   bool disjoint = false;
   bool one_process = true;
   int rounds = kDefaultRounds;
+  std::chrono::nanoseconds sample_timeout = kSampleTimeout;
   std::string out;
 };
 
@@ -62,7 +65,9 @@ Options parse(Arguments const& arguments, int job_ranks) {
   auto& rounds = parser.option(
       "--rounds", "N",
       "how often, after once that is not counted (default " + std::to_string(kDefaultRounds) + ")");
-  auto& out = parser.option("--out", "FILE.json", "write the results here");
+  auto& timeout = parser.option(
+      "--sample-timeout", "D", "how long one merge may take, making what is merged included (default: 5min)");
+  auto& out = parser.option("--out", "FILE.json", "write the results here, after each round");
   parser.parse(arguments);
   Options options;
   for (auto const& item : split_list("--kind", kind.value_or("dense,text")))
@@ -75,6 +80,7 @@ Options parse(Arguments const& arguments, int job_ranks) {
   options.disjoint = disjoint;
   options.one_process = !alone;
   if (rounds) options.rounds = static_cast<int>(parse_count("--rounds", *rounds, 1, 100'000));
+  if (timeout) options.sample_timeout = parse_duration("--sample-timeout", *timeout);
   options.out = out.value_or("");
   return options;
 }
@@ -86,7 +92,7 @@ struct MergeCell {
   int ranks;
   int hosts = 1;
   double ranks_per_cpu = 1;
-  std::vector<double> over_ranks_s{}, one_process_s{}, round_trip_s{};
+  std::vector<double> over_ranks_s{}, one_process_s{}, round_trip_s{}, start_late_s{};
   std::uint64_t sent_bytes = 0;
 
   std::string name() const {
@@ -95,30 +101,41 @@ struct MergeCell {
   }
 };
 
-/// What a rank of `ranks` has counted: of text, keys of 16 bytes, which stand in its table in no order of
-/// theirs.
+/// Which keys are rank `rank`'s, and how often each is there.
+Range keys_of(MergeCell const& cell, bool disjoint, int rank) {
+  if (!disjoint) return {0, cell.keys};
+  return {share_begin(cell.keys, rank, cell.ranks), share_begin(cell.keys, rank + 1, cell.ranks)};
+}
+std::uint64_t times_of(std::uint64_t key) { return 1 + key % 3; }
+
+/// 16 characters, which stand in a table in no order of theirs.
+std::array<char, 16> text_of(std::uint64_t key) {
+  std::array<char, 16> text;
+  std::uint64_t bits = mix64(key + 1);
+  for (char& c : text) {
+    c = "0123456789abcdef"[bits & 15];
+    bits >>= 4;
+  }
+  return text;
+}
+std::string_view view_of(std::array<char, 16> const& text) { return {text.data(), text.size()}; }
+
+/// What a rank of `ranks` has counted.
 Counts tally_of(MergeCell const& cell, bool disjoint, int rank) {
-  std::uint64_t const begin = disjoint ? share_begin(cell.keys, rank, cell.ranks) : 0;
-  std::uint64_t const end = disjoint ? share_begin(cell.keys, rank + 1, cell.ranks) : cell.keys;
+  auto const [begin, end] = keys_of(cell, disjoint, rank);
   if (cell.kind == KeyKind::dense) {
     Counts counts = Counts::dense(static_cast<std::uint32_t>(cell.keys));
     auto* const row = counts.dense_row(0);
-    for (std::uint64_t key = begin; key < end; ++key) row[key] = 1 + key % 3;
+    for (std::uint64_t key = begin; key < end; ++key) row[key] = times_of(key);
     counts.events = std::accumulate(row, row + cell.keys, std::uint64_t{0});
     return counts;
   }
   Counts counts = Counts::text();
   TextMap& map = counts.text_window(0);
-  std::array<char, 16> text;
   for (std::uint64_t key = begin; key < end; ++key) {
-    std::uint64_t bits = mix64(key + 1);
-    for (char& c : text) {
-      c = "0123456789abcdef"[bits & 15];
-      bits >>= 4;
-    }
-    std::string_view const view(text.data(), text.size());
-    counts.count_of_copied(map, view, TextHash{}(view)) += 1 + key % 3;
-    counts.events += 1 + key % 3;
+    auto const text = text_of(key);
+    counts.count_of_copied(map, view_of(text), TextHash{}(view_of(text))) += times_of(key);
+    counts.events += times_of(key);
   }
   return counts;
 }
@@ -135,11 +152,39 @@ std::uint64_t sum_of(Counts& counts) {
   return sum;
 }
 
-/// Of all ranks, what they merged must be what they had.
-void check_sum(Counts& merged, Communicator const& ranks, std::uint64_t expected, Patience const& patience) {
-  std::uint64_t const sum = ranks.all_sum(sum_of(merged), patience, "checking what was merged");
-  if (sum != expected)
-    throw std::logic_error("merging gave " + std::to_string(sum) + " events of " + std::to_string(expected));
+/// Throws std::logic_error unless every key has, over all ranks, the count that it must. Collective.
+void check_merged(Counts& merged, MergeCell const& cell, bool disjoint, Communicator const& ranks,
+                  Patience const& patience) {
+  constexpr char kChecking[] = "checking what was merged";
+  std::uint64_t const ranks_with_it = disjoint ? 1 : static_cast<std::uint64_t>(cell.ranks);
+  auto const wrong = [&cell](std::string const& what) {
+    return std::logic_error("merging gave a wrong count: " + what + " of " + cell.name());
+  };
+  if (cell.kind == KeyKind::dense) {
+    if (ranks.rank() != 0) return;
+    auto const* const row = merged.dense_row_if(0);
+    for (std::uint64_t key = 0; key < cell.keys; ++key) {
+      std::uint64_t const got = row == nullptr ? 0 : row[key], expected = ranks_with_it * times_of(key);
+      if (got != expected)
+        throw wrong("key " + std::to_string(key) + " is there " + std::to_string(got) + " times, not " +
+                    std::to_string(expected) + ",");
+    }
+    return;
+  }
+  // Each rank works out a part of what there must be.
+  KeyDigest expected, got = KeyDigest::of(merged, 1);
+  auto const [begin, end] = keys_of(cell, true, ranks.rank());
+  for (std::uint64_t key = begin; key < end; ++key) {
+    auto const text = text_of(key);
+    expected.add(0, TextHash{}(view_of(text)), ranks_with_it * times_of(key));
+  }
+  for (auto* const part : {&expected, &got})
+    for (std::uint64_t* const sum : {&part->one, &part->other, &part->keys})
+      *sum = ranks.all_sum(*sum, patience, kChecking);
+  if (!(got == expected))
+    throw wrong(got.keys == expected.keys
+                    ? "the keys' counts differ,"
+                    : std::to_string(got.keys) + " keys, not " + std::to_string(expected.keys) + ",");
 }
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
@@ -147,23 +192,29 @@ double seconds(Clock::duration d) { return std::chrono::duration<double>(d).coun
 struct Merged {
   double took_s = 0;
   double round_trip_s = 0;  ///< at rank 0
+  double start_late_s = 0;  ///< by so much the latest rank began after the common start
 };
 
 Merged merge_over(MergeCell& cell, bool disjoint, Communicator const& ranks,
-                  std::vector<std::string> const& hosts, Patience const& sleeping) {
+                  std::vector<std::string> const& hosts, Patience const& sleeping, RankDeadline& deadline) {
   Patience patience = sleeping;
   patience.sleeping = false;
+  deadline.works();
   Counts counts = tally_of(cell, disjoint, ranks.rank());
-  std::uint64_t const expected = ranks.all_sum(counts.events, patience, "how many there are to merge");
+  deadline.waits();
   CommonStart const common(ranks, hosts, patience);
-  common.wait(ranks, patience);
+  auto const late = common.wait(ranks, patience);
   auto const began = Clock::now();
   auto const figures = merge_over_ranks(counts, 1, ranks, patience);
-  auto const took = static_cast<std::uint64_t>(std::chrono::nanoseconds(Clock::now() - began).count());
-  std::uint64_t const slowest = ranks.all_max(took, patience, "which rank was the slowest");
+  auto const took = Clock::now() - began;
+  auto const most = [&](std::chrono::nanoseconds time) {
+    return seconds(std::chrono::nanoseconds(
+        ranks.all_max(static_cast<std::uint64_t>(time.count()), patience, "which rank was the slowest")));
+  };
+  Merged const merged{most(took), seconds(common.round_trip()), most(late)};
   cell.sent_bytes = ranks.all_sum(figures.sent_bytes, patience, "how much was sent");
-  check_sum(counts, ranks, expected, patience);
-  return {static_cast<double>(slowest) * 1e-9, seconds(common.round_trip())};
+  all_or_none(ranks, hosts, patience, [&] { check_merged(counts, cell, disjoint, ranks, patience); });
+  return merged;
 }
 
 double merge_here(MergeCell const& cell, bool disjoint) {
@@ -218,6 +269,7 @@ void write_results(std::vector<MergeCell> const& cells, Options const& options, 
   context["command_line"] = {"tally-mpi", "merge"};
   for (std::string const& argument : arguments) context["command_line"].push_back(argument);
   context["disjoint"] = options.disjoint;
+  context["rounds_asked"] = options.rounds;
   context["host_of_rank"] = job.hosts;
   context["oversubscribed"] = job.shares_cpus;
   Json entries = Json::array();
@@ -240,6 +292,7 @@ void write_results(std::vector<MergeCell> const& cells, Options const& options, 
                  {"hosts", cell.hosts},
                  {"ranks_per_cpu", cell.ranks_per_cpu},
                  {"round_trip_s", cell.round_trip_s[i]},
+                 {"start_late_s", cell.start_late_s[i]},
                  {"disjoint", options.disjoint},
                  {"sent_bytes", cell.sent_bytes}};
       if (i < cell.one_process_s.size()) entry["one_process_s"] = cell.one_process_s[i];
@@ -253,58 +306,56 @@ void write_results(std::vector<MergeCell> const& cells, Options const& options, 
 }  // namespace
 
 int merge_command(Arguments const& arguments, RankWatch& watch) {
-  auto const world = Communicator::world();
-  bool const leads = world.rank() == 0;
-  StopSignals stop;
-  auto const patience = [&stop] { return Patience::for_at_most(kRoundWithin, &stop); };
-  try {
-    Options const options = parse(arguments, world.size());
-    Job const job = join_job(world, watch, patience());
-    all_or_none(world, job.hosts, patience(), [&] {
-      if (leads && !options.out.empty()) check_output_file("--out", options.out);
+  return in_job(arguments, watch, [&](InJob const& in) {
+    Options options;
+    all_or_none(in.world, in.job.hosts, in.joining, [&] {
+      options = parse(arguments, in.world.size());
+      if (in.leads && !options.out.empty()) check_output_file("--out", options.out);
     });
+    auto const within = options.sample_timeout;
     std::map<int, Communicator> groups;
-    for (int const n : options.ranks)
-      if (!groups.contains(n)) groups.emplace(n, world.first(n));
+    {
+      // Parting the ranks waits without end: the job then ends by rank 0.
+      RankDeadline const deadline(in.leads ? &watch : nullptr, "waiting for all ranks to form groups",
+                                  within);
+      for (int const n : options.ranks)
+        if (!groups.contains(n)) groups.emplace(n, in.world.first(n, in.joining));
+    }
     std::vector<MergeCell> cells;
     for (KeyKind const kind : options.kinds)
       for (std::uint64_t const keys : options.keys)
         for (int const ranks : options.ranks) {
-          std::set<std::string> const hosts(job.hosts.begin(), job.hosts.begin() + ranks);
-          cells.push_back({kind, keys, ranks, static_cast<int>(hosts.size()), job.ranks_per_cpu(ranks)});
+          std::set<std::string> const hosts(in.job.hosts.begin(), in.job.hosts.begin() + ranks);
+          cells.push_back({kind, keys, ranks, static_cast<int>(hosts.size()), in.job.ranks_per_cpu(ranks)});
         }
     // One more than is asked for: the first opens connections, and finds how fast they may be.
     for (int round = -1; round < options.rounds; ++round) {
       for (MergeCell& cell : cells) {
+        RankDeadline deadline(&watch, "merging, " + cell.name(), within);
+        auto const patience = Patience::for_at_most(within + kRankSlack, &in.stop);
         Communicator const& ranks = groups.at(cell.ranks);
         if (!ranks.empty()) {
-          std::vector<std::string> const hosts(job.hosts.begin(), job.hosts.begin() + cell.ranks);
-          Merged const merged = merge_over(cell, options.disjoint, ranks, hosts, patience());
+          std::vector<std::string> const hosts(in.job.hosts.begin(), in.job.hosts.begin() + cell.ranks);
+          Merged const merged = merge_over(cell, options.disjoint, ranks, hosts, patience, deadline);
           if (round >= 0) {
             cell.over_ranks_s.push_back(merged.took_s);
             cell.round_trip_s.push_back(merged.round_trip_s);
+            cell.start_late_s.push_back(merged.start_late_s);
           }
         }
-        if (leads && options.one_process && cell.ranks > 1 && round >= 0)
+        if (in.leads && options.one_process && cell.ranks > 1 && round >= 0) {
+          deadline.works();
           cell.one_process_s.push_back(merge_here(cell, options.disjoint));
+          deadline.waits();
+        }
         ::malloc_trim(0);
-        world.barrier(patience(), "the end of a round");
+        in.world.barrier(patience, "the end of a merge");
       }
+      if (in.leads && round >= 0 && !options.out.empty()) write_results(cells, options, in.job, arguments);
     }
-    if (!leads) return 0;
-    write_output(table_of(cells, options));
-    if (!options.out.empty()) write_results(cells, options, job, arguments);
+    if (in.leads) write_output(table_of(cells, options));
     return 0;
-  } catch (HelpRequested const& help) {
-    if (leads) write_output(help.text);
-    return 0;
-  } catch (RankFailed const& failed) {
-    if (leads) complain(failed.what());
-    return failed.usage ? 2 : 1;
-  } catch (UsageError const& wrong) {
-    if (leads) complain(wrong.what());
-    return 2;
-  }
+  });
 }
 
 }  // namespace tally

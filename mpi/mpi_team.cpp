@@ -1,9 +1,8 @@
 #include "mpi/mpi_team.hpp"
 
-#include <time.h>
+#include <mpi.h>
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "mpi/agreement.hpp"
@@ -20,9 +19,6 @@ struct Order {
   double links_per_ns = 0;
 };
 
-/// Small messages to rank 0 of ranks that waited in vain: whoever sends one is there.
-constexpr int kAliveTag = 79;
-constexpr std::chrono::seconds kAnswerWithin{2};
 constexpr std::chrono::seconds kOrderWithin{30};
 
 std::uint32_t index_of(Cell const& cell, Plan const& plan) {
@@ -53,43 +49,13 @@ void MpiTeam::order(std::uint32_t kind, Cell const& cell, double links_per_ns) {
   world_.broadcast(order, 0, Patience::for_at_most(kOrderWithin, &stop_), "telling the ranks what is next");
 }
 
-std::string MpiTeam::who_is_missing(std::string const& what) {
-  std::set<int> missing;
-  for (int r = 1; r < world_.size(); ++r) missing.insert(r);
-  auto const until = Patience::Clock::now() + kAnswerWithin;
-  constexpr timespec kNap{0, 5'000'000};
-  while (!missing.empty() && Patience::Clock::now() < until) {
-    int there = 0;
-    MPI_Status status;
-    if (MPI_Iprobe(MPI_ANY_SOURCE, kAliveTag, world_.get(), &there, &status) != MPI_SUCCESS) break;
-    if (!there) {
-      ::nanosleep(&kNap, nullptr);
-      continue;
-    }
-    char byte = 0;
-    MPI_Recv(&byte, 1, MPI_BYTE, status.MPI_SOURCE, kAliveTag, world_.get(), MPI_STATUS_IGNORE);
-    missing.erase(status.MPI_SOURCE);
-  }
-  std::string text;
-  std::size_t shown = 0;
-  constexpr std::size_t kShown = 4;
-  for (int const r : missing) {
-    if (shown++ == kShown) break;
-    text += (text.empty() ? "" : ", ") + describe_rank(r, job_.hosts[static_cast<std::size_t>(r)]);
-  }
-  if (missing.size() > kShown) text += " and " + std::to_string(missing.size() - kShown) + " more";
-  if (missing.empty()) return "ranks waited in vain for each other, " + what;
-  return text + (missing.size() > 1 ? " have" : " has") + " not been heard of in time, " + what +
-         ": hanging, or off the network";
-}
-
 template <class Act>
 auto MpiTeam::together(Act act) {
   try {
     return act();
   } catch (PeersLate const& late) {
     lost_ = true;
-    throw TeamLost(who_is_missing(late.what()));
+    throw TeamLost(describe_late(late, job_.hosts));
   } catch (MpiFailed const& failed) {
     lost_ = true;
     throw TeamLost(failed.what());
@@ -173,7 +139,8 @@ std::vector<std::string> MpiTeam::notes() const {
         "references of " + std::to_string(smaller) +
         " cells were made by all ranks, and compared with the sequential count on a smaller stream (1/" +
         std::to_string(least) +
-        " at least): all of it would have taken more than a quarter of the time budget");
+        " at least): all of it would have taken more than a quarter of the time budget, or of rank 0's "
+        "memory");
   return notes;
 }
 
@@ -193,14 +160,6 @@ void follow(Rank& rank, Plan plan, Communicator const& world, StopSignals const&
         rank.sample(cell);
     } catch (RankFailed const&) {
       // Rank 0 says so.
-    } catch (PeersLate const&) {
-      char const byte = 1;
-      MPI_Request request;
-      MPI_Isend(&byte, 1, MPI_BYTE, 0, kAliveTag, world.get(), &request);
-      // Looked at for a while, since nothing is sent otherwise.
-      auto const until = Patience::Clock::now() + kAnswerWithin;
-      for (int done = 0; Patience::Clock::now() < until;) MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-      throw;
     }
   }
 }

@@ -34,8 +34,6 @@ class MpiTeam final : public Team {
   /// Does that with the others; a rank that is lost becomes TeamLost.
   template <class Act>
   auto together(Act act);
-  /// Who has not been heard of since then, as one line.
-  std::string who_is_missing(std::string const& what);
 
   Rank& rank_;
   Job const& job_;
@@ -45,8 +43,8 @@ class MpiTeam final : public Team {
   bool lost_ = false;
 };
 
-/// The other ranks': does what rank 0 says until it says that there is no more. Throws PeersLate, after rank
-/// 0 was told who this is; Interrupted.
+/// The other ranks': does what rank 0 says until it says that there is no more. Throws PeersLate,
+/// Interrupted.
 void follow(Rank& rank, Plan plan, Communicator const& world, StopSignals const& stop);
 
 }  // namespace tally

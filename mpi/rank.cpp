@@ -6,11 +6,12 @@
 #include <exception>
 #include <utility>
 
+#include "bench/limits.hpp"
 #include "bench/process_account.hpp"
+#include "bench/statistics.hpp"
 #include "bench/units.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/merge.hpp"
-#include "workloads/random.hpp"
 
 namespace tally {
 namespace {
@@ -19,72 +20,18 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
 /// Drawing events, reading a file and counting references takes long, and longer for some.
-constexpr std::chrono::minutes kPrepareWithin{30};
-/// Ranks wait so much longer than each is given for a sample, so that whoever watches over the one that hangs
-/// says so first.
-constexpr std::chrono::seconds kSlack{5};
+constexpr std::chrono::minutes kPrepareAtLeast{30};
+constexpr std::chrono::minutes kGroupsWithin{2};
 /// A sequential count that takes longer than so much of the campaign is made of a smaller stream.
 constexpr double kReferenceShare = 0.25;
+/// As is one whose keys take more than so much of the memory that rank 0 has left.
+constexpr double kReferenceMemoryShare = 0.25;
+/// What a text key takes beside its characters: its place in a table that is half full.
+constexpr double kBytesBesideKey = 64;
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
-/// Of counts, a sum over their keys that does not depend on their order: equal counts have the same, others
-/// but by a chance of 2^-128.
-struct Digest {
-  std::uint64_t one = 0, other = 0;
-  std::uint64_t keys = 0;
-
-  /// Of text counts, which are only looked at; each count times `times`.
-  static Digest of(Counts& counts, std::uint64_t times) {
-    Digest digest;
-    counts.each_text_window([&](std::int64_t start, TextMap const& map) {
-      std::uint64_t const window = mix64(static_cast<std::uint64_t>(start) + 0x9e3779b97f4a7c15ULL);
-      map.each_size([&](std::size_t, std::uint64_t hash, std::uint64_t count) {
-        std::uint64_t const key = mix64(hash ^ window) + count * times;
-        digest.one += mix64(key ^ 0xd1342543de82ef95ULL);
-        digest.other += mix64(mix64(key) + hash);
-        ++digest.keys;
-      });
-    });
-    return digest;
-  }
-  friend bool operator==(Digest const&, Digest const&) = default;
-};
-
 }  // namespace
-
-/// While it lives, whoever watches over this rank ends it at the deadline: at once where it is at work
-/// itself, and long after that where it waits for others, of whom one is late, who is to be named first.
-class Rank::Deadline {
- public:
-  Deadline(RankWatch* watch, std::string const& doing, nanoseconds within)
-      : watch_(watch), deadline_ns_(nanoseconds((Clock::now() + within).time_since_epoch()).count()) {
-    if (watch_ == nullptr) return;
-    RankWatch::write(watch_->doing, doing);
-    waits();
-  }
-  ~Deadline() {
-    if (watch_ != nullptr) watch_->deadline_ns.store(0);
-  }
-  Deadline(Deadline const&) = delete;
-  Deadline& operator=(Deadline const&) = delete;
-
-  void works() noexcept { set(deadline_ns_); }
-  /// The same, where others were waited for so long, which is not held against this rank.
-  void works_after(nanoseconds waited) noexcept {
-    deadline_ns_ += waited.count();
-    works();
-  }
-  void waits() noexcept { set(deadline_ns_ + nanoseconds(3 * kSlack).count()); }
-
- private:
-  void set(std::int64_t deadline_ns) noexcept {
-    if (watch_ != nullptr) watch_->deadline_ns.store(deadline_ns);
-  }
-
-  RankWatch* watch_;
-  std::int64_t deadline_ns_;
-};
 
 struct Rank::Workload {
   RankPart part;
@@ -111,8 +58,12 @@ Rank::Rank(RunOptions const& options, Plan const& plan, Job const& job, Communic
       stop_(stop),
       watch_(watch),
       streams_(options, start_service(plan), job.hosts) {
+  // Parting the ranks waits without end: the job then ends by rank 0.
+  RankDeadline deadline(world.rank() == 0 ? watch : nullptr, "waiting for all ranks to form groups",
+                        kGroupsWithin);
+  auto const patience = Patience::for_at_most(kGroupsWithin, &stop);
   for (int const ranks : options.ranks)
-    if (!groups_.contains(ranks)) groups_.emplace(ranks, world.first(ranks));
+    if (!groups_.contains(ranks)) groups_.emplace(ranks, world.first(ranks, patience));
 }
 
 Rank::~Rank() = default;
@@ -123,7 +74,7 @@ LookupTarget Rank::start_service(Plan const& plan) {
     if (looks_up(cell)) most_workers = std::max(most_workers, cell.workers);
   LookupTarget target;
   if (most_workers == 0) return target;
-  all_or_none(world_, job_.hosts, Patience::for_at_most(kPrepareWithin, &stop_), [&] {
+  all_or_none(world_, job_.hosts, Patience::for_at_most(prepare_within(), &stop_), [&] {
     ServiceConfig config;
     config.keys = options_.keys;
     bool const own_cpu = static_cast<int>(job_.cpus.size()) > most_workers && !job_.shares_cpus;
@@ -134,6 +85,10 @@ LookupTarget Rank::start_service(Plan const& plan) {
     target = LookupTarget(service_->address());
   });
   return target;
+}
+
+nanoseconds Rank::prepare_within() const {
+  return std::max<nanoseconds>(kPrepareAtLeast, options_.time_budget);
 }
 
 Communicator const& Rank::group_of(Cell const& cell) const { return groups_.at(cell.ranks); }
@@ -156,8 +111,8 @@ Team::Prepared Rank::prepare(Cell const& cell, double links_per_ns) {
   if (ranks.empty()) return {};
   Workload& made = workload(cell);
   if (!made.part.cpu && !made.part.lookup) {
-    Deadline const deadline(watch_, "preparing " + cell.name(), kPrepareWithin);
-    auto const patience = Patience::for_at_most(kPrepareWithin + kSlack, &stop_);
+    RankDeadline const deadline(watch_, "preparing " + cell.name(), prepare_within());
+    auto const patience = Patience::for_at_most(prepare_within() + kRankSlack, &stop_);
     auto const began = Clock::now();
     made.part = streams_.make(cell, cell.events, links_per_ns, ranks, patience);
     all_or_none(ranks, job_.hosts, patience, [&] { made.expected = made.part.reference(); });
@@ -174,12 +129,28 @@ Team::Prepared Rank::prepare(Cell const& cell, double links_per_ns) {
 
 void Rank::check_reference(Cell const& cell, Workload& made, std::uint64_t events, double links_per_ns,
                            double parallel_s, Communicator const& ranks, Patience const& patience) {
+  constexpr char kComparing[] = "comparing references";
   ReferenceCheck check;
   check.parallel_s = parallel_s;
+  auto const digest = [&](Counts& counts) {
+    KeyDigest mine;
+    if (counts.kind() == KeyKind::text) mine = KeyDigest::of(counts, 1);
+    return KeyDigest{ranks.all_sum(mine.one, patience, kComparing),
+                     ranks.all_sum(mine.other, patience, kComparing),
+                     ranks.all_sum(mine.keys, patience, kComparing)};
+  };
+  KeyDigest all = digest(made.expected);
+  WholeStream whole_stream;
   // What one process would take for it all, drawing or reading it included, is about as long as all ranks
   // took together.
-  double const most_s = kReferenceShare * std::chrono::duration<double>(options_.time_budget).count();
-  while (parallel_s * ranks.size() / static_cast<double>(check.one_in) > most_s) check.one_in *= 2;
+  whole_stream.seconds = parallel_s * ranks.size();
+  whole_stream.most_seconds = kReferenceShare * std::chrono::duration<double>(options_.time_budget).count();
+  whole_stream.keys = all.keys;
+  whole_stream.events = made.events;
+  whole_stream.key_bytes = kBytesBesideKey + static_cast<double>(made.part.input_bytes) /
+                                                 static_cast<double>(std::max<std::uint64_t>(1, made.events));
+  whole_stream.most_bytes = kReferenceMemoryShare * static_cast<double>(read_system_limits().memory.value);
+  check.one_in = part_to_check(whole_stream);
   ranks.broadcast(check.one_in, 0, patience, "how the reference is checked");
 
   Counts smaller = Counts::text();
@@ -193,14 +164,9 @@ void Rank::check_reference(Cell const& cell, Workload& made, std::uint64_t event
       kept.merge_copying(std::move(smaller));
       smaller = std::move(kept);
     }
+    all = digest(smaller);
   }
   Counts& merged = check.one_in > 1 ? smaller : made.expected;
-  Digest mine;
-  if (merged.kind() == KeyKind::text) mine = Digest::of(merged, 1);
-  Digest all;
-  all.one = ranks.all_sum(mine.one, patience, "comparing references");
-  all.other = ranks.all_sum(mine.other, patience, "comparing references");
-  all.keys = ranks.all_sum(mine.keys, patience, "comparing references");
   all_or_none(ranks, job_.hosts, patience, [&] {
     if (ranks.rank() != 0) return;
     auto const began = Clock::now();
@@ -209,7 +175,7 @@ void Rank::check_reference(Cell const& cell, Workload& made, std::uint64_t event
     std::string difference;
     if (merged.kind() == KeyKind::text) {
       std::uint64_t const times = options_.text.repeat;
-      if (Digest::of(whole, times) != all) difference = "the keys' counts differ";
+      if (KeyDigest::of(whole, times) != all) difference = "the keys' counts differ";
       if (whole.events * times != merged.events || whole.malformed * times != merged.malformed)
         difference = "expected " + std::to_string(whole.events * times) + " events and " +
                      std::to_string(whole.malformed * times) + " malformed lines, got " +
@@ -226,7 +192,7 @@ void Rank::check_reference(Cell const& cell, Workload& made, std::uint64_t event
 }
 
 Rank::OwnRun Rank::run(Cell const& cell, Workload const& made, Communicator const& ranks,
-                       CommonStart const& common, Patience const& patience, Deadline& deadline) {
+                       CommonStart const& common, Patience const& patience, RankDeadline& deadline) {
   OwnRun own;
   Setup const setup = setup_of(cell, job_.cpus);
   std::optional<ServiceAccount> before_service;
@@ -290,15 +256,16 @@ CellSample Rank::sample(Cell const& cell) {
   CellSample taken;
   if (ranks.empty()) return taken;
   Workload const& made = workload(cell);
-  Deadline deadline(watch_, cell.name(), options_.sample_timeout);
+  RankDeadline deadline(watch_, cell.name(), options_.sample_timeout);
   auto const patience_from_now = [this] {
-    auto patience = Patience::for_at_most(options_.sample_timeout + kSlack, &stop_);
+    auto patience = Patience::for_at_most(options_.sample_timeout + kRankSlack, &stop_);
     patience.sleeping = false;
     return patience;
   };
   auto patience = patience_from_now();
   forget_peak_rss();
-  CommonStart const common(ranks, {job_.hosts.begin(), job_.hosts.begin() + cell.ranks}, patience);
+  std::vector<std::string> const hosts(job_.hosts.begin(), job_.hosts.begin() + cell.ranks);
+  CommonStart const common(ranks, hosts, patience);
   OwnRun own = run(cell, made, ranks, common, patience, deadline);
   patience = patience_from_now();
   std::uint64_t const own_events = own.counts.events;
@@ -311,8 +278,9 @@ CellSample Rank::sample(Cell const& cell) {
     taken.sample.failure = failed.what();
     return taken;
   }
-  // Once more together: what a model takes to end its threads is no part of merging.
-  own.late = std::max(own.late, common.wait(ranks, patience));
+  // Once more together: what a model takes to end its threads is no part of merging. Clocks drift apart while
+  // ranks count, some microseconds a second: they are compared anew.
+  own.late = std::max(own.late, CommonStart(ranks, hosts, patience).wait(ranks, patience));
   auto const began = Clock::now();
   MergeFigures merged;
   if (ranks.size() > 1)
@@ -399,9 +367,7 @@ CellSample Rank::sample(Cell const& cell) {
     service_cpu_s += f.service_cpu_s;
     service_busy_s = std::max(service_busy_s, f.service_busy_s);
   }
-  std::nth_element(counts.begin(), counts.begin() + static_cast<std::ptrdiff_t>(counts.size() / 2),
-                   counts.end());
-  double const median = counts[counts.size() / 2];
+  double const median = median_interval(counts).median;
   team.imbalance = median > 0 ? static_cast<double>(team.count.count()) / median : 1;
   s.elapsed = team.count + (ranks.size() > 1 ? team.merge : nanoseconds(0));
   if (ranks.size() == 1) team.merge = nanoseconds(0);

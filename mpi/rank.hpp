@@ -15,17 +15,12 @@
 #include "mpi/common_start.hpp"
 #include "mpi/communicator.hpp"
 #include "mpi/job.hpp"
+#include "mpi/rank_deadline.hpp"
 #include "mpi/rank_streams.hpp"
 #include "mpi/rank_watch.hpp"
+#include "mpi/reference_check.hpp"
 
 namespace tally {
-
-/// How a cell's reference was checked against the sequential count.
-struct ReferenceCheck {
-  std::uint64_t one_in = 1;  ///< of the stream: 1: all of it
-  double parallel_s = 0;     ///< how long the slowest rank took for its part
-  double sequential_s = 0;
-};
 
 /// What all ranks do together: every function is collective over the first ranks that the cell has, and does
 /// nothing on those after them. What rank 0 returns stands for all; other ranks' is empty.
@@ -50,15 +45,16 @@ class Rank {
  private:
   struct Workload;
   struct OwnRun;
-  class Deadline;
 
   Communicator const& group_of(Cell const& cell) const;
+  /// How long making a stream and its reference may take.
+  std::chrono::nanoseconds prepare_within() const;
   /// That its synthetic stream has.
   std::uint64_t windows_of(Cell const& cell) const;
   Workload& workload(Cell const& cell);
   /// Runs the model over this rank's part, from the common start on.
   OwnRun run(Cell const& cell, Workload const& workload, Communicator const& ranks, CommonStart const& common,
-             Patience const& patience, Deadline& deadline);
+             Patience const& patience, RankDeadline& deadline);
   LookupTarget start_service(Plan const& plan);
   void check_reference(Cell const& cell, Workload& made, std::uint64_t events, double links_per_ns,
                        double parallel_s, Communicator const& ranks, Patience const& patience);

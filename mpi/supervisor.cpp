@@ -33,9 +33,8 @@ std::int64_t now_ns() {
 /// "rank 1 (host h2)", as far as it is known.
 std::string name_of_rank(RankWatch const& watch) {
   if (int const rank = watch.rank.load(); rank > 0) return describe_rank(rank - 1, watch.host);
-  for (char const* const variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
-    if (char const* const rank = std::getenv(variable)) return "rank " + std::string(rank);
-  return "a rank";
+  std::string const rank = rank_by_launcher();
+  return rank.empty() ? "a rank" : "rank " + rank;
 }
 
 /// What the rank was doing, if it is known.
@@ -44,6 +43,12 @@ std::string doing_of(RankWatch const& watch) {
 }
 
 }  // namespace
+
+std::string rank_by_launcher() {
+  for (char const* const variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (char const* const rank = std::getenv(variable)) return rank;
+  return "";
+}
 
 int supervise(std::function<int(RankWatch&)> const& rank) {
   SharedObject<RankWatch> watch("memory shared with the rank");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "mpi/rank_watch.hpp"
 
@@ -15,5 +16,9 @@ namespace tally {
 /// on standard error, and the result is 1: launchers would say so of a process number, with an exit status of
 /// their own. Signals to end go to the rank. No process of the rank's is left.
 int supervise(std::function<int(RankWatch&)> const& rank);
+
+/// This process's number in the job, as the launcher's environment has it before MPI is initialized; empty
+/// without a launcher.
+std::string rank_by_launcher();
 
 }  // namespace tally

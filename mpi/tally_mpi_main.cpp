@@ -2,7 +2,9 @@
 
 #include <mpi.h>
 
+#include <chrono>
 #include <csignal>
+#include <memory>
 #include <new>
 #include <string>
 #include <string_view>
@@ -13,6 +15,7 @@
 #include "mpi/agreement.hpp"
 #include "mpi/merge_command.hpp"
 #include "mpi/mpi_run_command.hpp"
+#include "mpi/rank_deadline.hpp"
 #include "mpi/supervisor.hpp"
 
 namespace tally {
@@ -38,13 +41,22 @@ void give_up(RankWatch const& watch, std::string const& why) {
   MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
+/// Within which all ranks must start, and end, MPI, which waits without end for those that do not: then rank
+/// 0's watcher ends the job.
+constexpr std::chrono::minutes kAllWithin{2};
+
 int run_rank(int argc, char** argv, std::span<Model const> models, RankWatch& watch) {
   // Models make threads of their own, none of which calls MPI.
   int provided = 0;
+  std::string const by_launcher = rank_by_launcher();
+  RankWatch* const leader = by_launcher.empty() || by_launcher == "0" ? &watch : nullptr;
+  auto starting =
+      std::make_unique<RankDeadline>(leader, "waiting for all ranks to initialize MPI", kAllWithin);
   if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
     complain("MPI cannot be initialized");
     return 1;
   }
+  starting.reset();
   int status = 1;
   try {
     Arguments const arguments(argv + 2, argv + argc);
@@ -55,6 +67,7 @@ int run_rank(int argc, char** argv, std::span<Model const> models, RankWatch& wa
   } catch (std::exception const& error) {
     give_up(watch, error.what());
   }
+  RankDeadline const ending(leader, "waiting for all ranks to finalize MPI", kAllWithin);
   MPI_Finalize();
   return status;
 }

@@ -31,10 +31,24 @@ TEST(MergeShape, AFewIntegerKeysTakeATreeOfMessagesUpAndDown) {
   EXPECT_EQ(shape_of(dense(1000, 2)).ways, 1);
   EXPECT_EQ(shape_of(dense(1000, 3)).ways, 4);
   EXPECT_EQ(shape_of(dense(1000, 4)).ways, 4);
-  EXPECT_EQ(shape_of(dense(1000, 1024)).ways, 20);
-  EXPECT_EQ(shape_of(dense(1000, 1025)).ways, 22);
+  EXPECT_EQ(shape_of(dense(2000, 1024)).ways, 20);
+  EXPECT_EQ(shape_of(dense(2000, 1025)).ways, 22);
   EXPECT_EQ(shape_of(dense(1000, 2)).bytes, 8000);
   EXPECT_EQ(shape_of(dense(1000, 4)).bytes, 2 * 8000 * 0.75);
+  EXPECT_EQ(shape_of(dense(1000, 3)).bytes, 2 * 8000 * 0.5 + 8000);  // the third gives its row first
+}
+
+TEST(MergeShape, FewerIntegerKeysThanRanksGoUpATreeInWholeRows) {
+  EXPECT_EQ(shape_of(dense(1000, 1024)).ways, 10);
+  EXPECT_EQ(shape_of(dense(1000, 10'000)).ways, 14);
+  EXPECT_EQ(shape_of(dense(1000, 10'000)).bytes, 14 * 8000);
+  EXPECT_EQ(shape_of(dense(1000, 10'000)).messages, 14 + 9'999);
+}
+
+TEST(MergeShape, HalvesOfARowAskForRoomAsLongAsTheyAreLong) {
+  // 256 kB: the first half of it is too long to be sent at once, as is the whole that others give first.
+  EXPECT_EQ(shape_of(dense(32'000, 64)).ways, 2 * (3 + 5));
+  EXPECT_EQ(shape_of(dense(32'000, 100)).ways, 2 * (3 + 5) + 3 + 1);
 }
 
 TEST(MergeShape, ManyIntegerKeysGoThroughALinkTwiceWhateverTheNumberOfRanks) {

@@ -1,5 +1,8 @@
 // `tally-mpi` with models that go wrong, of which some do so in the last rank alone: what tests/test_mpi.py
 // expects to be told of.
+#include <mpi.h>
+#include <unistd.h>
+
 #include <array>
 #include <cstdlib>
 #include <string_view>
@@ -22,10 +25,24 @@ Counts only_in_rank_1(CpuStream const& stream, Setup const& setup, Stopwatch& wa
   return in_rank_1() ? kBroken(stream, setup, watch) : broken::right(stream, setup, watch);
 }
 
+bool stuck_in_merging = false;
+
+Counts counts_but_never_merges(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
+  stuck_in_merging = in_rank_1();
+  return broken::right(stream, setup, watch);
+}
+
 }  // namespace
 
+/// In place of MPI's, by its profiling interface (MPI 3.1, section 14.2): what merging of integer keys calls.
+extern "C" int MPI_Ireduce(void const* mine, void* sums, int count, MPI_Datatype type, MPI_Op op, int root,
+                           MPI_Comm comm, MPI_Request* request) {
+  while (stuck_in_merging) pause();
+  return PMPI_Ireduce(mine, sums, count, type, op, root, comm, request);
+}
+
 int main(int argc, char** argv) {
-  static constexpr std::array<Model, 10> kModels{{
+  static constexpr std::array<Model, 11> kModels{{
       {.name = "right", .summary = "counts right", .cpu = broken::right},
       {.name = "lost", .summary = "loses an event", .cpu = broken::loses_an_event},
       {.name = "doubled", .summary = "counts an event twice", .cpu = broken::doubles_an_event},
@@ -43,6 +60,9 @@ int main(int argc, char** argv) {
        .summary = "never starts its watch, in one rank",
        .cpu = only_in_rank_1<broken::never_starts_its_watch>},
       {.name = "segfaults", .summary = "dies in one rank", .cpu = only_in_rank_1<broken::segfaults>},
+      {.name = "unmerged",
+       .summary = "counts, and hangs in merging, in one rank",
+       .cpu = counts_but_never_merges},
       {.name = "hangs", .summary = "hangs in one rank", .cpu = only_in_rank_1<broken::hangs>},
   }};
   return tally_mpi_main(argc, argv, kModels);

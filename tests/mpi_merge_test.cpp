@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "mpi/agreement.hpp"
 #include "mpi/communicator.hpp"
 #include "mpi/merge.hpp"
 #include "workloads/random.hpp"
@@ -142,7 +143,15 @@ TEST_F(MergeOverRanks, SaysWhenARankDoesNotCome) {
   if (ranks.size() == 1) GTEST_SKIP() << "there is nobody to wait for";
   Communicator const others = Communicator::world();
   if (ranks.rank() == 0) {
-    EXPECT_THROW(others.barrier(Patience::for_at_most(50ms), "waiting"), PeersLate);
+    try {
+      others.barrier(Patience::for_at_most(50ms), "waiting");
+      ADD_FAILURE() << "nobody is there";
+    } catch (PeersLate const& late) {
+      EXPECT_STREQ(late.what(), "waiting");
+      EXPECT_EQ(late.missing.size(), static_cast<std::size_t>(ranks.size() - 1));
+      std::vector<std::string> const hosts(static_cast<std::size_t>(ranks.size()), "here");
+      EXPECT_NE(describe_late(late, hosts).find("rank 1 (host here)"), std::string::npos);
+    }
   }
   ranks.barrier(patience(), "the others wait for rank 0 here");
   if (ranks.rank() != 0) others.barrier(patience(), "coming late");

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -100,6 +101,14 @@ def test_it_runs_as_one_rank_without_mpirun(tally_mpi, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["benchmarks"][0]["ranks"] == 1
 
 
+def test_imbalance_is_the_slowest_rank_over_the_median_one(job, tmp_path):
+    for ranks in (2, 3):
+        assert job(ranks, "--stream", "cpu", "--model", "sequential", "--events", "300k", "--rounds", "2", "--out", "r.json").returncode == 0
+        for sample in (b for b in json.loads((tmp_path / "r.json").read_text())["benchmarks"] if b["run_type"] == "iteration"):
+            each = [rank["count_s"] for rank in sample["per_rank"]]
+            assert sample["imbalance"] == pytest.approx(max(each) / statistics.median(each), rel=1e-6)
+
+
 def test_numbers_of_ranks_are_cells_and_weak_scaling_grows_with_them(job, tmp_path):
     done = job(4, "--stream", "cpu", "--model", "sequential", "--events", "1000", "--grain", "0", "--scaling", "weak", "--out",
                "r.json", *SMALL)
@@ -156,6 +165,18 @@ def test_other_arguments_on_other_ranks_are_named(tally_mpi, tmp_path):
     assert done.returncode == 2 and len(lines) == 1 and "arguments of rank 1" in lines[0], done.stderr
 
 
+@pytest.mark.parametrize("command, given, other, said", [
+    ("run", ["--events", "10"], ["--evnts", "10"], "arguments of rank 1"),
+    ("merge", ["--keys", "1k"], ["--keys", "2k"], "arguments of rank 1"),
+    ("merge", ["--keys", "1k", "--kind", "sparse"], ["--keys", "1k", "--kind", "sparse"], "--kind 'sparse'"),
+])
+def test_arguments_that_a_rank_would_refuse_are_compared_first(tally_mpi, tmp_path, command, given, other, said):
+    done = subprocess.run([MPIRUN, "--oversubscribe", "-n", "1", tally_mpi, command, *given, ":", "-n", "1", tally_mpi, command, *other],
+                          cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment())
+    lines = own_lines(done)
+    assert done.returncode == 2 and len(lines) == 1 and said in lines[0] and "more rank" not in lines[0], done.stderr
+
+
 def rank_processes(program, rank):
     """Numbers of processes of the rank: that which watches over it, and the rank itself."""
     found = []
@@ -198,6 +219,24 @@ def test_a_rank_that_is_killed_or_hangs_is_named_and_what_was_finished_is_kept(t
     assert not children_of(str(program))
 
 
+def test_a_rank_that_hangs_in_merging_is_named_and_finished_rounds_are_kept(tally_mpi, tmp_path):
+    program = tmp_path / "tally-mpi-merging"
+    shutil.copy(tally_mpi, program)
+    out = tmp_path / "m.json"
+    with subprocess.Popen([MPIRUN, "--oversubscribe", "-n", "2", program, "merge", "--keys", "1k", "--rounds", "100000", "--sample-timeout",
+                           "2s", "--out", out], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=environment()) as running:
+        deadline = time.monotonic() + 60
+        while not out.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(rank_processes(program, 1)[-1], signal.SIGSTOP)
+        _, stderr = running.communicate(timeout=60)
+    lines = [line for line in stderr.splitlines() if line.startswith("tally: ")]
+    assert running.returncode == 1 and len(lines) == 1 and "rank 1" in lines[0] and "hang" in lines[0], stderr
+    data = json.loads(out.read_text())
+    assert data["context"]["rounds_asked"] == 100_000 and data["benchmarks"] and all(b["verified"] for b in data["benchmarks"])
+
+
 @pytest.fixture(scope="session")
 def broken(tally_mpi):
     path = tally_mpi.parent.parent / "tests/broken_tally_mpi"
@@ -225,7 +264,7 @@ def test_a_model_that_counts_wrong_in_any_rank_fails_and_the_others_are_measured
     assert not any(f"/{model}/" in b["name"] and b.get("verified") for b in entries)
 
 
-@pytest.mark.parametrize("model, said", [("segfaults", "killed by signal 11"), ("hangs", "hang")])
+@pytest.mark.parametrize("model, said", [("segfaults", "killed by signal 11"), ("hangs", "hang"), ("unmerged", "merging")])
 def test_a_model_that_ends_or_stops_one_rank_is_named_with_it(broken, tmp_path, model, said):
     done = broken(f"right,{model}", "--sample-timeout", "2s", cwd=tmp_path)
     named = [line for line in done.stderr.splitlines() if line.startswith("tally: ") and "rank 1" in line]
