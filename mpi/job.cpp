@@ -12,6 +12,7 @@
 
 #include "bench/options.hpp"
 #include "bench/sample.hpp"
+#include "mpi/rank_deadline.hpp"
 
 namespace tally {
 
@@ -78,6 +79,18 @@ Job join_job(Communicator const& world, RankWatch& watch, Patience const& patien
   auto const counts = world.all_gather(static_cast<int>(job.cpus.size()), patience, kJoin);
   job.least_cpus = *std::min_element(counts.begin(), counts.end());
   return job;
+}
+
+std::map<int, Communicator> form_groups(Communicator const& world, std::vector<int> const& numbers,
+                                        RankWatch* watch, StopSignals const& stop) {
+  constexpr std::chrono::minutes kWithin{2};
+  RankDeadline const deadline(world.rank() == 0 ? watch : nullptr, "waiting for all ranks to form groups",
+                              kWithin);
+  auto const patience = Patience::for_at_most(kWithin, &stop);
+  std::map<int, Communicator> groups;
+  for (int const ranks : numbers)
+    if (!groups.contains(ranks)) groups.emplace(ranks, world.first(ranks, patience));
+  return groups;
 }
 
 double Job::ranks_per_cpu(int ranks) const {

@@ -1,6 +1,7 @@
 // The MPI job that a rank finds itself in.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -32,5 +33,11 @@ struct Job {
 /// ranks, they share. A machine is what has booted once, whatever its hosts are called: containers and
 /// network namespaces share its CPUs. Collective.
 Job join_job(Communicator const& world, RankWatch& watch, Patience const& patience);
+
+/// Groups of the first so many ranks, by how many: one for each of `numbers`. A number that is not all ranks
+/// makes MPI wait without end for those that do not come; rank 0's watcher ends the job then (`watch` may be
+/// null: nobody does). Collective, with the same numbers everywhere.
+std::map<int, Communicator> form_groups(Communicator const& world, std::vector<int> const& numbers,
+                                        RankWatch* watch, StopSignals const& stop);
 
 }  // namespace tally

@@ -66,7 +66,7 @@ Options parse(Arguments const& arguments, int job_ranks) {
       "--rounds", "N",
       "how often, after once that is not counted (default " + std::to_string(kDefaultRounds) + ")");
   auto& timeout = parser.option(
-      "--sample-timeout", "D", "how long one merge may take, making what is merged included (default: 5min)");
+      "--sample-timeout", "D", "how long one merge may take, making what is merged included (default: 300s)");
   auto& out = parser.option("--out", "FILE.json", "write the results here, after each round");
   parser.parse(arguments);
   Options options;
@@ -313,14 +313,7 @@ int merge_command(Arguments const& arguments, RankWatch& watch) {
       if (in.leads && !options.out.empty()) check_output_file("--out", options.out);
     });
     auto const within = options.sample_timeout;
-    std::map<int, Communicator> groups;
-    {
-      // Parting the ranks waits without end: the job then ends by rank 0.
-      RankDeadline const deadline(in.leads ? &watch : nullptr, "waiting for all ranks to form groups",
-                                  within);
-      for (int const n : options.ranks)
-        if (!groups.contains(n)) groups.emplace(n, in.world.first(n, in.joining));
-    }
+    auto const groups = form_groups(in.world, options.ranks, &watch, in.stop);
     std::vector<MergeCell> cells;
     for (KeyKind const kind : options.kinds)
       for (std::uint64_t const keys : options.keys)

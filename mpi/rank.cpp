@@ -21,7 +21,6 @@ using std::chrono::nanoseconds;
 
 /// Drawing events, reading a file and counting references takes long, and longer for some.
 constexpr std::chrono::minutes kPrepareAtLeast{30};
-constexpr std::chrono::minutes kGroupsWithin{2};
 /// A sequential count that takes longer than so much of the campaign is made of a smaller stream.
 constexpr double kReferenceShare = 0.25;
 /// As is one whose keys take more than so much of the memory that rank 0 has left.
@@ -58,12 +57,7 @@ Rank::Rank(RunOptions const& options, Plan const& plan, Job const& job, Communic
       stop_(stop),
       watch_(watch),
       streams_(options, start_service(plan), job.hosts) {
-  // Parting the ranks waits without end: the job then ends by rank 0.
-  RankDeadline deadline(world.rank() == 0 ? watch : nullptr, "waiting for all ranks to form groups",
-                        kGroupsWithin);
-  auto const patience = Patience::for_at_most(kGroupsWithin, &stop);
-  for (int const ranks : options.ranks)
-    if (!groups_.contains(ranks)) groups_.emplace(ranks, world.first(ranks, patience));
+  groups_ = form_groups(world, options.ranks, watch, stop);
 }
 
 Rank::~Rank() = default;

@@ -388,6 +388,19 @@ def test_merging_is_measured_by_itself_and_checked(tally_mpi, tmp_path):
     assert sent["dense", 3000, 3] == 2 * sent["dense", 3000, 2]
 
 
+def test_a_merge_that_misfiles_one_event_is_no_figure(tally_mpi, tmp_path):
+    path = tally_mpi.parent.parent / "tests/broken_tally_mpi"
+    if not path.is_file():
+        pytest.skip("what goes wrong is not built")
+    command = [MPIRUN, "--oversubscribe", "-n", "2", path, "merge", "--kind", "dense", "--keys", "1k", "--rounds", "1", "--out", "m.json"]
+    for variables, status in (({}, 0), ({"TALLY_MISFILED_MERGE": "1"}, 1)):
+        (tmp_path / "m.json").unlink(missing_ok=True)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment() | variables)
+        assert done.returncode == status and (tmp_path / "m.json").exists() == (status == 0), done.stderr
+    lines = own_lines(done)
+    assert len(lines) == 1 and "wrong count: key 0 is there 1 times, not 2, of merge/dense/keys:1000/ranks:2" in lines[0], done.stderr
+
+
 def test_a_campaign_of_ranks_is_reproduced_by_mpirun(job, root, program, tmp_path):
     done = job(2, "--stream", "cpu", "--model", "sequential", "--events", "1000", "--grain", "0", "--out", "r.json", *SMALL)
     assert done.returncode == 0, done.stderr
