@@ -66,7 +66,7 @@ def main(arguments=None):
     except OSError as problem:
         print(f"report: cannot write {options.out}: {problem.strerror}", file=sys.stderr)
         return 1
-    print(f"report in {options.out}")
+    print(f"report in {options.out}", file=sys.stderr)
     return 0
 
 

@@ -41,7 +41,7 @@ def tally_run(name, options, arguments):
     print(f"{name}: tally run {' '.join(options)}", file=sys.stderr, flush=True)
     done = subprocess.run([arguments.tally, "run", *options, "--no-progress", "--out", str(arguments.out / f"{name}.json")],
                           stdout=subprocess.PIPE, text=True, check=False)
-    (arguments.out / f"{name}.txt").write_text(done.stdout, encoding="utf-8")
+    write_whole({arguments.out / f"{name}.txt": done.stdout})
     print(f"{name}: exit status {done.returncode}", file=sys.stderr, flush=True)
 
 
