@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "bench/advice.hpp"
@@ -8,7 +7,9 @@
 #include "bench/campaign.hpp"
 #include "bench/commands.hpp"
 #include "bench/defaults.hpp"
+#include "bench/exit_status.hpp"
 #include "bench/hosts_advice.hpp"
+#include "bench/json.hpp"
 #include "bench/machine.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
@@ -16,10 +17,6 @@
 namespace tally {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr int kNoAdvice = 1, kInterrupted = 130;
-constexpr std::size_t kWidth = 120;
 constexpr double kNear = 2;  // no farther in any factor: measured there, as good as
 // A cell of which six rounds say little is measured again, as often as a minute for all models allows: else
 // one of several that are as fast seems the fastest by chance.
@@ -32,7 +29,7 @@ struct Read {
   std::vector<MeasuredMerge> merges;
 };
 
-Read read_files(std::optional<std::string> const& from) {
+Read read_results(std::optional<std::string> const& from) {
   if (!from)
     throw UsageError(std::string("--from RESULT.json: there is nothing to advise from; ") + kMeasureFirst);
   Read read;
@@ -117,16 +114,16 @@ struct Confirmation {
 };
 using Confirmed = std::map<std::string, Confirmation>;
 
-std::string as_table(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
-                     Confirmed const* measured, std::optional<OnHosts> const& on_hosts) {
+std::string advice_table(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
+                         Confirmed const* measured, std::optional<OnHosts> const& on_hosts) {
   std::string out;
-  for (std::string const& line : warnings(files, advice, on_hosts)) out += wrap(line, kWidth, 2) + "\n";
+  for (std::string const& line : warnings(files, advice, on_hosts)) out += wrap(line, kTextWidth, 2) + "\n";
   ResultFile const& file = files.front();
   out += wrap(question.point.text() + "; from " + std::to_string(files.size()) +
                   (files.size() == 1 ? " file of " : " files of ") + file.machine() + ", " +
                   file.date.substr(0, 10),
-              kWidth, 2) +
-         "\n" + wrap(nearest(advice.distance), kWidth, 2) + "\n\n";
+              kTextWidth, 2) +
+         "\n" + wrap(nearest(advice.distance), kTextWidth, 2) + "\n\n";
   std::vector<TextTable::Column> columns{
       {"rank"},  {"model", TextTable::Align::left}, {"events/s"}, {"90%"}, {"CPU/event"}, {"CPUs"},
       {"memory"}};
@@ -160,7 +157,7 @@ std::string as_table(std::vector<ResultFile> const& files, Question const& quest
     row.push_back(m.why);
     table.row(std::move(row));
   }
-  out += table.str(kWidth);
+  out += table.str(kTextWidth);
   out +=
       "\n=  the prediction cannot tell it from the row above; the interval is that of nine predictions of "
       "ten\n";
@@ -168,8 +165,8 @@ std::string as_table(std::vector<ResultFile> const& files, Question const& quest
   return out;
 }
 
-Json as_json(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
-             Confirmed const* measured, std::optional<OnHosts> const& on_hosts) {
+Json advice_json(std::vector<ResultFile> const& files, Question const& question, Advice const& advice,
+                 Confirmed const* measured, std::optional<OnHosts> const& on_hosts) {
   Point const& point = question.point;
   Json asked{{"stream", name_of(point.stream)}, {"workers", point.workers}, {"grain_s", point.grain_s}};
   if (point.stream == StreamKind::cpu) {
@@ -388,7 +385,7 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
       throw UsageError(std::string(flag) + " is of events that wait: add --wait D, or leave it out");
   if (batch && point.stream == StreamKind::lookup)
     throw UsageError("--batch is of events that do not wait: leave it, or --wait, out");
-  auto const [files, merges] = read_files(from);
+  auto const [files, merges] = read_results(from);
   point.workers =
       workers ? static_cast<int>(parse_count("--workers", *workers, 1, 65'536)) : files.front().cpus;
 
@@ -404,17 +401,17 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   bool failed = false;
   if (confirming) {
     CampaignResult const result = confirm(question, advice, files.front(), models);
-    if (result.interrupted) return kInterrupted;
+    if (result.interrupted) return kInterruptedStatus;
     measured = confirmed(result);
     failed = result.any_failed();
   }
   Confirmed const* const beside = confirming ? &measured : nullptr;
-  write_output(json ? as_json(files, question, advice, beside, spread).dump(2) + "\n"
-                    : as_table(files, question, advice, beside, spread));
+  write_output(json ? advice_json(files, question, advice, beside, spread).dump(2) + "\n"
+                    : advice_table(files, question, advice, beside, spread));
   bool const any =
       advice.contradiction.empty() && std::any_of(advice.models.begin(), advice.models.end(),
                                                   [](ModelAdvice const& m) { return m.rank > 0; });
-  return any && !failed ? 0 : kNoAdvice;
+  return any && !failed ? 0 : kFailedStatus;
 }
 
 }  // namespace tally

@@ -22,7 +22,7 @@ std::vector<std::string> without_against(std::vector<std::string> const& argumen
 constexpr char const* kTold[] = {"tally_version", "tally_commit", "tally_tree", "binary_sha256"};
 
 /// Throws SamplerFailed if something is missing of it.
-void check_manifest(nlohmann::ordered_json const& manifest) {
+void check_manifest(Json const& manifest) {
   for (char const* const key : kTold)
     if (!manifest.contains(key) || !manifest.at(key).is_string())
       throw SamplerFailed(std::string("its manifest has no ") + key);
@@ -96,10 +96,10 @@ CellSample Against::sample(Cell const& cell) {
 }
 
 std::string Against::describe_other() const {
-  nlohmann::ordered_json other{{"path", path_.string()}};
+  Json other{{"path", path_.string()}};
   for (char const* const key : kTold) other[key] = there_->manifest().at(key);
   other["build"] = there_->manifest().at("build");
-  return other.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return other.dump();
 }
 
 }  // namespace tally

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "bench/campaign.hpp"
+#include "bench/json.hpp"
 #include "bench/sampler_process.hpp"
 
 namespace tally {

@@ -1,5 +1,6 @@
 #include "bench/argument_parser.hpp"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 
@@ -25,15 +26,19 @@ class HelpFormatter : public CLI::Formatter {
 }  // namespace
 
 ArgumentParser::ArgumentParser(std::string const& command, std::string const& description)
-    : app_(description, command), command_(command) {
-  app_.allow_extras();
-  app_.formatter(std::make_shared<HelpFormatter>());
+    : app_(std::make_unique<CLI::App>(description, command)), command_(command) {
+  app_->allow_extras();
+  app_->formatter(std::make_shared<HelpFormatter>());
 }
+
+ArgumentParser::~ArgumentParser() = default;
+
+void ArgumentParser::footer(std::string const& text) { app_->footer(text); }
 
 std::optional<std::string>& ArgumentParser::option(std::string const& name, std::string const& value,
                                                    std::string const& help) {
   auto& storage = values_.emplace_back();
-  app_.add_option(name, storage.given, wrap(help, kHelpColumns, 0))
+  app_->add_option(name, storage.given, wrap(help, kHelpColumns, 0))
       ->type_name(value)
       ->group(heading_)
       ->allow_extra_args(false);
@@ -43,7 +48,7 @@ std::optional<std::string>& ArgumentParser::option(std::string const& name, std:
 std::vector<std::string>& ArgumentParser::list(std::string const& name, std::string const& value,
                                                std::string const& help) {
   auto& storage = lists_.emplace_back();
-  app_.add_option(name, storage, wrap(help, kHelpColumns, 0))
+  app_->add_option(name, storage, wrap(help, kHelpColumns, 0))
       ->type_name(value)
       ->group(heading_)
       ->allow_extra_args(false);
@@ -52,13 +57,13 @@ std::vector<std::string>& ArgumentParser::list(std::string const& name, std::str
 
 bool& ArgumentParser::flag(std::string const& name, std::string const& help) {
   auto& storage = flags_.emplace_back(false);
-  app_.add_flag(name, storage, wrap(help, kHelpColumns, 0))->group(heading_);
+  app_->add_flag(name, storage, wrap(help, kHelpColumns, 0))->group(heading_);
   return storage;
 }
 
 std::string& ArgumentParser::positional(std::string const& name, std::string const& help) {
   auto& storage = positionals_.emplace_back();
-  app_.add_option(name, storage, help)->required()->type_name("");
+  app_->add_option(name, storage, help)->required()->type_name("");
   return storage;
 }
 
@@ -67,16 +72,16 @@ std::vector<std::string> ArgumentParser::parse(std::vector<std::string> const& a
   try {
     // CLI11 takes the arguments last first.
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-    app_.parse(reversed);
+    app_->parse(reversed);
   } catch (CLI::CallForHelp const&) {
-    throw HelpRequested{app_.help()};
+    throw HelpRequested{app_->help()};
   } catch (CLI::ParseError const& error) {
     throw UsageError(without_password(error.what()) + "; '" + command_ + " --help' says how to write it");
   }
   for (Value& value : values_) {
     for (auto const& given : value.given) value.value = value.value ? *value.value + "," + given : given;
   }
-  auto extras = app_.remaining();
+  auto extras = app_->remaining();
   for (auto const& extra : extras) {
     if (benchmark_flags && (extra.starts_with("--benchmark_") || extra.starts_with("--v="))) continue;
     if (extra.starts_with("-")) {
@@ -92,7 +97,7 @@ std::vector<std::string> ArgumentParser::parse(std::vector<std::string> const& a
 
 std::string ArgumentParser::option_names() const {
   std::vector<std::string> names;
-  for (CLI::Option const* option : app_.get_options()) {
+  for (CLI::Option const* option : app_->get_options()) {
     if (!option->get_lnames().empty()) names.push_back("--" + option->get_lnames().front());
   }
   return join(names);

@@ -2,8 +2,8 @@
 // errors.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,12 +12,18 @@
 
 #include "bench/options.hpp"
 
+// CLI11, whose header takes a compiler seconds, is seen by argument_parser.cpp alone.
+namespace CLI {
+class App;
+}
+
 namespace tally {
 
 class ArgumentParser {
  public:
   /// `command` as typed (`tally run`); `description` stands at the top of its help.
   ArgumentParser(std::string const& command, std::string const& description);
+  ~ArgumentParser();
 
   /// `--name VALUE`. None if not given; lists given in several pieces are joined by commas. The reference
   /// stays good as long as the parser.
@@ -32,7 +38,7 @@ class ArgumentParser {
   /// Options defined from here on stand under this heading in the help.
   void heading(std::string const& text) { heading_ = text; }
   /// Text after the options in the help.
-  void footer(std::string const& text) { app_.footer(text); }
+  void footer(std::string const& text);
 
   /// Reads `arguments` (after the command's name). Returns the --benchmark_* flags, in order, if
   /// `benchmark_flags` says that the command takes them; any other unknown argument is an error that names
@@ -41,7 +47,7 @@ class ArgumentParser {
 
  private:
   std::string option_names() const;
-  CLI::App app_;
+  std::unique_ptr<CLI::App> app_;
   std::string command_;
   std::string heading_ = "Options";
   /// CLI11 reads into `given`, a text for each time; `value` is set from it. (Neither its own std::optional

@@ -18,7 +18,7 @@ namespace tally {
 namespace {
 
 /// What is written where the kernel is told how long waking a CPU may take, in microseconds.
-constexpr std::int32_t kNoWakeUp = 0, kNoLimit = 2'000'000'000;  // PM_QOS_CPU_LATENCY_DEFAULT_VALUE
+constexpr std::int32_t kNoWakeUp = 0, kNoLatencyLimit = 2'000'000'000;  // PM_QOS_CPU_LATENCY_DEFAULT_VALUE
 
 /// Between two looks at whether it is still asked to.
 constexpr int kSpins = 1000;
@@ -74,7 +74,7 @@ std::optional<std::string> AwakeCpus::failure() {
 
 void AwakeCpus::set(int count) noexcept {
   if (!process_) {
-    std::int32_t const us = count > 0 ? kNoWakeUp : kNoLimit;
+    std::int32_t const us = count > 0 ? kNoWakeUp : kNoLatencyLimit;
     if (::pwrite(limit_.get(), &us, sizeof us, 0) != sizeof us) failure_ = std::strerror(errno);
     return;
   }

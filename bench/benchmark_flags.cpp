@@ -6,11 +6,12 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
-#include <regex>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 
 #include "bench/argument_parser.hpp"
+#include "bench/name_pattern.hpp"
 #include "bench/units.hpp"
 
 namespace tally {
@@ -30,7 +31,7 @@ bool read_bool(std::string_view flag, std::string_view text) {
   return choose(flag, text, kWords);
 }
 
-std::string read_format(std::string_view flag, std::string_view text) {
+std::string read_console_format(std::string_view flag, std::string_view text) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kFormats{
       {{"console", "console"}, {"json", "json"}, {"csv", "csv"}}};
   return std::string(choose(flag, text, kFormats));
@@ -54,10 +55,9 @@ void read_context(std::string_view flag, Text text, RunOptions& options) {
 }
 
 void read_filter(std::string_view flag, Text text, RunOptions& options) {
-  std::string_view const pattern = std::string_view(text).substr(text.starts_with('-') ? 1 : 0);
   try {
-    std::regex const valid(pattern.begin(), pattern.end(), std::regex::extended);
-  } catch (std::regex_error const& error) {
+    NamePattern{text.substr(text.starts_with('-') ? 1 : 0)};
+  } catch (std::invalid_argument const& error) {
     throw UsageError(std::string(flag) + " '" + text + "': not a POSIX extended regular expression (" +
                      error.what() + ")");
   }
@@ -113,10 +113,10 @@ constexpr std::array<Flag, 17> kFlags{{
      [](std::string_view f, Text t, RunOptions& o) { o.benchmark.list_tests = read_bool(f, t); }},
     {"--benchmark_filter", read_filter},
     {"--benchmark_format",
-     [](std::string_view f, Text t, RunOptions& o) { o.benchmark.format = read_format(f, t); }},
+     [](std::string_view f, Text t, RunOptions& o) { o.benchmark.format = read_console_format(f, t); }},
     {"--benchmark_out", read_out},
     {"--benchmark_out_format",
-     [](std::string_view f, Text t, RunOptions& o) { o.benchmark.out_format = read_format(f, t); }},
+     [](std::string_view f, Text t, RunOptions& o) { o.benchmark.out_format = read_console_format(f, t); }},
     {"--benchmark_repetitions", read_repetitions},
     {"--benchmark_min_time", read_min_time},
     {"--benchmark_min_warmup_time",

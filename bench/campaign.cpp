@@ -17,13 +17,12 @@
 #include "bench/record.hpp"
 #include "bench/rounds.hpp"
 #include "bench/team.hpp"
+#include "workloads/clock.hpp"
 
 namespace tally {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double in_seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 bool needs_grain(Plan const& plan) {
   return std::any_of(plan.cells.begin(), plan.cells.end(),
@@ -109,9 +108,9 @@ class Campaign {
   }
 
   void add_team_to_manifest() {
-    auto manifest = nlohmann::ordered_json::parse(result_.manifest);
+    auto manifest = Json::parse(result_.manifest);
     manifest.update(team_->describe());
-    result_.manifest = manifest.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    result_.manifest = manifest.dump();
   }
 
   /// Which ends the campaign, and says nothing against what was counted and verified before.

@@ -5,6 +5,7 @@
 #include "bench/campaign.hpp"
 #include "bench/defaults.hpp"
 #include "bench/units.hpp"
+#include "workloads/clock.hpp"
 #include "workloads/synthetic.hpp"
 
 namespace tally {
@@ -13,8 +14,6 @@ namespace {
 /// A service busier than this is what was measured, not the model; the same share of a CPU, a wait or the
 /// memory's bandwidth counts as all of it.
 constexpr double kFull = 0.9;
-
-double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
 bool has_figures(CellResult const& cell) { return cell.failure.empty() && !cell.samples.empty(); }
 
@@ -200,7 +199,7 @@ std::string_view CampaignResult::limited_by(CellResult const& cell) const {
   auto const service = median_over(cell, [&](Sample const& s) -> std::optional<double> {
     if (!s.service_busy_s) return std::nullopt;
     // Accepting connections is much of what a database does for a short sample, and in its account.
-    return *s.service_busy_s / seconds(on_database ? s.startup + s.elapsed + s.teardown : s.elapsed);
+    return *s.service_busy_s / in_seconds(on_database ? s.startup + s.elapsed + s.teardown : s.elapsed);
   });
   if (service && *service > kFull) return "service";
   if (cell.cell.rate_per_s > 0 && !is_saturated(cell))
@@ -210,7 +209,7 @@ std::string_view CampaignResult::limited_by(CellResult const& cell) const {
     int const at_once = cell.cell.model->sequential              ? 1
                         : cell.cell.stream == StreamKind::lookup ? cell.cell.in_flight
                                                                  : cell.cell.connections;
-    double const most = at_once * ranks_of(cell.cell) / seconds(cell.cell.wait + cell.cell.grain);
+    double const most = at_once * ranks_of(cell.cell) / in_seconds(cell.cell.wait + cell.cell.grain);
     if (*rate > kFull * most) return "wait";
   }
   if (auto const share = memory_share(cell); share && *share > kFull) return "memory";
@@ -221,7 +220,7 @@ std::string_view CampaignResult::limited_by(CellResult const& cell) const {
     // in.
     auto whole = ingest ? s.elapsed : s.startup + s.elapsed + s.teardown;
     if (s.team) whole -= s.team->merge;  // its CPU time is not the model's
-    return (s.user_s + s.sys_s) / (seconds(whole) * cell.cell.workers * ranks_of(cell.cell));
+    return (s.user_s + s.sys_s) / (in_seconds(whole) * cell.cell.workers * ranks_of(cell.cell));
   });
   if (busy && *busy > kFull) return "CPU";
   if (!ingest) return "";
@@ -249,7 +248,7 @@ bool is_saturated(CellResult const& cell) {
   constexpr double kWaitsQueued = 10;
   double const waits =
       looks_up(cell.cell) ? std::log(static_cast<double>(cell.cell.connections)) + kWaitsQueued : 0;
-  double const most_behind_s = 0.010 + waits * seconds(cell.cell.wait);
+  double const most_behind_s = 0.010 + waits * in_seconds(cell.cell.wait);
   auto const behind = median_over(cell, [=](Sample const& s) -> std::optional<double> {
     if (!s.load) return std::nullopt;
     return s.load->behind_s / std::max(s.load->schedule_s * kMostBehind, most_behind_s);

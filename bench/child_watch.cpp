@@ -14,11 +14,10 @@
 
 #include "bench/forked_process.hpp"
 #include "models/processes.hpp"
+#include "workloads/errno_failure.hpp"
 
 namespace tally {
 namespace {
-
-[[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 /// A report is its length, then its bytes: a grandchild may hold the pipe open, so its end says nothing.
 using Length = std::uint64_t;
@@ -52,7 +51,7 @@ std::optional<std::string> whole_report(std::string const& buffer) {
 
 ChildWatch::ChildWatch(std::function<std::string()> const& body) {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) fail("pipe for a sample's report");
+  if (::pipe2(ends, O_CLOEXEC) != 0) fail_with_errno("pipe for a sample's report");
   OwnedFd report(ends[0]), child_end(ends[1]);
   // Orphans of the sample become ours to reap, also where the first process of a container reaps none.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -92,7 +91,7 @@ ChildWatch::Outcome ChildWatch::wait(SampleWatch const& watch) {
     for (int const other : watch.other_processes) fds.push_back({other, POLLIN, 0});
     int const timeout_ms = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 1'000'000'000));
     int const ready = ::poll(fds.data(), fds.size(), timeout_ms);
-    if (ready < 0 && errno != EINTR) fail("poll on a sample's process");
+    if (ready < 0 && errno != EINTR) fail_with_errno("poll on a sample's process");
     if (ready <= 0 && left.count() > 0) continue;
     take_report(buffer);
     if (ready == 0) {

@@ -110,7 +110,7 @@ std::vector<Fitted> fitted_costs(std::span<MeasuredCell const> cells) {
 }
 
 /// What the minimizer is given: the cells, and how numbers become costs.
-struct Problem {
+struct CostProblem {
   std::vector<Fitted> const& fitted;
   std::vector<MeasuredCell const*> cells;
   int cpus;
@@ -141,12 +141,12 @@ struct Problem {
   }
 };
 
-double loss_of(unsigned, double const* x, double*, void* problem) {
-  return static_cast<Problem const*>(problem)->loss(x);
+double loss_of_costs(unsigned, double const* x, double*, void* problem) {
+  return static_cast<CostProblem const*>(problem)->loss(x);
 }
 
 /// The costs with the least loss near `start`: Subplex (Rowan 1990), which needs no derivatives, by NLopt.
-std::vector<double> least_loss(Problem const& problem, std::vector<double> x) {
+std::vector<double> least_loss(CostProblem const& problem, std::vector<double> x) {
   auto const n = static_cast<unsigned>(problem.fitted.size());
   std::vector<double> least, most, step;
   for (Fitted const& f : problem.fitted) {
@@ -159,7 +159,7 @@ std::vector<double> least_loss(Problem const& problem, std::vector<double> x) {
   nlopt_set_lower_bounds(search, least.data());
   nlopt_set_upper_bounds(search, most.data());
   nlopt_set_initial_step(search, step.data());
-  nlopt_set_min_objective(search, loss_of, const_cast<Problem*>(&problem));
+  nlopt_set_min_objective(search, loss_of_costs, const_cast<CostProblem*>(&problem));
   nlopt_set_xtol_rel(search, 1e-4);
   nlopt_set_maxeval(search, 1500);
   double loss = 0;
@@ -241,12 +241,12 @@ CostModel::CostModel(std::vector<MeasuredCell> cells, int cpus) : cells_(std::mo
             [](MeasuredCell const& a, MeasuredCell const& b) { return a.name < b.name; });
   auto const fitted = fitted_costs(cells_);
   auto const fit_without = [&](int fold, std::vector<double> const& start) {
-    Problem problem{fitted, {}, cpus_};
+    CostProblem problem{fitted, {}, cpus_};
     for (std::size_t i = 0; i < cells_.size(); ++i)
       if (static_cast<int>(i % kFolds) != fold) problem.cells.push_back(&cells_[i]);
     return least_loss(problem, start);
   };
-  Problem const all{fitted, {}, cpus_};
+  CostProblem const all{fitted, {}, cpus_};
   std::vector<double> start;
   for (Fitted const& f : fitted) start.push_back(all.number(f, f.start));
   // Twice: Subplex that begins anew where it ended finds the way out of a corner.

@@ -1,10 +1,10 @@
-#include <nlohmann/json.hpp>
 
 #include "bench/commands.hpp"
 #include "bench/count_progress.hpp"
 #include "bench/counts_json.hpp"
 #include "bench/defaults.hpp"
 #include "bench/event_options.hpp"
+#include "bench/json.hpp"
 #include "bench/stop_signals.hpp"
 #include "bench/units.hpp"
 #include "workloads/block_reader.hpp"
@@ -13,8 +13,6 @@
 
 namespace tally {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// Output goes out in pieces of about this many bytes, since there may be more of it than memory.
 constexpr std::size_t kPiece = 1 << 20;
@@ -51,7 +49,7 @@ struct CountOptions {
   bool progress = true;
 };
 
-CountOptions read_options(Arguments const& arguments, std::span<Model const> models) {
+CountOptions read_count_options(Arguments const& arguments, std::span<Model const> models) {
   ArgumentParser parser("tally count",
                         "Counts the events of a file, plain, gzip or zstd, by key or by window.");
   std::string const& file = parser.positional("FILE", "the file; - is standard input");
@@ -196,7 +194,7 @@ void print_json(Counted const& counted, CountOptions const& options) {
                                  {"distinct_keys", window.distinct_keys}});
     }
   }
-  write_output(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_output(json.dump(1) + "\n");
 }
 
 void report_malformed(Counted const& counted, CountOptions const& options, std::string const& name) {
@@ -211,7 +209,7 @@ void report_malformed(Counted const& counted, CountOptions const& options, std::
 }  // namespace
 
 int count_command(Arguments const& arguments, std::span<Model const> models) {
-  CountOptions const options = read_options(arguments, models);
+  CountOptions const options = read_count_options(arguments, models);
   StopSignals const stop;
   StopSignals::ExitAtOnce const at_once(stop, "interrupted, and nothing counted is printed");
   ByteSource source(options.path);

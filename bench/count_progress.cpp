@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "bench/progress.hpp"
 #include "bench/units.hpp"
 
 namespace tally {
@@ -15,7 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kBetween = 250ms;
-constexpr std::string_view kEraseLine = "\r\033[K";
 
 void write_error(std::string_view text) noexcept {
   // Nobody who reads it minds a lost one.

@@ -3,15 +3,13 @@
 #include <string>
 #include <string_view>
 
-namespace tally {
+#include "workloads/utf8.hpp"
 
-using Json = nlohmann::ordered_json;
+namespace tally {
 
 Json key_as_json(Counts::KeyCount const& entry) {
   Json json{{"key", entry.key}, {"count", entry.count}};
-  try {
-    json.dump();
-  } catch (Json::type_error const&) {
+  if (!is_utf8(entry.key)) {
     std::string hex;
     for (char const c : entry.key) {
       constexpr std::string_view kDigits = "0123456789abcdef";

@@ -1,13 +1,13 @@
 // Counts as JSON.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
+#include "bench/json.hpp"
 #include "workloads/counts.hpp"
 
 namespace tally {
 
-/// `{"key": …, "count": …}`. JSON holds Unicode alone: a key that is not UTF-8 has its bytes in hexadecimal beside it.
-nlohmann::ordered_json key_as_json(Counts::KeyCount const& entry);
+/// `{"key": …, "count": …}`. JSON holds Unicode alone: a key that is not UTF-8 has its bytes in hexadecimal
+/// beside it.
+Json key_as_json(Counts::KeyCount const& entry);
 
 }  // namespace tally

@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "bench/argument_parser.hpp"
 #include "bench/commands.hpp"
 #include "bench/defaults.hpp"
 #include "bench/doctor.hpp"
+#include "bench/json.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
 
@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kUnfit = 1;
 constexpr int kLooks = 60;  ///< times that the reference computation runs
-constexpr std::size_t kWidth = 120, kColumn = 23;
+constexpr std::size_t kColumn = 23;
 
 std::string_view name(Finding::Verdict verdict) {
   switch (verdict) {
@@ -30,14 +30,14 @@ std::string_view name(Finding::Verdict verdict) {
 /// `text` in lines that begin at column kColumn, the first where the line stands already.
 std::string beside(std::string const& text) {
   std::string out;
-  for (char const c : wrap(text, kWidth - kColumn, 0)) {
+  for (char const c : wrap(text, kTextWidth - kColumn, 0)) {
     out += c;
     if (c == '\n') out.append(kColumn, ' ');
   }
   return out + "\n";
 }
 
-std::string as_table(std::vector<Finding> const& findings) {
+std::string findings_table(std::vector<Finding> const& findings) {
   std::string out;
   for (Finding const& f : findings) {
     std::string line(name(f.verdict));
@@ -50,12 +50,12 @@ std::string as_table(std::vector<Finding> const& findings) {
   return out;
 }
 
-std::string as_json(std::vector<Finding> const& findings, bool fit, double ci) {
-  auto rows = nlohmann::ordered_json::array();
+std::string findings_json(std::vector<Finding> const& findings, bool fit, double ci) {
+  auto rows = Json::array();
   for (Finding const& f : findings)
     rows.push_back(
         {{"verdict", name(f.verdict)}, {"what", f.what}, {"found", f.found}, {"remedy", f.remedy}});
-  return nlohmann::ordered_json{{"fit", fit}, {"ci", ci}, {"findings", rows}}.dump(2) + "\n";
+  return Json{{"fit", fit}, {"ci", ci}, {"findings", rows}}.dump(2) + "\n";
 }
 
 }  // namespace
@@ -80,8 +80,8 @@ int doctor_command(Arguments const& arguments) {
   auto const findings = diagnose(examine(kLooks, stop), ci, rounds);
   bool const fit = std::none_of(findings.begin(), findings.end(),
                                 [](Finding const& f) { return f.verdict == Finding::Verdict::unfit; });
-  write_output(json ? as_json(findings, fit, ci)
-                    : as_table(findings) + (fit ? "fit" : "NOT FIT") + " to measure on within \u00b1" +
+  write_output(json ? findings_json(findings, fit, ci)
+                    : findings_table(findings) + (fit ? "fit" : "NOT FIT") + " to measure on within \u00b1" +
                           format_percent(ci, 1) + "\n");
   return fit ? 0 : kUnfit;
 }

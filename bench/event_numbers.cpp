@@ -18,7 +18,7 @@ constexpr int kPilotsAtMost = 12;
 constexpr int kLongPilots = 3;
 constexpr double kPilotGrowth = 16;
 constexpr double kFirstPilotEvents = 20'000;
-constexpr double kMostEvents = 200e6;
+constexpr double kMostAutoEvents = 200e6;
 constexpr double kMostLookups = 10e6;
 constexpr double kBatchHandOffSeconds = 20e-9;
 constexpr double kLookupsPerInFlight = 10;
@@ -40,7 +40,7 @@ double most_events(Cell cell, RunOptions const& options) {
   cell.events = 1;
   double const least_needed = memory_needed_bytes(cell, options);
   double const room = (memory - least_needed) / 4;
-  cell.events = static_cast<std::uint64_t>(looks_up(cell) ? kMostLookups : kMostEvents);
+  cell.events = static_cast<std::uint64_t>(looks_up(cell) ? kMostLookups : kMostAutoEvents);
   while (cell.events > 1 && memory_needed_bytes(cell, options) - least_needed > room) cell.events /= 2;
   return static_cast<double>(cell.events);
 }
@@ -128,7 +128,7 @@ Model const* pace_maker(Group const& group, Plan const& plan) {
 /// Whether a pilot of its own sets the number of its events: where the others' would take minutes.
 bool has_own_number(Model const& model) { return model.sequential || model.external != nullptr; }
 
-Cell cell_of(Group const& group, Model const* model) {
+Cell cell_in(Group const& group, Model const* model) {
   Cell cell;
   cell.model = model;
   cell.stream = group.stream;
@@ -207,7 +207,7 @@ std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& p
     bool const from_file = group.stream == StreamKind::cpu && options.input;
     if (from_file || options.events || group.rate_per_s > 0 || group.slo) continue;
     if (Model const* const model = pace_maker(group, plan)) {
-      Cell const cell = cell_of(group, model);
+      Cell const cell = cell_in(group, model);
       std::optional<double> const rate = pilots.rate(cell);
       std::uint64_t const events = number_of_events(cell, options, pilots.bound(cell), rate);
       for (std::size_t const i : group.cells) {

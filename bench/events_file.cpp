@@ -9,25 +9,14 @@
 #include <span>
 #include <system_error>
 
+#include "bench/atomic_file.hpp"
+#include "workloads/errno_failure.hpp"
 #include "workloads/event_lines.hpp"
 
 namespace tally {
 namespace {
 
-[[noreturn]] void fail() {
-  throw std::system_error(errno, std::generic_category(),
-                          "the file of events for a program cannot be written");
-}
-
-void write_all(int file, char const* bytes, std::size_t size) {
-  while (size > 0) {
-    ssize_t const n = ::write(file, bytes, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) fail();
-    bytes += n;
-    size -= static_cast<std::size_t>(n);
-  }
-}
+constexpr char kCannotWrite[] = "the file of events for a program cannot be written";
 
 template <class Key>
 void write_lines(int file, Key const* keys, std::uint64_t events, bool timed) {
@@ -36,7 +25,7 @@ void write_lines(int file, Key const* keys, std::uint64_t events, bool timed) {
   std::size_t used = 0;
   for (std::uint64_t i = 0; i < events; ++i) {
     if (kAtOnce - used < kMaxEventLineBytes) {
-      write_all(file, buffer.get(), used);
+      write_all(file, {buffer.get(), used}, kCannotWrite);
       used = 0;
     }
     std::span<char, kMaxEventLineBytes> const out(buffer.get() + used, kMaxEventLineBytes);
@@ -44,21 +33,21 @@ void write_lines(int file, Key const* keys, std::uint64_t events, bool timed) {
     used += timed ? write_event_line(out, key, kEventSpacing * static_cast<std::int64_t>(i))
                   : write_event_line(out, key);
   }
-  write_all(file, buffer.get(), used);
+  write_all(file, {buffer.get(), used}, kCannotWrite);
 }
 
 }  // namespace
 
 EventsFile::EventsFile(SyntheticEvents const& all, std::uint64_t events, std::chrono::nanoseconds window)
     : file_(::memfd_create("tally-events", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {
-  if (file_.get() < 0) fail();
+  if (file_.get() < 0) fail_with_errno(kCannotWrite);
   bool const timed = window.count() > 0;
   if (SyntheticEvents::key_bytes(all.spec().keys) == sizeof(std::uint16_t))
     write_lines(file_.get(), all.keys<std::uint16_t>(), events, timed);
   else
     write_lines(file_.get(), all.keys<std::uint32_t>(), events, timed);
   if (::fcntl(file_.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-    fail();
+    fail_with_errno(kCannotWrite);
 }
 
 std::string EventsFile::path() const {

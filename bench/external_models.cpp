@@ -6,19 +6,17 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
 
 #include "bench/argument_parser.hpp"
 #include "bench/cell.hpp"
+#include "bench/json.hpp"
 #include "bench/sha256.hpp"
 #include "bench/usage_error.hpp"
 
 namespace tally {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMaxNameBytes = 32;
 /// Larger files that a command names are data, and take long to hash.
@@ -96,14 +94,6 @@ std::filesystem::path find_program(std::string const& program) {
     begin = end + 1;
   }
   return {};
-}
-
-Json hash_or_reason(std::filesystem::path const& path) {
-  try {
-    return sha256_of_file(path);
-  } catch (std::exception const& e) {
-    return std::string("unknown: ") + e.what();
-  }
 }
 
 void add_files(Json& files, ExternalCommand const& command) {

@@ -1,12 +1,12 @@
 // --external: programs that are run as models.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/json.hpp"
 #include "models/external.hpp"
 
 namespace tally {
@@ -38,6 +38,6 @@ class ExternalModels {
 
 /// What a result file says of them: of each its name, its commands by stream, and the SHA-256 of each file
 /// that a command names, its program first. A program that is not to be found has a reason in its place.
-nlohmann::ordered_json describe_external(ExternalModels const& models);
+Json describe_external(ExternalModels const& models);
 
 }  // namespace tally

@@ -1,14 +1,12 @@
 #include "bench/hosts_advice.hpp"
 
-#include <nlohmann/json.hpp>
-
+#include "bench/json.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
 
 namespace tally {
 namespace {
 
-constexpr std::size_t kWidth = 120;
 std::string spell_keys(MergePoint const& merge) {
   std::string const keys = format_scaled(static_cast<double>(merge.keys));
   return merge.kind == KeyKind::dense ? keys + " integer keys"
@@ -54,11 +52,10 @@ std::string hosts_table(HostsQuestion const& question, std::vector<HostsAdvice> 
                format_percent(one.merge_s / (one.count_s + one.merge_s), 1),
                one.merging_passes == 0 ? "with no number of hosts up to " + std::to_string(kMostHosts)
                                        : "with " + std::to_string(one.merging_passes) + " hosts"});
-  return out + table.str(kWidth);
+  return out + table.str(kTextWidth);
 }
 
-nlohmann::ordered_json hosts_json(HostsQuestion const& question, std::vector<HostsAdvice> const& advice) {
-  using Json = nlohmann::ordered_json;
+Json hosts_json(HostsQuestion const& question, std::vector<HostsAdvice> const& advice) {
   Json models = Json::array();
   for (HostsAdvice const& one : advice) {
     Json row{{"model", one.model},     {"items_per_second", one.items_per_second},

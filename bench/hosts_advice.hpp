@@ -1,11 +1,11 @@
 // What advice for one host comes to on many, each with one rank: they count their part, and merge.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "bench/advice.hpp"
+#include "bench/json.hpp"
 #include "bench/merge_model.hpp"
 
 namespace tally {
@@ -32,6 +32,6 @@ std::vector<HostsAdvice> advise_hosts(Advice const& advice, HostsQuestion const&
                                       MergeModel const& model);
 
 std::string hosts_table(HostsQuestion const& question, std::vector<HostsAdvice> const& advice);
-nlohmann::ordered_json hosts_json(HostsQuestion const& question, std::vector<HostsAdvice> const& advice);
+Json hosts_json(HostsQuestion const& question, std::vector<HostsAdvice> const& advice);
 
 }  // namespace tally

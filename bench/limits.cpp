@@ -12,6 +12,7 @@
 #include <cmath>
 #include <system_error>
 
+#include "bench/atomic_file.hpp"
 #include "bench/units.hpp"
 #include "models/ingest_connection.hpp"
 #include "workloads/synthetic.hpp"
@@ -29,8 +30,8 @@ constexpr std::uint64_t kMapsPerThread = 2;
 constexpr double kProcessBytes = 540 * 1024;
 constexpr double kThreadBytes = 112 * 1024;
 
-[[noreturn]] void refuse(Cell const& cell, std::string const& needed, std::string const& what,
-                         Limit const& limit, std::string const& value, std::string const& remedy) {
+[[noreturn]] void refuse_cell(Cell const& cell, std::string const& needed, std::string const& what,
+                              Limit const& limit, std::string const& value, std::string const& remedy) {
   std::string const in_use =
       limit.in_use > 0 ? " beside the " + std::to_string(limit.in_use) + " there are" : "";
   throw UsageError(cell.name() + " needs " + needed + " " + what + in_use + ", but the limit is " + value +
@@ -40,7 +41,8 @@ constexpr double kThreadBytes = 112 * 1024;
 void check_number(Cell const& cell, std::uint64_t needed, std::string const& what, Limit const& limit,
                   std::string const& remedy) {
   std::uint64_t const left = limit.value - std::min(limit.value, limit.in_use);
-  if (needed > left) refuse(cell, std::to_string(needed), what, limit, std::to_string(limit.value), remedy);
+  if (needed > left)
+    refuse_cell(cell, std::to_string(needed), what, limit, std::to_string(limit.value), remedy);
 }
 
 struct Needs {
@@ -122,9 +124,9 @@ void check_cell(Cell const& cell, RunOptions const& options, SystemLimits const&
     check_number(cell, needs.tasks * kMapsPerThread + kSpareMaps, "memory maps", limits.memory_maps, fewer);
   }
   if (needs.memory > static_cast<double>(limits.memory.value)) {
-    refuse(cell, format_bytes(needs.memory), "of memory", limits.memory,
-           format_bytes(static_cast<double>(limits.memory.value)),
-           cpu ? "lower --events, --keys or --workers" : fewer_waiting + ", --keys or --events");
+    refuse_cell(cell, format_bytes(needs.memory), "of memory", limits.memory,
+                format_bytes(static_cast<double>(limits.memory.value)),
+                cpu ? "lower --events, --keys or --workers" : fewer_waiting + ", --keys or --events");
   }
 }
 
@@ -151,9 +153,13 @@ void check_output_file(std::string_view flag, std::filesystem::path const& path)
     if (S_ISDIR(status.st_mode)) refuse_file("it is a directory; name a file");
     if (!S_ISREG(status.st_mode)) refuse_file("it is not a regular file");
   }
-  auto directory = path.parent_path();
-  if (directory.empty()) directory = ".";
   if (path.filename().empty()) refuse_file("it names no file");
+  std::filesystem::path directory;
+  try {
+    directory = output_path(path).parent_path();
+  } catch (std::system_error const& e) {
+    refuse_file(e.code().message() + " (in directory '" + path.parent_path().string() + "')");
+  }
   // Permissions, read-only file systems and full disks show only when a file is made and filled.
   std::string name = (directory / ".tally-probe-XXXXXX").string();
   int const file = mkstemp(name.data());

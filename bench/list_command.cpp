@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "bench/argument_parser.hpp"
 #include "bench/commands.hpp"
+#include "bench/json.hpp"
 #include "models/uring.hpp"
 
 namespace tally {
@@ -15,7 +15,7 @@ std::string obstacle(Model const& model, StreamKind stream) {
   return runs(model, stream) ? "" : "not written for this stream";
 }
 
-std::string as_table(std::span<Model const> models) {
+std::string models_table(std::span<Model const> models) {
   std::size_t width = 5;
   for (Model const& model : models) width = std::max(width, model.name.size());
   auto const pad = [](std::string text, std::size_t to) {
@@ -46,14 +46,14 @@ std::string as_table(std::span<Model const> models) {
          "\n";
 }
 
-std::string as_json(std::span<Model const> models) {
-  auto rows = nlohmann::ordered_json::array();
+std::string models_json(std::span<Model const> models) {
+  auto rows = Json::array();
   for (Model const& model : models) {
-    nlohmann::ordered_json row{{"name", model.name},
-                               {"summary", model.summary},
-                               {"ceiling", !model.candidate},
-                               {"by_default", model.by_default}};
-    row["io"] = nlohmann::ordered_json::array();
+    Json row{{"name", model.name},
+             {"summary", model.summary},
+             {"ceiling", !model.candidate},
+             {"by_default", model.by_default}};
+    row["io"] = Json::array();
     if (model.reactor)
       for (auto const& io : kIos) row["io"].push_back(io.first);
     for (auto const stream : kAllStreams) {
@@ -64,11 +64,9 @@ std::string as_json(std::span<Model const> models) {
     }
     rows.push_back(std::move(row));
   }
-  nlohmann::ordered_json uring{{"available", why_no_uring().empty()}};
+  Json uring{{"available", why_no_uring().empty()}};
   if (!why_no_uring().empty()) uring["reason"] = why_no_uring();
-  return nlohmann::ordered_json{{"models", rows},
-                                {"io", {{"epoll", {{"available", true}}}, {"io_uring", uring}}}}
-             .dump(2) +
+  return Json{{"models", rows}, {"io", {{"epoll", {{"available", true}}}, {"io_uring", uring}}}}.dump(2) +
          "\n";
 }
 
@@ -78,7 +76,7 @@ int list_command(Arguments const& arguments, std::span<Model const> models) {
   ArgumentParser parser("tally list", "Models x streams, and why one cannot run here.");
   bool const& json = parser.flag("--json", "as JSON");
   parser.parse(arguments);
-  write_output(json ? as_json(models) : as_table(models));
+  write_output(json ? models_json(models) : models_table(models));
   return 0;
 }
 

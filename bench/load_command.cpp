@@ -1,23 +1,19 @@
-#include <nlohmann/json.hpp>
 
 #include "bench/commands.hpp"
 #include "bench/defaults.hpp"
 #include "bench/event_options.hpp"
+#include "bench/json.hpp"
 #include "bench/limits.hpp"
 #include "bench/units.hpp"
+#include "workloads/clock.hpp"
 #include "workloads/load_generator.hpp"
 
 namespace tally {
 namespace {
 
-using Json = nlohmann::ordered_json;
+constexpr std::uint64_t kMostLoadEvents = 1ULL << 32;
 
-constexpr std::uint64_t kMostEvents = 1ULL << 32;
-constexpr std::uint64_t kMostConnections = 1'000'000;
-
-double in_s(std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); }
-
-Json as_json(LoadAccount const& account, LoadSpec const& spec, double closed_s) {
+Json load_json(LoadAccount const& account, LoadSpec const& spec, double closed_s) {
   Json json{{"events", account.events},
             {"bytes", account.bytes},
             {"sends", account.sends},
@@ -27,9 +23,9 @@ Json as_json(LoadAccount const& account, LoadSpec const& spec, double closed_s) 
             {"closed_s", closed_s}};
   if (spec.rate_per_s == 0) return json;
   json["offered_per_s"] = spec.rate_per_s;
-  json["late_p50_s"] = in_s(account.lateness.at_percentile(50));
-  json["late_p99_s"] = in_s(account.lateness.at_percentile(99));
-  json["late_max_s"] = in_s(account.lateness.greatest());
+  json["late_p50_s"] = in_seconds(account.lateness.at_percentile(50));
+  json["late_p99_s"] = in_seconds(account.lateness.at_percentile(99));
+  json["late_max_s"] = in_seconds(account.lateness.greatest());
   return json;
 }
 
@@ -38,9 +34,9 @@ std::string as_text(LoadAccount const& account, LoadSpec const& spec) {
                      format_scaled(account.achieved_per_s()) + " events/s";
   if (spec.rate_per_s > 0)
     text += " of " + format_scaled(spec.rate_per_s) + " offered; sends late by " +
-            format_seconds(in_s(account.lateness.at_percentile(50))) + " (median), " +
-            format_seconds(in_s(account.lateness.at_percentile(99))) + " (p99), " +
-            format_seconds(in_s(account.lateness.greatest())) + " at most";
+            format_seconds(in_seconds(account.lateness.at_percentile(50))) + " (median), " +
+            format_seconds(in_seconds(account.lateness.at_percentile(99))) + " (p99), " +
+            format_seconds(in_seconds(account.lateness.greatest())) + " at most";
   if (account.waits > 0) text += "; the server made senders wait " + std::to_string(account.waits) + " times";
   return text + "\n";
 }
@@ -65,7 +61,7 @@ int load_command(Arguments const& arguments) {
 
   if (!port) throw UsageError("--port is missing: write where the server listens");
   LoadSpec spec;
-  spec.events = events ? parse_count("--events", *events, 0, kMostEvents) : 1'000'000;
+  spec.events = events ? parse_count("--events", *events, 0, kMostLoadEvents) : 1'000'000;
   spec.connections = connections
                          ? static_cast<int>(parse_count("--connections", *connections, 1, kMostConnections))
                          : defaults::kConnections[0];
@@ -97,7 +93,7 @@ int load_command(Arguments const& arguments) {
   std::int64_t const closed_ns = std::chrono::steady_clock::now().time_since_epoch().count();
   // Until the server had read all, and closed every connection.
   double const closed_s = static_cast<double>(closed_ns - account->began_ns) * 1e-9;
-  write_output(json ? as_json(*account, spec, closed_s).dump() + "\n" : as_text(*account, spec));
+  write_output(json ? load_json(*account, spec, closed_s).dump() + "\n" : as_text(*account, spec));
   return 0;
 }
 

@@ -20,8 +20,6 @@
 namespace tally {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr char kUnknown[] = "unknown";
 
 std::string first_line(std::string const& path) {

@@ -3,16 +3,17 @@
 
 #include <chrono>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "bench/json.hpp"
 
 namespace tally {
 
 /// CPU, memory, kernel, virtualisation, governor and limits, as keys of a result file's context. What cannot
 /// be known is "unknown".
-nlohmann::ordered_json describe_machine();
+Json describe_machine();
 
 /// The load averages of the last 1, 5 and 15 minutes; fewer where the kernel does not tell.
 std::vector<double> load_averages();

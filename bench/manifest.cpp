@@ -16,8 +16,6 @@
 namespace tally {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 /// Of the keys and meanings in Tally's result files; greater where a reader of the older would be misled.
 constexpr int kResultSchema = 1;
 
@@ -32,16 +30,8 @@ std::string date_now() {
 }
 
 /// A hash, or why there is none.
-std::string hash_or_reason(std::filesystem::path const& path) {
-  try {
-    return sha256_of_file(path);
-  } catch (std::exception const& e) {
-    return std::string("unknown: ") + e.what();
-  }
-}
-
 template <class List>
-Json in_ns(List const& durations) {
+Json all_in_ns(List const& durations) {
   Json list = Json::array();
   for (auto const d : durations) list.push_back(d.count());
   return list;
@@ -78,9 +68,9 @@ Json factors(RunOptions const& options, Service const& service) {
   f["seed"] = options.keys.seed;
   f["window_ns"] = options.window.count();
   f["workers"] = or_default(options.workers, options.workers);
-  f["grain_ns"] = or_default(options.grains, in_ns(options.grains));
+  f["grain_ns"] = or_default(options.grains, all_in_ns(options.grains));
   f["batch"] = options.batches;
-  f["wait_ns"] = in_ns(options.waits);
+  f["wait_ns"] = all_in_ns(options.waits);
   f["wait_distribution"] = name_of(options.wait_distribution);
   f["in_flight"] = options.in_flights;
   f["service"] = service.name;
@@ -198,7 +188,7 @@ std::string make_manifest(RunOptions const& options, InputFile const* input, dou
   if (options.external) context["external"] = describe_external(*options.external);
   for (auto const& [key, value] : options.benchmark.context)
     if (!context.contains(key)) context[key] = value;
-  return context.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return context.dump();
 }
 
 }  // namespace tally

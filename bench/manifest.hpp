@@ -1,11 +1,11 @@
 // The manifest: everything that is needed to run a campaign again and to judge it.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "bench/campaign.hpp"
+#include "bench/json.hpp"
 #include "bench/redis_database.hpp"
 #include "workloads/input_file.hpp"
 
@@ -18,7 +18,7 @@ struct Service {
 };
 
 /// When, on which machine, and by which build of which commit: what every file of results begins with.
-nlohmann::ordered_json describe_program();
+Json describe_program();
 
 /// The context of a result file, as a JSON object: suite, build, machine, limits, command line, factors,
 /// hashes. Read before the first sample. `input` is the file whose events are counted, or null. What cannot

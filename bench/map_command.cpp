@@ -5,6 +5,7 @@
 #include "bench/campaign.hpp"
 #include "bench/commands.hpp"
 #include "bench/defaults.hpp"
+#include "bench/exit_status.hpp"
 #include "bench/limits.hpp"
 #include "bench/map_plan.hpp"
 #include "bench/text_table.hpp"
@@ -15,8 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kCellFailed = 1, kInterrupted = 130;
-constexpr std::size_t kWidth = 120;
 /// A border is known well enough when its two sides differ by no more.
 constexpr double kFactor = 2;
 /// So many points are refined at once: in rounds together, which drift strikes alike.
@@ -131,7 +130,7 @@ std::string tables(CampaignResult const& result, std::vector<MapPoint> const& po
       }
       table.row(std::move(row));
     }
-    out += plane + "\n" + table.str(kWidth) + "\n";
+    out += plane + "\n" + table.str(kTextWidth) + "\n";
   }
   return out;
 }
@@ -156,7 +155,7 @@ std::string border_lines(CampaignResult const& result, std::vector<MapPoint> con
                     names_in(result, border.low->leaders) + ") and " +
                     format_duration(border.in_grain ? b.grain : b.wait) + " (" +
                     names_in(result, border.high->leaders) + ")",
-                kWidth, 4) +
+                kTextWidth, 4) +
            "\n";
   }
   out += "known within a factor of " + format_fixed(worst_grain, 1) + " in grain and " +
@@ -170,13 +169,13 @@ std::string border_lines(CampaignResult const& result, std::vector<MapPoint> con
 std::string render(CampaignResult const& result, std::set<std::string> const& left_out) {
   std::string out;
   if (std::string const unfit = result.unfit(); !unfit.empty())
-    out += wrap("NOISY: " + unfit, kWidth, 7) + "\n\n";
+    out += wrap("NOISY: " + unfit, kTextWidth, 7) + "\n\n";
   std::vector<MapPoint> const points = judge_points(result);
   out += tables(result, points) + border_lines(result, points);
-  for (std::string const& text : left_out) out += wrap("left out: " + text, kWidth, 2) + "\n";
+  for (std::string const& text : left_out) out += wrap("left out: " + text, kTextWidth, 2) + "\n";
   for (CellResult const& cell : result.cells)
     if (!cell.failure.empty())
-      out += wrap("FAILED " + cell.cell.name() + ": " + cell.failure, kWidth, 2) + "\n";
+      out += wrap("FAILED " + cell.cell.name() + ": " + cell.failure, kTextWidth, 2) + "\n";
   std::size_t samples = 0;
   for (CellResult const& cell : result.cells) samples += cell.samples.size();
   out += std::to_string(points.size()) + " points, " + std::to_string(result.cells.size()) + " cells, " +
@@ -272,8 +271,8 @@ int map_command(Arguments const& arguments, std::span<Model const> models) {
     return more;
   });
   write_output(render(result, left_out));
-  if (result.interrupted) return kInterrupted;
-  return result.any_failed() ? kCellFailed : 0;
+  if (result.interrupted) return kInterruptedStatus;
+  return result.any_failed() ? kFailedStatus : 0;
 }
 
 }  // namespace tally

@@ -23,12 +23,12 @@ constexpr auto kEventAtLeast = 5us;
 /// A middle between nothing and something is sought down to these: less is lost in an event's own costs.
 constexpr std::chrono::nanoseconds kLeastGrain_cpu = 10ns, kLeastGrain_lookup = 1us, kLeastWait = 50us;
 
-double in_ns(std::chrono::nanoseconds d) { return static_cast<double>(d.count()); }
+double ns_of(std::chrono::nanoseconds d) { return static_cast<double>(d.count()); }
 
 /// Whether the CPUs of `workers` have been full since many fewer were in flight.
 bool is_long_full(int workers, int in_flight, std::chrono::nanoseconds grain, std::chrono::nanoseconds wait) {
-  double const work_ns = in_ns(grain + kEventAtLeast);
-  return in_flight > kLongFull * workers * (in_ns(wait) + work_ns) / work_ns;
+  double const work_ns = ns_of(grain + kEventAtLeast);
+  return in_flight > kLongFull * workers * (ns_of(wait) + work_ns) / work_ns;
 }
 
 Group lookup_group(int workers, int in_flight, std::chrono::nanoseconds grain,
@@ -62,7 +62,7 @@ std::chrono::nanoseconds rounded(double ns) {
 }
 
 double least_grain_ns(Group const& group) {
-  return in_ns(group.stream == StreamKind::cpu ? kLeastGrain_cpu : kLeastGrain_lookup);
+  return ns_of(group.stream == StreamKind::cpu ? kLeastGrain_cpu : kLeastGrain_lookup);
 }
 
 }  // namespace
@@ -159,9 +159,9 @@ std::vector<Border> borders(CampaignResult const& result, std::vector<MapPoint> 
       for (std::size_t i = 0; i + 1 < line.size(); ++i) {
         Group const &a = *line[i]->group, &b = *line[i + 1]->group;
         if (!disagree(*line[i], *line[i + 1])) continue;
-        double const least = in_grain ? least_grain_ns(a) : in_ns(kLeastWait);
-        double const low = std::max(least, in_ns(in_grain ? a.grain : a.wait));
-        double const high = std::max(least, in_ns(in_grain ? b.grain : b.wait));
+        double const least = in_grain ? least_grain_ns(a) : ns_of(kLeastWait);
+        double const low = std::max(least, ns_of(in_grain ? a.grain : a.wait));
+        double const high = std::max(least, ns_of(in_grain ? b.grain : b.wait));
         found.push_back({.low = line[i], .high = line[i + 1], .in_grain = in_grain, .factor = high / low});
       }
     }
@@ -191,8 +191,8 @@ std::vector<Group> refining_points(CampaignResult const& result, double factor, 
   for (Border const& border : borders(result, points)) {
     if (border.factor <= factor || wanted.size() >= most) break;
     Group const& a = *border.low->group;
-    double const low = border.in_grain ? std::max(least_grain_ns(a), in_ns(a.grain))
-                                       : std::max(in_ns(kLeastWait), in_ns(a.wait));
+    double const low = border.in_grain ? std::max(least_grain_ns(a), ns_of(a.grain))
+                                       : std::max(ns_of(kLeastWait), ns_of(a.wait));
     auto const middle = rounded(low * std::sqrt(border.factor));
     Group const group = a.stream == StreamKind::cpu ? cpu_group(a.workers, middle)
                         : border.in_grain           ? lookup_group(a.workers, a.in_flight, middle, a.wait)

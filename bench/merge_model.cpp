@@ -7,19 +7,18 @@
 #include <bit>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <new>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
 
+#include "bench/json.hpp"
 #include "bench/result_file.hpp"
 #include "bench/statistics.hpp"
 
 namespace tally {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// Open MPI asks first whether there is room for a message that is longer (btl_tcp_eager_limit): it takes
 /// three ways in place of one.
@@ -118,7 +117,7 @@ double seconds_of(Demand const& demand, MergeCosts const& costs) {
   return sum_s;
 }
 
-struct Problem {
+struct MergeProblem {
   std::vector<Demand> demands;
   std::vector<double> measured_s;
 
@@ -138,13 +137,13 @@ struct Problem {
   }
 };
 
-double loss_of(unsigned, double const* logs, double*, void* problem) {
-  return static_cast<Problem const*>(problem)->loss(logs);
+double loss_of_merge_costs(unsigned, double const* logs, double*, void* problem) {
+  return static_cast<MergeProblem const*>(problem)->loss(logs);
 }
 
 /// By Subplex (Rowan 1990), from `start` on.
 MergeCosts fit(std::vector<MeasuredMerge> const& merges, MergeCosts const& start) {
-  Problem problem;
+  MergeProblem problem;
   for (MeasuredMerge const& merge : merges) {
     problem.demands.push_back(demand_of(merge.point));
     problem.measured_s.push_back(merge.median_s);
@@ -162,7 +161,7 @@ MergeCosts fit(std::vector<MeasuredMerge> const& merges, MergeCosts const& start
   nlopt_set_lower_bounds(search, least.data());
   nlopt_set_upper_bounds(search, most.data());
   nlopt_set_initial_step(search, step.data());
-  nlopt_set_min_objective(search, loss_of, &problem);
+  nlopt_set_min_objective(search, loss_of_merge_costs, &problem);
   nlopt_set_ftol_rel(search, 1e-9);
   nlopt_set_maxeval(search, 20'000);
   double loss = 0;
@@ -181,8 +180,8 @@ Json json_of(std::filesystem::path const& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw NoResultFile(path.string() + ": cannot be read");
   try {
-    return Json::parse(file);
-  } catch (Json::exception const&) {
+    return Json::parse(std::string{std::istreambuf_iterator<char>(file), {}});
+  } catch (Json::Error const&) {
     throw NoResultFile(path.string() + ": is no JSON");
   }
 }
@@ -237,7 +236,7 @@ std::vector<MeasuredMerge> read_merge_file(std::filesystem::path const& path) {
       merge.point.ranks_per_cpu = entry.at("ranks_per_cpu").get<double>();
       merges.push_back(std::move(merge));
     }
-  } catch (Json::exception const& wrong) {
+  } catch (Json::Error const& wrong) {
     throw NoResultFile(path.string() + ": is not whole, or of another version: " + wrong.what());
   }
   for (MeasuredMerge& merge : merges) {

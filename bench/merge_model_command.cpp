@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/argument_parser.hpp"
 #include "bench/commands.hpp"
+#include "bench/json.hpp"
 #include "bench/merge_model.hpp"
 #include "bench/options.hpp"
 #include "bench/result_file.hpp"
@@ -16,13 +16,10 @@
 namespace tally {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr std::size_t kWidth = 120;
-constexpr char kMeasureFirst[] =
+constexpr char kMergeFirst[] =
     "'mpirun -n 2 tally-mpi merge --out merge.json' measures some, on one host and over several";
 
-std::vector<MeasuredMerge> read_files(std::string const& flag, std::optional<std::string> const& paths) {
+std::vector<MeasuredMerge> read_merges(std::string const& flag, std::optional<std::string> const& paths) {
   std::vector<MeasuredMerge> merges;
   if (!paths) return merges;
   for (std::string const& path : split_list(flag, *paths)) {
@@ -108,10 +105,11 @@ std::string costs_text(MergeCosts const& costs) {
   row("key", costs.key_s, "a text key in a rank's table");
   row("uncached", costs.uncached_s, "the same, each time the table doubles beyond 32,768 keys");
   row("other's key", costs.others_key_s, "a text key that is another rank's: packed there, counted here");
-  return table.str(kWidth);
+  return table.str(kTextWidth);
 }
 
-std::string as_table(MergeModel const& model, std::vector<Checked> const& checked, Outlook const& outlook) {
+std::string merge_model_table(MergeModel const& model, std::vector<Checked> const& checked,
+                              Outlook const& outlook) {
   std::string out = costs_text(model.costs()) + "\n";
   TextTable measured({{"merge", TextTable::Align::left},
                       {"way"},
@@ -127,7 +125,7 @@ std::string as_table(MergeModel const& model, std::vector<Checked> const& checke
                   format_seconds(one.predicted_s), signed_percent(one.off()),
                   one.fitted ? "" : "not fitted"});
   }
-  out += measured.str(kWidth);
+  out += measured.str(kTextWidth);
   out += "\n" + std::to_string(checked.size()) + " merges, at most " + format_percent(worst_of(checked), 0) +
          " off; nine of ten that are left out of the fit are within a factor of " +
          format_fixed(model.typical_factor(), 2) + "\n\n";
@@ -137,7 +135,7 @@ std::string as_table(MergeModel const& model, std::vector<Checked> const& checke
                std::to_string(p.point.ranks), format_seconds(p.seconds),
                "[" + format_seconds(p.seconds / model.typical_factor()) + ", " +
                    format_seconds(p.seconds * model.typical_factor()) + "]"});
-  out += table.str(kWidth);
+  out += table.str(kTextWidth);
   if (!outlook.counting) return out;
   out += "\nmerging takes as long as counting, by hosts that count " +
          format_scaled(outlook.counting->events_per_second) + " events/s each, " +
@@ -146,10 +144,10 @@ std::string as_table(MergeModel const& model, std::vector<Checked> const& checke
   for (Passing const& p : outlook.passing)
     passing.row({std::string(name_of(p.point.kind)), format_scaled(static_cast<double>(p.point.keys)),
                  hosts_or_more(p.strong), hosts_or_more(p.weak)});
-  return out + passing.str(kWidth);
+  return out + passing.str(kTextWidth);
 }
 
-Json as_json(MergeModel const& model, std::vector<Checked> const& checked, Outlook const& outlook) {
+Json merge_model_json(MergeModel const& model, std::vector<Checked> const& checked, Outlook const& outlook) {
   MergeCosts const& c = model.costs();
   Json result;
   result["costs"] = {{"fixed_s", c.fixed_s},
@@ -224,14 +222,14 @@ int merge_model_command(Arguments const& arguments) {
       "events/s that a host counts: says with how many hosts merging takes as long as counting");
   bool const& json = parser.flag("--json", "as JSON");
   parser.parse(arguments);
-  if (!from) throw UsageError(std::string("--from MERGE.json: there is nothing to fit to; ") + kMeasureFirst);
-  auto const measured = read_files("--from", from);
-  auto const others = read_files("--check", checks);
+  if (!from) throw UsageError(std::string("--from MERGE.json: there is nothing to fit to; ") + kMergeFirst);
+  auto const measured = read_merges("--from", from);
+  auto const others = read_merges("--check", checks);
   std::optional<MergeModel> fitted;
   try {
     fitted.emplace(measured);
   } catch (std::invalid_argument const& few) {
-    throw UsageError(std::string("--from: ") + few.what() + "; " + kMeasureFirst);
+    throw UsageError(std::string("--from: ") + few.what() + "; " + kMergeFirst);
   }
   MergeModel const& model = *fitted;
   Outlook outlook;
@@ -260,7 +258,8 @@ int merge_model_command(Arguments const& arguments) {
     }
   }
   auto const checked = check(model, others);
-  write_output(json ? as_json(model, checked, outlook).dump(2) + "\n" : as_table(model, checked, outlook));
+  write_output(json ? merge_model_json(model, checked, outlook).dump(2) + "\n"
+                    : merge_model_table(model, checked, outlook));
   return 0;
 }
 

@@ -24,13 +24,12 @@ constexpr std::uint64_t kMostInFlight = 1'000'000;
 constexpr std::uint64_t kMostEvents = 1ULL << 40;
 constexpr std::uint64_t kMostRounds = 100'000;
 
-constexpr std::array<std::pair<std::string_view, StreamKind>, 3> kStreams{
+constexpr std::array<std::pair<std::string_view, StreamKind>, 3> kStreamNames{
     {{"cpu", StreamKind::cpu}, {"lookup", StreamKind::lookup}, {"ingest", StreamKind::ingest}}};
-constexpr std::uint64_t kMostConnections = 1'000'000;
 
 /// `a,b` of durations, for help texts.
 template <class Durations>
-std::string spell(Durations const& durations) {
+std::string spell_all(Durations const& durations) {
   std::string text;
   for (auto const duration : durations) text += (text.empty() ? "" : ",") + format_duration(duration);
   return text;
@@ -62,13 +61,13 @@ struct RunArguments {
                      "threads or processes (default: the CPUs this process may use; one fewer on lookup and "
                      "ingest)")),
         grain(p.option("--grain", "D,..",
-                       "CPU time per event (default: " + spell(defaults::kCpuGrains) + " on cpu, " +
-                           spell(defaults::kLookupGrains) + " on lookup, ingest and with --input)")),
+                       "CPU time per event (default: " + spell_all(defaults::kCpuGrains) + " on cpu, " +
+                           spell_all(defaults::kLookupGrains) + " on lookup, ingest and with --input)")),
         batch(p.option("--batch", "N,..",
                        "cpu: events per task (default: " + spell_numbers(defaults::kBatches) + ")")),
         wait(p.option("--wait", "D,..",
                       "lookup, and ingest with --lookup: mean wait for a reply (default: " +
-                          spell(defaults::kWaits) + ")")),
+                          spell_all(defaults::kWaits) + ")")),
         wait_dist(
             p.option("--wait-dist", "NAME", "their distribution: exponential (default), fixed or lognormal")),
         in_flight(p.option("--in-flight", "N,..",
@@ -172,7 +171,7 @@ std::vector<StreamKind> read_streams(RunArguments const& given) {
   if (!given.stream) return {StreamKind::cpu, StreamKind::lookup};
   std::vector<StreamKind> streams;
   for (auto const& name : split_list("--stream", *given.stream)) {
-    streams.push_back(choose("--stream", name, kStreams));
+    streams.push_back(choose("--stream", name, kStreamNames));
     if (streams.back() != StreamKind::cpu && given.input) {
       throw UsageError("--stream " + name +
                        " needs synthetic events: leave --input out, or write --stream cpu");
@@ -299,7 +298,7 @@ std::optional<RedisUrl> read_service(std::string const& text) {
   return url;
 }
 
-void read_cells(RunArguments const& given, RunOptions& options) {
+void read_cell_options(RunArguments const& given, RunOptions& options) {
   options.streams = read_streams(given);
   options.external = read_external(given, options.streams);
   options.models = read_models(given, options);
@@ -352,7 +351,7 @@ void note_idle_flags(RunArguments const& given, RunOptions& options) {
     options.notes.push_back(std::string(flag) + " changes nothing: it is for --stream " + what_for +
                             ", which is not measured");
   };
-  struct Flag {
+  struct IdleFlag {
     std::string_view name;
     Value const* value;
   };
@@ -361,19 +360,19 @@ void note_idle_flags(RunArguments const& given, RunOptions& options) {
   bool const ingest = measured(StreamKind::ingest);
   if (!measured(StreamKind::lookup) && !ingest && given.io) note("--io", "lookup or ingest");
   if (!measured(StreamKind::lookup) && !(ingest && given.lookup)) {
-    for (Flag const& flag :
-         {Flag{"--wait", &given.wait}, {"--wait-dist", &given.wait_dist}, {"--service", &given.service}})
+    for (IdleFlag const& flag :
+         {IdleFlag{"--wait", &given.wait}, {"--wait-dist", &given.wait_dist}, {"--service", &given.service}})
       if (*flag.value) note(flag.name, ingest ? "lookup, or ingest with --lookup" : "lookup");
   }
   if (ingest) return;
   if (given.lookup) note("--lookup", "ingest");
-  for (Flag const& flag : {Flag{"--connections", &given.connections},
-                           {"--rate", &given.rate},
-                           {"--arrivals", &given.load.arrivals},
-                           {"--slo", &given.slo},
-                           {"--hgrm", &given.hgrm},
-                           {"--coalesce", &given.load.coalesce},
-                           {"--disorder", &given.load.disorder}})
+  for (IdleFlag const& flag : {IdleFlag{"--connections", &given.connections},
+                               {"--rate", &given.rate},
+                               {"--arrivals", &given.load.arrivals},
+                               {"--slo", &given.slo},
+                               {"--hgrm", &given.hgrm},
+                               {"--coalesce", &given.load.coalesce},
+                               {"--disorder", &given.load.disorder}})
     if (*flag.value) note(flag.name, "ingest");
 }
 
@@ -437,7 +436,7 @@ RunOptions parse(std::vector<std::string> const& arguments, std::span<Model cons
 
   RunOptions options;
   for (std::string const& argument : arguments) options.command_line.push_back(without_password(argument));
-  read_cells(given, options);
+  read_cell_options(given, options);
   note_idle_flags(given, options);
   read_events(given, options);
   if (given.against && given.against->empty()) throw UsageError("--against: write the path of another tally");

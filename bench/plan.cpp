@@ -1,11 +1,12 @@
 #include <algorithm>
-#include <regex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
 #include "bench/argument_parser.hpp"
 #include "bench/defaults.hpp"
+#include "bench/name_pattern.hpp"
 #include "bench/options.hpp"
 
 namespace tally {
@@ -15,20 +16,15 @@ namespace {
 /// negates, and "" and `all` let everything through.
 class Filter {
  public:
-  explicit Filter(std::string_view text) : negated_(text.starts_with('-')) {
-    if (negated_) text.remove_prefix(1);
-    everything_ = text.empty() || text == "all";
-    if (everything_) return;
-    pattern_.assign(text.begin(), text.end(), std::regex::extended);
+  explicit Filter(std::string text) : negated_(text.starts_with('-')) {
+    if (negated_) text.erase(0, 1);
+    if (!text.empty() && text != "all") pattern_.emplace(text);
   }
-  bool admits(std::string const& name) const {
-    return (everything_ || std::regex_search(name, pattern_)) != negated_;
-  }
+  bool admits(std::string const& name) const { return (!pattern_ || pattern_->found_in(name)) != negated_; }
 
  private:
   bool negated_;
-  bool everything_ = false;
-  std::regex pattern_;
+  std::optional<NamePattern> pattern_;
 };
 
 /// The groups that the options' lists combine to for one stream, without cells, for one way of waiting.

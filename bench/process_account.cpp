@@ -11,7 +11,7 @@
 namespace tally {
 namespace {
 
-double seconds(timeval const& t) {
+double in_seconds_of(timeval const& t) {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
 }
 
@@ -23,8 +23,8 @@ ProcessAccount ProcessAccount::now(bool of_children) {
     if (of_children && who == RUSAGE_SELF) continue;
     rusage usage{};
     ::getrusage(who, &usage);
-    account.user_s += seconds(usage.ru_utime);
-    account.sys_s += seconds(usage.ru_stime);
+    account.user_s += in_seconds_of(usage.ru_utime);
+    account.sys_s += in_seconds_of(usage.ru_stime);
     account.voluntary += static_cast<std::uint64_t>(usage.ru_nvcsw);
     account.involuntary += static_cast<std::uint64_t>(usage.ru_nivcsw);
   }

@@ -11,7 +11,6 @@ namespace tally {
 namespace {
 
 constexpr std::chrono::seconds kBetweenLines{5};
-constexpr char kEraseLine[] = "\r\033[K";
 
 /// Columns of the terminal: a longer line could not be written over.
 std::size_t columns() {

@@ -8,6 +8,9 @@
 
 namespace tally {
 
+/// Empties a terminal's line.
+inline constexpr char kEraseLine[] = "\r\033[K";
+
 /// On a terminal, one line that is written over; elsewhere plain lines, at most one every few seconds and one
 /// at each round's end; or nothing. Writes between samples alone, so that no sample is disturbed.
 class Progress {

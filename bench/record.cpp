@@ -3,21 +3,19 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "bench/atomic_file.hpp"
+#include "bench/json.hpp"
 #include "bench/service_process.hpp"
 #include "bench/sha256.hpp"
+#include "workloads/clock.hpp"
 
 namespace tally {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 double in_ms(std::chrono::nanoseconds d) { return std::chrono::duration<double, std::milli>(d).count(); }
-double in_s(std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); }
 
 /// A number, or why there is none.
 void put(Json& entry, std::string const& key, std::optional<double> value, char const* reason) {
@@ -112,10 +110,10 @@ Json latency_of(LatencyHistogram const& latencies) {
   json["count"] = latencies.total();
   Json too_few = Json::array();
   for (auto const& [name, percent] : kPercentiles) {
-    json[std::string(name) + "_s"] = in_s(latencies.at_percentile(percent));
+    json[std::string(name) + "_s"] = in_seconds(latencies.at_percentile(percent));
     if (latencies.total() < latencies_needed(percent)) too_few.push_back(name);
   }
-  json["max_s"] = in_s(latencies.greatest());
+  json["max_s"] = in_seconds(latencies.greatest());
   json["mean_s"] = latencies.mean_ns() * 1e-9;
   json["too_few_for"] = std::move(too_few);
   Json parts = Json::array();
@@ -156,11 +154,11 @@ std::string numbers_on_a_line(std::string_view json) {
 
 /// What ranks did in a sample, each for itself.
 void put_team(Json& entry, TeamFigures const& team) {
-  entry["count_s"] = in_s(team.count);
-  entry["merge_s"] = in_s(team.merge);
+  entry["count_s"] = in_seconds(team.count);
+  entry["merge_s"] = in_seconds(team.merge);
   entry["imbalance"] = team.imbalance;
   entry["merged_bytes"] = team.merged_bytes;
-  entry["start_late_s"] = in_s(team.start_late);
+  entry["start_late_s"] = in_seconds(team.start_late);
   Json ranks = Json::array();
   for (std::size_t r = 0; r < team.ranks.size(); ++r) {
     RankFigures const& rank = team.ranks[r];
@@ -168,8 +166,8 @@ void put_team(Json& entry, TeamFigures const& team) {
                      {"host", rank.host},
                      {"cpus", rank.cpus},
                      {"events", rank.events},
-                     {"count_s", in_s(rank.count)},
-                     {"merge_s", in_s(rank.merge)},
+                     {"count_s", in_seconds(rank.count)},
+                     {"merge_s", in_seconds(rank.merge)},
                      {"cpu_s", rank.cpu_s},
                      {"peak_rss_bytes", rank.peak_rss_bytes}});
   }
@@ -182,8 +180,8 @@ void put_figures(Json& entry, CampaignResult const& result, std::size_t index, S
   entry["cpu_time"] = (s.user_s + s.sys_s) * 1e3;
   entry["time_unit"] = "ms";
   put(entry, "items_per_second", s.items_per_second(), "");
-  entry["startup_s"] = in_s(s.startup);
-  entry["teardown_s"] = in_s(s.teardown);
+  entry["startup_s"] = in_seconds(s.startup);
+  entry["teardown_s"] = in_seconds(s.teardown);
   entry["cpu_s"] = s.user_s + s.sys_s;
   entry["user_s"] = s.user_s;
   entry["sys_s"] = s.sys_s;
@@ -230,7 +228,7 @@ Json sample_entry(CampaignResult const& result, std::size_t index, std::size_t r
 }
 
 /// The sequential cell that `index` is compared with.
-std::optional<std::size_t> base_of(CampaignResult const& result, std::size_t index) {
+std::optional<std::size_t> sequential_of(CampaignResult const& result, std::size_t index) {
   for (Group const& group : result.plan.groups) {
     if (std::find(group.cells.begin(), group.cells.end(), index) == group.cells.end()) continue;
     for (std::size_t const other : group.cells)
@@ -289,7 +287,7 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
   }
   put(entry, "memory_share", result.memory_share(cell),
       "the stream is not in memory, or ran on fewer CPUs than the reference computation");
-  auto const base = base_of(result, index);
+  auto const base = sequential_of(result, index);
   bool const at_rate = cell.cell.rate_per_s > 0;
   put(entry, "ratio_to_sequential", base && !at_rate ? result.ratio(index, *base) : std::nullopt,
       at_rate ? "at a rate, throughput is what was offered"
@@ -349,7 +347,7 @@ Json noise_floor_of(CampaignResult const& result) {
     samples.push_back({{"round", s.round},
                        {"order", s.order},
                        {"started_s", s.started_s},
-                       {"real_time_s", in_s(s.elapsed)},
+                       {"real_time_s", in_seconds(s.elapsed)},
                        {"ctx_involuntary", s.ctx_involuntary},
                        {"links_per_ns", s.links_per_ns},
                        {"read_bytes_per_s", s.read_bytes_per_s}});
@@ -370,7 +368,7 @@ Json noise_floor_of(CampaignResult const& result) {
 /// The objective, and how each cell's rate was found.
 Json slo_of(CampaignResult const& result) {
   Slo const& slo = *result.options.slo;
-  Json json{{"percentile", slo.percent}, {"latency_s", in_s(slo.latency)}};
+  Json json{{"percentile", slo.percent}, {"latency_s", in_seconds(slo.latency)}};
   Json searches = Json::array();
   for (CellResult const& cell : result.cells) {
     if (!cell.slo) continue;
@@ -399,7 +397,7 @@ Json context(CampaignResult const& result) {
   Json c = result.manifest.empty() ? Json::object() : Json::parse(result.manifest);
   if (!result.against.empty()) c["against"] = Json::parse(result.against);
   c["rounds"] = result.rounds;
-  c["took_s"] = in_s(result.took);
+  c["took_s"] = in_seconds(result.took);
   c["interrupted"] = result.interrupted;
   if (!result.lost.empty()) c["lost"] = result.lost;
   put(c, "steal_share", result.steal_share, "/proc/stat does not tell");
@@ -422,7 +420,7 @@ std::vector<Aggregate> aggregates(CellResult const& cell) {
   auto const over = [&cell](std::string name, bool relative, Statistic const& statistic) {
     std::vector<double> real, cpu, rate, memory;
     for (Sample const& s : cell.samples) {
-      real.push_back(in_s(s.elapsed));
+      real.push_back(in_seconds(s.elapsed));
       cpu.push_back(s.user_s + s.sys_s);
       rate.push_back(s.items_per_second());
       memory.push_back(static_cast<double>(s.peak_rss_bytes));
@@ -441,9 +439,7 @@ std::vector<Aggregate> aggregates(CellResult const& cell) {
 
 std::string record_text(CampaignResult const& result) {
   Json record{{"context", context(result)}, {"benchmarks", entries(result)}};
-  auto const text = [&record] {
-    return numbers_on_a_line(record.dump(2, ' ', false, Json::error_handler_t::replace)) + "\n";
-  };
+  auto const text = [&record] { return numbers_on_a_line(record.dump(2)) + "\n"; };
   record["context"]["result_id"] = "";
   record["context"]["result_id"] = sha256(text()).substr(0, 16);
   return text();

@@ -19,11 +19,11 @@ constexpr timeval kConnectWithin{.tv_sec = 2, .tv_usec = 0};
 /// A server that saves a snapshot, or runs somebody's long script, answers nobody meanwhile.
 constexpr timeval kAnswerWithin{.tv_sec = 10, .tv_usec = 0};
 
-struct Advice {
+struct ErrorAdvice {
   std::string_view code;  // an error's first word
   std::string_view what;
 };
-constexpr std::array<Advice, 7> kAdvice{
+constexpr std::array<ErrorAdvice, 7> kErrorAdvice{
     {{"NOAUTH", "it wants a password: write redis://:PASSWORD@HOST:PORT, or set TALLY_REDIS_PASSWORD"},
      {"WRONGPASS", "the user or the password is wrong"},
      {"READONLY", "it is a replica that takes no keys: name its primary"},
@@ -120,7 +120,7 @@ RedisReply RedisConnection::ask(RedisCommand const& command) {
 void RedisConnection::fail_with(std::string const& error) const {
   std::string text = where_ + " answered " + printable(error, 160);
   std::string_view const code = std::string_view(error).substr(0, error.find(' '));
-  for (Advice const& advice : kAdvice)
+  for (ErrorAdvice const& advice : kErrorAdvice)
     if (advice.code == code) text.append(": ").append(advice.what);
   throw ServiceFailed(text);
 }

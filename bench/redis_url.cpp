@@ -85,7 +85,7 @@ Span password_in(std::string_view text) noexcept {
   return colon < at ? Span{colon + 1, at} : Span{};
 }
 
-[[noreturn]] void refuse(std::string_view flag, std::string_view text, std::string const& what) {
+[[noreturn]] void refuse_service(std::string_view flag, std::string_view text, std::string const& what) {
   throw UsageError(
       std::string(flag) + " '" + without_password(text) + "': " + what +
       "; write embedded, or redis://HOST:PORT, with a password redis://:PASSWORD@HOST:PORT (or in " +
@@ -100,7 +100,7 @@ std::string RedisUrl::shown() const {
 }
 
 RedisUrl parse_redis_url(std::string_view flag, std::string_view text) {
-  auto const wrong = [&](std::string const& what) { refuse(flag, text, what); };
+  auto const wrong = [&](std::string const& what) { refuse_service(flag, text, what); };
   if (text.starts_with("rediss://")) wrong("redis over TLS is not spoken here");
   if (!text.starts_with(kScheme)) wrong("no service");
   std::string_view rest = text.substr(kScheme.size());

@@ -23,7 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 /// What the process sends.
-struct Report {
+struct ReferenceReport {
   std::int64_t elapsed_ns;
   std::uint64_t ctx_involuntary;
   double links_per_ns;
@@ -109,7 +109,7 @@ std::string compute(std::vector<int> const& cpus, bool read_too) {
   ready.arrive_and_wait();
   auto const began = Clock::now();
   done.wait();
-  Report report{(Clock::now() - began).count(), 0, 0, 0};
+  ReferenceReport report{(Clock::now() - began).count(), 0, 0, 0};
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   report.ctx_involuntary = static_cast<std::uint64_t>(usage.ru_nivcsw);
@@ -136,10 +136,11 @@ std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopS
   });
   auto const outcome = child.wait({kTimeout, stop});
   if (outcome.ending == Ending::interrupted) return std::nullopt;
-  if (outcome.ending != Ending::finished || !outcome.report || outcome.report->size() != sizeof(Report))
+  if (outcome.ending != Ending::finished || !outcome.report ||
+      outcome.report->size() != sizeof(ReferenceReport))
     throw std::runtime_error("the reference computation did not end: " +
                              describe_wait_status(outcome.status));
-  Report report;
+  ReferenceReport report;
   std::memcpy(&report, outcome.report->data(), sizeof report);
   ReferenceSample sample;
   sample.elapsed = std::chrono::nanoseconds(report.elapsed_ns);

@@ -6,16 +6,14 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "bench/drawn_waits.hpp"
+#include "bench/json.hpp"
 #include "bench/sha256.hpp"
 
 namespace tally {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string content_of(std::filesystem::path const& path) {
   std::ifstream file(path, std::ios::binary);
@@ -142,7 +140,7 @@ ResultFile read_result_file(std::filesystem::path const& path) {
     file.noise_floor = context.value("noise_floor", Json::object()).value("relative_half_width", 0.0);
     read_cells(whole.at("benchmarks"), file);
     return file;
-  } catch (Json::exception const& e) {
+  } catch (Json::Error const& e) {
     throw NoResultFile(path.string() + ": no whole result file: " + e.what());
   }
 }

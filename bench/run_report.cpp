@@ -5,16 +5,12 @@
 #include "bench/commands.hpp"
 #include "bench/engine.hpp"
 #include "bench/event_options.hpp"
+#include "bench/exit_status.hpp"
 #include "bench/limits.hpp"
 #include "bench/table.hpp"
 
 namespace tally {
-namespace {
-
-constexpr int kCellFailed = 1;
-constexpr int kInterrupted = 130;
-
-}  // namespace
+namespace {}  // namespace
 
 void check_run_files(RunOptions const& options) {
   if (options.input) check_input_file(options.input->string());
@@ -42,8 +38,8 @@ std::string run_report(CampaignResult const& result, BenchmarkFlags const& flags
 }
 
 int run_status(CampaignResult const& result) {
-  if (result.interrupted) return kInterrupted;
-  return result.any_failed() ? kCellFailed : 0;
+  if (result.interrupted) return kInterruptedStatus;
+  return result.any_failed() ? kFailedStatus : 0;
 }
 
 }  // namespace tally

@@ -22,27 +22,27 @@ namespace {
 using Clock = Stopwatch::Clock;
 
 /// What the sample's process sends: this, then `text_bytes` of failure.
-struct Report {
+struct SampleReport {
   std::int64_t elapsed_ns, startup_ns, teardown_ns;
   double user_s, sys_s;
   std::uint64_t peak_rss_bytes, ctx_voluntary, ctx_involuntary;
   std::uint64_t events, tasks, replies, malformed;
   std::int64_t workers_ran;
 };
-static_assert(std::is_trivially_copyable_v<Report>);
+static_assert(std::is_trivially_copyable_v<SampleReport>);
 
 std::string encode(Sample const& s) {
-  Report const report{s.elapsed.count(), s.startup.count(), s.teardown.count(), s.user_s, s.sys_s,
-                      s.peak_rss_bytes,  s.ctx_voluntary,   s.ctx_involuntary,  s.events, s.tasks,
-                      s.replies,         s.malformed,       s.workers_ran};
+  SampleReport const report{s.elapsed.count(), s.startup.count(), s.teardown.count(), s.user_s, s.sys_s,
+                            s.peak_rss_bytes,  s.ctx_voluntary,   s.ctx_involuntary,  s.events, s.tasks,
+                            s.replies,         s.malformed,       s.workers_ran};
   std::string bytes(sizeof report, '\0');
   std::memcpy(bytes.data(), &report, sizeof report);
   return bytes + s.failure;
 }
 
 Sample decode(std::string_view bytes) {
-  if (bytes.size() < sizeof(Report)) throw std::runtime_error("a sample's report is cut off");
-  Report report;
+  if (bytes.size() < sizeof(SampleReport)) throw std::runtime_error("a sample's report is cut off");
+  SampleReport report;
   std::memcpy(&report, bytes.data(), sizeof report);
   Sample s;
   s.failure = bytes.substr(sizeof report);
@@ -63,10 +63,10 @@ Sample decode(std::string_view bytes) {
   return s;
 }
 
-using Run = std::function<Counts(Stopwatch&)>;
+using RunModel = std::function<Counts(Stopwatch&)>;
 
 /// The whole life of the sample's process, but for its way out.
-Sample run_here(Run const& run, Setup const& setup, Counts const& expected, int wanted) {
+Sample run_here(RunModel const& run, Setup const& setup, Counts const& expected, int wanted) {
   Sample s;
   try {
     pin_process(setup.cpus);
@@ -109,7 +109,7 @@ std::string failure_beside(ChildWatch::Outcome const& outcome) {
   return "the process it depends on ended first";
 }
 
-Measured measure_run(Run const& run, Setup const& setup, Counts const& expected, int wanted,
+Measured measure_run(RunModel const& run, Setup const& setup, Counts const& expected, int wanted,
                      SampleWatch const& watch) {
   Measured measured;
   if (watch.stop.requested()) {

@@ -5,22 +5,20 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <system_error>
 
+#include "bench/atomic_file.hpp"
 #include "bench/commands.hpp"
+#include "bench/exit_status.hpp"
+#include "bench/json.hpp"
 #include "bench/manifest.hpp"
 #include "bench/sampler_protocol.hpp"
 #include "bench/streams.hpp"
 
 namespace tally {
 namespace {
-
-using Json = nlohmann::json;
-
-constexpr int kInterrupted = 130;
 
 /// What the protocol goes over, taken away from standard input and output: a model that reads or prints would
 /// break it.
@@ -34,15 +32,7 @@ struct Channel {
       throw std::system_error(errno, std::generic_category(), "cannot set up the sampler's input and output");
     ::close(nothing);
   }
-  void say(Json const& line) const {
-    std::string const text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-    for (std::size_t sent = 0; sent < text.size();) {
-      ssize_t const n = ::write(out, text.data() + sent, text.size() - sent);
-      if (n < 0 && errno != EINTR)
-        throw std::system_error(errno, std::generic_category(), "answer to the campaign");
-      if (n > 0) sent += static_cast<std::size_t>(n);
-    }
-  }
+  void say(Json const& line) const { write_all(out, line.dump() + "\n", "answer to the campaign"); }
 };
 
 /// The campaign's lines, one by one.
@@ -115,7 +105,7 @@ class Sampler {
   void prepare(Json const& request) {
     streams_.set_links_per_ns(request.at("links_per_ns").get<double>());
     std::uint64_t most_events = 0;
-    for (auto const& [name, events] : request.at("prepare").items()) {
+    for (auto const& [name, events] : request.at("prepare").members()) {
       Cell& cell = cell_called(name);
       cell.events = events.get<std::uint64_t>();
       if (cell.stream == StreamKind::cpu && !streams_.input())
@@ -123,7 +113,7 @@ class Sampler {
     }
     if (most_events > 0) streams_.reserve(most_events);
     Json digests = Json::object();
-    for (auto const& [name, events] : request.at("prepare").items())
+    for (auto const& [name, events] : request.at("prepare").members())
       digests[name] = digest(streams_.workload(cell_called(name)).expected);
     channel_.say({{"prepared", digests}});
   }
@@ -159,7 +149,7 @@ int sampler_command(Arguments const& arguments, std::span<Model const> models) {
     Sampler(channel, options, std::move(plan)).serve();
     return 0;
   } catch (Interrupted const&) {
-    return kInterrupted;
+    return kInterruptedStatus;
   } catch (std::exception const& e) {
     channel.say({{"error", e.what()}});
     return 1;

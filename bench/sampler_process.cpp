@@ -17,6 +17,7 @@
 #include "bench/forked_process.hpp"
 #include "bench/sampler_protocol.hpp"
 #include "bench/units.hpp"
+#include "workloads/errno_failure.hpp"
 #include "workloads/owned_fd.hpp"
 
 namespace tally {
@@ -27,10 +28,6 @@ constexpr int kCannotRun = 127;
 constexpr std::chrono::minutes kPatience{10};
 /// Beyond a sample's time-out: what starting and checking it takes.
 constexpr std::chrono::seconds kSlack{60};
-
-[[noreturn]] void fail_with_errno(char const* what) {
-  throw std::system_error(errno, std::generic_category(), what);
-}
 
 void close_if_open(int& file) noexcept {
   if (file >= 0) ::close(std::exchange(file, -1));
@@ -62,7 +59,7 @@ void SamplerProcess::greet() {
            std::to_string(kSamplerProtocol));
     hello.at("cells").get_to(cells_);
     manifest_ = hello.at("manifest");
-  } catch (nlohmann::json::exception const& e) {
+  } catch (Json::Error const& e) {
     fail(e.what());
   }
 }
@@ -126,7 +123,7 @@ int SamplerProcess::end() noexcept {
   return status;
 }
 
-void SamplerProcess::tell(nlohmann::json const& line) {
+void SamplerProcess::tell(Json const& line) {
   std::string const text = line.dump() + "\n";
   for (std::size_t sent = 0; sent < text.size();) {
     ssize_t const n = ::write(requests_, text.data() + sent, text.size() - sent);
@@ -136,7 +133,7 @@ void SamplerProcess::tell(nlohmann::json const& line) {
 }
 
 /// Its next line, which must have `key`.
-nlohmann::ordered_json SamplerProcess::answer(char const* key, std::chrono::nanoseconds within) {
+Json SamplerProcess::answer(char const* key, std::chrono::nanoseconds within) {
   using Clock = std::chrono::steady_clock;
   auto const deadline = Clock::now() + within;
   std::optional<std::string> text;
@@ -156,7 +153,7 @@ nlohmann::ordered_json SamplerProcess::answer(char const* key, std::chrono::nano
     if (n < 0 && errno != EINTR) fail_with_errno("read from a sampler");
     if (n > 0) buffer_.add(bytes, static_cast<std::size_t>(n));
   }
-  auto line = nlohmann::ordered_json::parse(*text, nullptr, false);
+  auto line = Json::parse_or_null(*text);
   if (line.is_object() && line.contains("error") && line.at("error").is_string())
     fail(line.at("error").get<std::string>());
   if (!line.is_object() || !line.contains(key)) fail("it does not say what 'tally sampler' says");
@@ -187,7 +184,7 @@ std::map<std::string, std::string> SamplerProcess::prepare(
   tell(prepared_for_);
   try {
     return answer("prepared", kPatience).at("prepared").get<std::map<std::string, std::string>>();
-  } catch (nlohmann::json::exception const& e) {
+  } catch (Json::Error const& e) {
     fail(e.what());
   }
 }
@@ -205,7 +202,7 @@ CellSample SamplerProcess::sample(std::string const& cell) {
       return sample_from_json(line.at("taken"));
     } catch (SamplerFailed const& e) {
       failure = e.what();
-    } catch (nlohmann::json::exception const& e) {
+    } catch (Json::Error const& e) {
       failure = program_.string() + ": " + e.what();
     }
     restart_after(failure);

@@ -7,12 +7,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "bench/cell_runner.hpp"
+#include "bench/json.hpp"
 #include "bench/sampler_protocol.hpp"
 #include "bench/stop_signals.hpp"
 
@@ -40,7 +40,7 @@ class SamplerProcess {
   /// Names of the cells that it can measure.
   std::vector<std::string> const& cells() const noexcept { return cells_; }
   /// As the context of a result file of its own would have it.
-  nlohmann::ordered_json const& manifest() const noexcept { return manifest_; }
+  Json const& manifest() const noexcept { return manifest_; }
 
   /// Makes the streams of the cells named, with these numbers of events, and returns the digest of each one's
   /// reference. Throws as the constructor does.
@@ -56,8 +56,8 @@ class SamplerProcess {
   void start();
   void greet();
   int end() noexcept;
-  void tell(nlohmann::json const& line);
-  nlohmann::ordered_json answer(char const* key, std::chrono::nanoseconds within);
+  void tell(Json const& line);
+  Json answer(char const* key, std::chrono::nanoseconds within);
   std::string last_words();
   [[noreturn]] void fail(std::string const& what) const;
   void restart_after(std::string const& failure);
@@ -66,7 +66,7 @@ class SamplerProcess {
   std::vector<std::string> arguments_;
   std::chrono::nanoseconds sample_timeout_;
   StopSignals const& stop_;
-  nlohmann::json prepared_for_;  ///< the line that prepare() said, for a restart
+  Json prepared_for_;  ///< the line that prepare() said, for a restart
   bool restarted_ = false;
   std::string lost_;  ///< why there is no sampler any more
   std::vector<std::string> notes_;
@@ -76,7 +76,7 @@ class SamplerProcess {
   int errors_ = -1;    ///< a file that is its standard error
   LineBuffer buffer_;
   std::vector<std::string> cells_;
-  nlohmann::ordered_json manifest_;
+  Json manifest_;
 };
 
 }  // namespace tally

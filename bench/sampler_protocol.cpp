@@ -5,8 +5,6 @@
 namespace tally {
 namespace {
 
-using Json = nlohmann::json;
-
 /// Calls visit(key, member) for every member of a sample that is a plain number.
 template <class SampleType, class Visit>
 void each_number(SampleType& s, Visit visit) {

@@ -14,11 +14,11 @@
 #pragma once
 
 #include <cstddef>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "bench/cell_runner.hpp"
+#include "bench/json.hpp"
 
 namespace tally {
 
@@ -42,8 +42,8 @@ class LineBuffer {
 std::string digest(Counts const& counts);
 
 /// All of a sample but its place in the campaign. Times in ns, as integers.
-nlohmann::json sample_to_json(CellSample const& taken);
-/// The reverse. Throws nlohmann::json::exception where something is missing.
-CellSample sample_from_json(nlohmann::json const& json);
+Json sample_to_json(CellSample const& taken);
+/// The reverse. Throws Json::Error where something is missing.
+CellSample sample_from_json(Json const& json);
 
 }  // namespace tally

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <system_error>
@@ -17,7 +16,9 @@
 #include "bench/counts_json.hpp"
 #include "bench/defaults.hpp"
 #include "bench/event_options.hpp"
+#include "bench/exit_status.hpp"
 #include "bench/helper_process.hpp"
+#include "bench/json.hpp"
 #include "bench/limits.hpp"
 #include "bench/stop_signals.hpp"
 #include "bench/units.hpp"
@@ -26,16 +27,15 @@
 namespace tally {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using namespace std::chrono_literals;
 using std::chrono::nanoseconds;
 
 /// How often it is looked whether a window has ended.
-constexpr auto kLook = 50ms;
+constexpr auto kServeLook = 50ms;
 /// What clients have sent by the time of the signal is counted within this, or given up.
 constexpr auto kDrainWithin = 30s;
 /// Descriptors that are not clients'.
-constexpr std::uint64_t kSpareFiles = 64, kFilesPerWorker = 4;
+constexpr std::uint64_t kSpareServeFiles = 64, kFilesPerWorker = 4;
 /// A client's clock may be so far ahead of this machine's; no further ahead does event time follow it.
 constexpr auto kAhead = 60s;
 /// Open at once, in each worker; an empty one takes 4 KiB.
@@ -65,7 +65,7 @@ std::uint32_t read_host(std::string const& text) {
 }
 
 /// None for lines as senders of events write them.
-std::optional<LineFormat> read_format(FormatArguments const& given) {
+std::optional<LineFormat> read_serve_format(FormatArguments const& given) {
   if (!given.format) {
     if (auto const flag = given.first_given(); !flag.empty())
       throw UsageError(std::string(flag) + " is of a format: add --format lines, clf, ndjson or regex");
@@ -85,7 +85,7 @@ std::optional<LineFormat> read_format(FormatArguments const& given) {
   }
 }
 
-ServeOptions read_options(Arguments const& arguments, std::span<Model const> models) {
+ServeOptions read_serve_options(Arguments const& arguments, std::span<Model const> models) {
   ArgumentParser parser("tally serve", "Counts the events that arrive over TCP, by window, with one model.");
   auto const& model = parser.option(
       "--model", "M",
@@ -134,13 +134,14 @@ ServeOptions read_options(Arguments const& arguments, std::span<Model const> mod
   if (port) options.spec.address.port = static_cast<std::uint16_t>(parse_count("--port", *port, 0, 65535));
   if (listen) options.spec.address.host = read_host(*listen);
   std::uint64_t const files = raise_open_files();
-  std::uint64_t const spare = kSpareFiles + kFilesPerWorker * static_cast<std::uint64_t>(options.workers);
+  std::uint64_t const spare =
+      kSpareServeFiles + kFilesPerWorker * static_cast<std::uint64_t>(options.workers);
   std::uint64_t const room = files > 2 * spare ? files - spare : spare;
   options.spec.connections_max = most ? parse_count("--connections-max", *most, 1, 10'000'000) : room;
   if (line_max)
     options.spec.rules.line_max =
         static_cast<std::size_t>(parse_count("--line-max", *line_max, 1, kMostLineBytes));
-  options.spec.rules.format = read_format(format);
+  options.spec.rules.format = read_serve_format(format);
   options.window = window ? parse_duration("--window", *window) : defaults::kServeWindow;
   options.grace = grace ? parse_duration("--grace", *grace) : defaults::kServeGrace;
   options.spec.workers = options.workers;
@@ -156,7 +157,7 @@ ServeOptions read_options(Arguments const& arguments, std::span<Model const> mod
 }
 
 /// Seconds, with as many decimals as they have.
-std::string in_seconds(std::int64_t ns) {
+std::string exact_seconds(std::int64_t ns) {
   std::string text = std::to_string(ns / 1'000'000'000);
   if (std::int64_t const rest = ns % 1'000'000'000; rest != 0) {
     std::string decimals = std::to_string(1'000'000'000 + rest).substr(1);
@@ -247,9 +248,9 @@ class Windows {
                   {"distinct_keys", window.distinct_keys},
                   {"late", late - late_}};
         for (auto const& key : top) line["top"].push_back(key_as_json(key));
-        out += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+        out += line.dump() + "\n";
       } else {
-        out += in_seconds(window.window) + "\t" + std::to_string(window.events) + "\t" +
+        out += exact_seconds(window.window) + "\t" + std::to_string(window.events) + "\t" +
                std::to_string(window.distinct_keys) + "\n";
         for (auto const& key : top) out += "\t" + std::to_string(key.count) + "\t" + key.key + "\n";
       }
@@ -270,7 +271,7 @@ class Windows {
               {"counts", Json::array()}};
     for (auto const& key : counts.window_totals(window.window)) json["counts"].push_back(key_as_json(key));
     try {
-      write_whole(options_.snapshot, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+      write_whole(options_.snapshot, json.dump(1) + "\n");
     } catch (std::system_error const& e) {
       complain(e.what());  // the next window's may be written; this one was printed
     }
@@ -290,7 +291,7 @@ std::optional<int> serve_until_signal(int signals, HelperProcess& server, Window
   for (;;) {
     pollfd fds[] = {{.fd = signals, .events = POLLIN, .revents = 0},
                     {.fd = server.pidfd(), .events = POLLIN, .revents = 0}};
-    if (::poll(fds, std::size(fds), static_cast<int>(kLook / 1ms)) < 0 && errno != EINTR)
+    if (::poll(fds, std::size(fds), static_cast<int>(kServeLook / 1ms)) < 0 && errno != EINTR)
       throw std::system_error(errno, std::generic_category(), "poll");
     signalfd_siginfo signal{};
     if (fds[0].revents != 0 && ::read(signals, &signal, sizeof signal) == sizeof signal)
@@ -303,7 +304,7 @@ std::optional<int> serve_until_signal(int signals, HelperProcess& server, Window
 }  // namespace
 
 int serve_command(Arguments const& arguments, std::span<Model const> models) {
-  ServeOptions const options = read_options(arguments, models);
+  ServeOptions const options = read_serve_options(arguments, models);
   OwnedFd const signals(stop_descriptor());
   IngestStream const stream(options.spec);
   HelperProcess server("the server", {}, [&] {
@@ -338,8 +339,7 @@ int serve_command(Arguments const& arguments, std::span<Model const> models) {
                              ": it was killed, and what it had not read is lost");
   if (!signal || *death != "exited with status 0")
     throw std::runtime_error("the server's process ended: " + *death + "; what it had not counted is lost");
-  constexpr int kInterrupted = 130;
-  return *signal == SIGINT ? kInterrupted : 0;
+  return *signal == SIGINT ? kInterruptedStatus : 0;
 }
 
 }  // namespace tally

@@ -90,4 +90,12 @@ std::string sha256_of_file(std::filesystem::path const& path) {
   return digest.hex();
 }
 
+std::string hash_or_reason(std::filesystem::path const& path) {
+  try {
+    return sha256_of_file(path);
+  } catch (std::exception const& e) {
+    return std::string("unknown: ") + e.what();
+  }
+}
+
 }  // namespace tally

@@ -28,5 +28,7 @@ class Sha256 {
 std::string sha256(std::string_view bytes);
 /// Of a file's content. Throws std::runtime_error that names the file if it cannot be read.
 std::string sha256_of_file(std::filesystem::path const& path);
+/// The same, or "unknown: " and why.
+std::string hash_or_reason(std::filesystem::path const& path);
 
 }  // namespace tally

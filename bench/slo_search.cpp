@@ -14,7 +14,7 @@ constexpr double kLeast_per_s = 100, kMost_per_s = 1e8;
 /// By how much the rate is lowered when it does not hold for longer: ever more, up to a half.
 constexpr double kFirstStepDown = 1.05, kGreatestStepDown = 2, kStepsGrowBy = 1.1;
 
-double three_digits(double rate) {
+double round_to_three_digits(double rate) {
   double const unit = std::pow(10, std::floor(std::log10(rate)) - 2);
   return std::round(rate / unit) * unit;
 }
@@ -25,21 +25,21 @@ class Search {
 
   SloAnswer run(double first_per_s) {
     double kept = 0, missed = 0;
-    double rate = std::clamp(three_digits(std::max(first_per_s, 1.0)), kLeast_per_s, kMost_per_s);
+    double rate = std::clamp(round_to_three_digits(std::max(first_per_s, 1.0)), kLeast_per_s, kMost_per_s);
     // Out to a rate on each side; 0 as long as there is none.
     while (kept == 0 || missed == 0) {
       if (keeps(rate)) {
         kept = rate;
         if (rate >= kMost_per_s) return verify(rate);
-        rate = std::min(three_digits(rate * 2), kMost_per_s);
+        rate = std::min(round_to_three_digits(rate * 2), kMost_per_s);
       } else {
         missed = rate;
         if (rate <= kLeast_per_s) return answer_;
-        rate = std::max(three_digits(rate / 2), kLeast_per_s);
+        rate = std::max(round_to_three_digits(rate / 2), kLeast_per_s);
       }
     }
     while (missed / kept > kSearchResolution) {
-      rate = three_digits(std::sqrt(kept * missed));
+      rate = round_to_three_digits(std::sqrt(kept * missed));
       if (rate <= kept || rate >= missed) break;  // as near as three digits are
       (keeps(rate) ? kept : missed) = rate;
     }
@@ -61,7 +61,7 @@ class Search {
     for (double step = kFirstStepDown; !keeps(rate, true);
          step = std::min(step * kStepsGrowBy, kGreatestStepDown)) {
       if (rate <= kLeast_per_s) return std::move(answer_);
-      rate = std::max(three_digits(rate / step), kLeast_per_s);
+      rate = std::max(round_to_three_digits(rate / step), kLeast_per_s);
     }
     answer_.rate_per_s = rate;
     return std::move(answer_);

@@ -11,11 +11,12 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "bench/exit_status.hpp"
+
 namespace tally {
 namespace {
 
 constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
-constexpr int kInterruptedStatus = 130;
 
 // A handler can reach statics alone.
 std::atomic<int> write_end{-1};

@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <vector>
 
+#include "bench/json.hpp"
 #include "bench/slo_search.hpp"
 #include "bench/text_table.hpp"
 #include "bench/units.hpp"
+#include "workloads/clock.hpp"
 
 namespace tally {
 namespace {
@@ -28,8 +29,6 @@ std::string ratio_text(double ratio) {
 std::string number_of(std::size_t n, std::string const& thing) {
   return std::to_string(n) + " " + thing + (n == 1 ? "" : "s");
 }
-
-double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
 std::optional<double> cpu_per_event(CellResult const& cell) {
   return median_over(cell, [](Sample const& s) -> std::optional<double> {
@@ -251,12 +250,12 @@ std::string render_latencies(CampaignResult const& result, Group const& group, s
     auto const at = [&](LatencyHistogram const& latencies, double percent) {
       bool const enough = latencies.total() >= latencies_needed(percent);
       if (!enough) used.insert("few");
-      return format_seconds(seconds(latencies.at_percentile(percent))) + (enough ? " " : "!");
+      return format_seconds(in_seconds(latencies.at_percentile(percent))) + (enough ? " " : "!");
     };
     auto const late = median_over(
         cell, [](Sample const& s) { return s.load ? std::optional(s.load->late_p99_s) : std::nullopt; });
     table.row({name, at(*cell.corrected, 50), at(*cell.corrected, 90), at(*cell.corrected, 99),
-               at(*cell.corrected, 99.9), format_seconds(seconds(cell.corrected->greatest())),
+               at(*cell.corrected, 99.9), format_seconds(in_seconds(cell.corrected->greatest())),
                at(*cell.uncorrected, 99), late ? format_seconds(*late) : ""});
   }
   return any ? table.str(width) : "";
@@ -280,10 +279,10 @@ std::string render_ranks(CampaignResult const& result, Group const& group, std::
         return s.team ? std::optional(static_cast<double>(figure(*s.team))) : std::nullopt;
       });
     };
-    auto const count = median([](TeamFigures const& t) { return seconds(t.count); });
-    auto const merge = median([](TeamFigures const& t) { return seconds(t.merge); });
+    auto const count = median([](TeamFigures const& t) { return in_seconds(t.count); });
+    auto const merge = median([](TeamFigures const& t) { return in_seconds(t.merge); });
     auto const share = median([](TeamFigures const& t) {
-      return seconds(t.merge) / std::max(1e-9, seconds(t.count) + seconds(t.merge));
+      return in_seconds(t.merge) / std::max(1e-9, in_seconds(t.count) + in_seconds(t.merge));
     });
     auto const imbalance = median([](TeamFigures const& t) { return t.imbalance; });
     auto const bytes = median([](TeamFigures const& t) { return t.merged_bytes; });
@@ -340,7 +339,7 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
 
 /// What the other build is, as its manifest says: `0.1.0 (5b9cf8cdeadb), /opt/tally`.
 std::string name_other(CampaignResult const& result) {
-  auto const other = nlohmann::json::parse(result.against);
+  auto const other = Json::parse(result.against);
   std::string const commit = other.value("tally_commit", "unknown"),
                     tree = other.value("tally_tree", "unknown");
   return other.value("tally_version", "?") + " (" + commit.substr(0, 12) +
@@ -418,7 +417,7 @@ std::string summary(CampaignResult const& result, std::size_t width) {
   }
   std::string text = number_of(result.cells.size(), "cell") + ", " + number_of(samples, "sample") + " in " +
                      number_of(static_cast<std::size_t>(result.rounds), "round") + ", " +
-                     format_seconds(seconds(result.took)) + "; medians with 95% intervals; " +
+                     format_seconds(in_seconds(result.took)) + "; medians with 95% intervals; " +
                      (samples == 0  ? "nothing was measured"
                       : failed == 0 ? "every count verified"
                                     : number_of(failed, "cell") + " FAILED");

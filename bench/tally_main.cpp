@@ -8,6 +8,7 @@
 #include <string>
 #include <system_error>
 
+#include "bench/atomic_file.hpp"
 #include "bench/benchmark_flags.hpp"
 #include "bench/commands.hpp"
 #include "bench/options.hpp"
@@ -57,23 +58,16 @@ int dispatch(std::string const& command, Arguments const& arguments, std::span<M
     write_output("tally " + std::string(kVersion) + "\n");
     return 0;
   }
-  throw UsageError(
-      "no command '" + command +
-      "'; write one of list, run, map, advise, merge-model, count, serve, load, doctor, lookup-service ('tally --help')");
-}
-
-void write_all(int file, std::string_view text) {
-  while (!text.empty()) {
-    ssize_t const n = write(file, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw std::system_error(errno, std::generic_category(), "cannot write to standard output");
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
+  throw UsageError("no command '" + command +
+                   "'; write one of list, run, map, advise, merge-model, count, serve, load, doctor, "
+                   "lookup-service ('tally --help')");
 }
 
 }  // namespace
 
-void write_output(std::string_view text) { write_all(STDOUT_FILENO, text); }
+void write_output(std::string_view text) {
+  write_all(STDOUT_FILENO, text, "cannot write to standard output");
+}
 
 void complain(std::string_view message) {
   std::string line = "tally: " + std::string(message);
@@ -82,7 +76,7 @@ void complain(std::string_view message) {
   }
   line += '\n';
   try {
-    write_all(STDERR_FILENO, line);
+    write_all(STDERR_FILENO, line, "standard error");
   } catch (std::system_error const&) {
     // Nobody reads standard error; the exit status still tells.
   }

@@ -3,12 +3,12 @@
 
 #include <chrono>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "bench/cell_runner.hpp"
+#include "bench/json.hpp"
 
 namespace tally {
 
@@ -41,7 +41,7 @@ class Team {
   /// There are more ranks than CPUs, or they may use the same.
   virtual bool ranks_share_cpus() const noexcept = 0;
   /// Of the result file's context: ranks, hosts, the MPI library, and how references were checked.
-  virtual nlohmann::ordered_json describe() const = 0;
+  virtual Json describe() const = 0;
   /// What a reader must know, a sentence each.
   virtual std::vector<std::string> notes() const = 0;
 };

@@ -8,6 +8,9 @@
 
 namespace tally {
 
+/// Columns of what commands print.
+inline constexpr std::size_t kTextWidth = 120;
+
 /// Columns that a UTF-8 text takes on a terminal, as far as Tally's own texts go: one per code point.
 std::size_t display_width(std::string_view text);
 

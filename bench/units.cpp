@@ -67,7 +67,7 @@ std::optional<int> power_of(std::string_view name, std::array<Unit, 4> const& un
   return unit == units.end() ? std::nullopt : std::optional(unit->power);
 }
 
-[[noreturn]] void refuse(std::string_view flag, std::string_view text, std::string const& why) {
+[[noreturn]] void refuse_value(std::string_view flag, std::string_view text, std::string const& why) {
   throw UsageError(std::string(flag) + " '" + std::string(text) + "': " + why);
 }
 
@@ -80,18 +80,18 @@ std::string three_digits(double value) {
 std::chrono::nanoseconds parse_duration(std::string_view flag, std::string_view text) {
   auto const number = read_decimal(text);
   if (!number)
-    refuse(flag, text, "write a duration of 0 or more with its unit ns, us, ms or s, such as 1.5ms");
+    refuse_value(flag, text, "write a duration of 0 or more with its unit ns, us, ms or s, such as 1.5ms");
   if (number->digits == 0 && number->suffix.empty()) return std::chrono::nanoseconds{0};
   auto const power = power_of(number->suffix, kTimeUnits);
   if (!power) {
-    refuse(flag, text,
-           (number->suffix.empty() ? "the unit is missing"
-                                   : "no such unit '" + std::string(number->suffix) + "'") +
-               "; write ns, us, ms or s, such as 1.5ms");
+    refuse_value(flag, text,
+                 (number->suffix.empty() ? "the unit is missing"
+                                         : "no such unit '" + std::string(number->suffix) + "'") +
+                     "; write ns, us, ms or s, such as 1.5ms");
   }
   auto const ns = scale(*number, *power);
   if (!ns || *ns > static_cast<std::uint64_t>(std::chrono::nanoseconds::max().count())) {
-    refuse(flag, text, "write a whole number of nanoseconds of at most 9.2e9 s");
+    refuse_value(flag, text, "write a whole number of nanoseconds of at most 9.2e9 s");
   }
   return std::chrono::nanoseconds{static_cast<std::int64_t>(*ns)};
 }
@@ -105,9 +105,10 @@ std::uint64_t parse_count(std::string_view flag, std::string_view text, std::uin
   auto const power = number ? power_of(number->suffix, kPrefixes) : std::nullopt;
   auto const value = power ? scale(*number, *power) : std::nullopt;
   if (!value) {
-    refuse(flag, text, "write a whole number " + range + ", with k, M or G for 1e3, 1e6 or 1e9 if you like");
+    refuse_value(flag, text,
+                 "write a whole number " + range + ", with k, M or G for 1e3, 1e6 or 1e9 if you like");
   }
-  if (*value < least || *value > most) refuse(flag, text, "write a number " + range);
+  if (*value < least || *value > most) refuse_value(flag, text, "write a number " + range);
   return *value;
 }
 
@@ -118,7 +119,7 @@ double parse_number(std::string_view flag, std::string_view text, double least, 
       value > most) {
     std::array<char, 96> range{};
     std::snprintf(range.data(), range.size(), "write a number from %g to %g", least, most);
-    refuse(flag, text, range.data());
+    refuse_value(flag, text, range.data());
   }
   return value;
 }

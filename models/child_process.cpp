@@ -16,6 +16,8 @@
 #include <system_error>
 #include <utility>
 
+#include "workloads/errno_failure.hpp"
+
 namespace tally {
 namespace {
 
@@ -32,8 +34,6 @@ void futex_wait(Word& word, std::uint32_t value, timespec const* at_most) {
 void futex_wake_all(Word& word) {
   syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
-
-[[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 /// Bytes of this process that no other shares: pages it wrote. 0 where the kernel does not tell.
 std::uint64_t private_memory_bytes() {
@@ -75,14 +75,14 @@ ShardProcesses::ShardProcesses(std::size_t shards) : room_(shards) {
   // Populated: no page is faulted in while the watch runs.
   void* const memory = mmap(nullptr, sizeof(Shared) + shards * sizeof(Slot), PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  if (memory == MAP_FAILED) fail("no shared memory for shards");
+  if (memory == MAP_FAILED) fail_with_errno("no shared memory for shards");
   shared_ = static_cast<Shared*>(memory);  // zeroed, as all its members begin
   counts_ = memfd_create("tally-counts", MFD_CLOEXEC);
   if (counts_ < 0) {
     int const error = errno;
     munmap(memory, sizeof(Shared) + shards * sizeof(Slot));
     errno = error;
-    fail("no shared memory for counts");
+    fail_with_errno("no shared memory for counts");
   }
   pids_.reserve(shards);
 }
@@ -103,7 +103,7 @@ void ShardProcesses::add(std::function<void()> const& prepare, std::function<Cou
   Slot& own = slot(pids_.size());
   pid_t const parent = getpid();
   pid_t const pid = fork();
-  if (pid < 0) fail("no process for a shard");
+  if (pid < 0) fail_with_errno("no process for a shard");
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
@@ -161,7 +161,7 @@ void ShardProcesses::hand_over(Slot& slot, void const* data, std::size_t size) {
     ssize_t const n = pwrite(counts_, static_cast<char const*>(data) + written, size - written,
                              static_cast<off_t>(slot.offset + written));
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) fail("no shared memory for counts");
+    if (n <= 0) fail_with_errno("no shared memory for counts");
     written += static_cast<std::size_t>(n);
   }
 }
@@ -172,7 +172,7 @@ std::vector<std::byte> ShardProcesses::handed_over(Slot const& slot) const {
     ssize_t const n =
         pread(counts_, bytes.data() + got, bytes.size() - got, static_cast<off_t>(slot.offset + got));
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) fail("a shard's counts cannot be read");
+    if (n <= 0) fail_with_errno("a shard's counts cannot be read");
     got += static_cast<std::size_t>(n);
   }
   return bytes;

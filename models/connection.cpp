@@ -18,7 +18,7 @@
 namespace tally {
 namespace {
 
-[[noreturn]] void fail(std::string const& what) { throw LookupFailed("the lookup service " + what); }
+[[noreturn]] void fail_lookup(std::string const& what) { throw LookupFailed("the lookup service " + what); }
 
 std::string reason(int error) { return std::strerror(error); }
 
@@ -30,10 +30,11 @@ std::string receive_line(int fd) {
     char bytes[kLongest];
     ssize_t const n = ::recv(fd, bytes, sizeof bytes, 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail("went away: " + reason(errno));
-    if (n == 0) fail("closed a new connection" + (line.empty() ? "" : " after \"" + printable(line) + "\""));
+    if (n < 0) fail_lookup("went away: " + reason(errno));
+    if (n == 0)
+      fail_lookup("closed a new connection" + (line.empty() ? "" : " after \"" + printable(line) + "\""));
     line.append(bytes, static_cast<std::size_t>(n));
-    if (line.size() > kLongest) fail("greets with more than a line: \"" + printable(line) + "\"");
+    if (line.size() > kLongest) fail_lookup("greets with more than a line: \"" + printable(line) + "\"");
   }
   line.resize(line.size() - 2);
   return line;
@@ -54,7 +55,7 @@ Socket Socket::connect(LookupTarget const& target) {
   setsockopt(socket.fd_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   while (::connect(socket.fd_, reinterpret_cast<sockaddr const*>(&to), sizeof to) != 0) {
     if (errno == EINTR) continue;
-    fail("at " + describe(target) + " cannot be reached: " + reason(errno));
+    fail_lookup("at " + describe(target) + " cannot be reached: " + reason(errno));
   }
   socket.greet(target);
   return socket;
@@ -63,10 +64,10 @@ Socket Socket::connect(LookupTarget const& target) {
 /// What was sent is in no message: it may hold a password.
 void Socket::greet(LookupTarget const& target) {
   for (std::string const& request : target.greeting) {
-    if (int const error = Transfer().send(fd_, request)) fail("went away: " + reason(error));
+    if (int const error = Transfer().send(fd_, request)) fail_lookup("went away: " + reason(error));
     if (std::string const answer = receive_line(fd_); answer != "+OK")
-      fail("at " + describe(target) + " refused a new connection: " +
-           printable(std::string_view(answer).substr(answer.starts_with('-') ? 1 : 0), 256));
+      fail_lookup("at " + describe(target) + " refused a new connection: " +
+                  printable(std::string_view(answer).substr(answer.starts_with('-') ? 1 : 0), 256));
   }
 }
 
@@ -85,7 +86,8 @@ void Connection::send(LookupStream const& stream, std::uint64_t event) {
   static_assert(LookupStream::kMaxRequestBytes <= Transfer::kMostBytesToSend);
   std::array<char, LookupStream::kMaxRequestBytes> request;
   std::size_t const size = stream.request(event, request);
-  if (int const error = transfer_.send(fd(), {request.data(), size})) fail("went away: " + reason(error));
+  if (int const error = transfer_.send(fd(), {request.data(), size}))
+    fail_lookup("went away: " + reason(error));
 }
 
 std::span<char const> Connection::receive(LookupStream const& stream, ReceiveBuffer& buffer) {
@@ -101,13 +103,13 @@ std::span<char const> Connection::receive(LookupStream const& stream, ReceiveBuf
 std::span<char const> Connection::take(LookupStream const& stream, Received const& received,
                                        ReceiveBuffer& buffer) {
   if (received.error == EAGAIN) return {};
-  if (received.error != 0) fail("went away: " + reason(received.error));
+  if (received.error != 0) fail_lookup("went away: " + reason(received.error));
   if (received.bytes.empty())
-    fail(partial_.empty() ? "closed the connection without an answer"
-                          : "closed the connection within an answer");
+    fail_lookup(partial_.empty() ? "closed the connection without an answer"
+                                 : "closed the connection within an answer");
   std::span<char const> all = received.bytes;
   if (std::size_t const before = partial_.size(); before > 0) {
-    if (all.size() > buffer.size() - before) fail("sent an answer longer than any key");
+    if (all.size() > buffer.size() - before) fail_lookup("sent an answer longer than any key");
     std::copy(partial_.begin(), partial_.end(), buffer.begin());
     char* const behind = buffer.data() + before;
     if (all.data() != behind) std::copy(all.begin(), all.end(), behind);
@@ -115,11 +117,11 @@ std::span<char const> Connection::take(LookupStream const& stream, Received cons
   }
   std::size_t const length = stream.reply_length(all);
   if (length == 0) {
-    if (all.size() >= buffer.size()) fail("sent an answer longer than any key");
+    if (all.size() >= buffer.size()) fail_lookup("sent an answer longer than any key");
     partial_.assign(all.begin(), all.end());
     return {};
   }
-  if (length < all.size()) fail("sent more than one answer to one request");
+  if (length < all.size()) fail_lookup("sent more than one answer to one request");
   partial_.clear();
   return all;
 }

@@ -202,10 +202,10 @@ struct Waitable : ReadyHandler {
 };
 
 /// One worker's connections and coroutines.
-class LookupLoop {
+class CoroutineLookupLoop {
  public:
-  LookupLoop(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure, Counts& tally,
-             int connections, Io io)
+  CoroutineLookupLoop(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure, Counts& tally,
+                      int connections, Io io)
       : stream_(stream), cursor_(cursor), failure_(failure), tally_(tally), reactor_(io) {
     waitables_.reserve(static_cast<std::size_t>(connections));
     tasks_.reserve(static_cast<std::size_t>(connections));
@@ -259,8 +259,8 @@ Counts coroutines_lookup(LookupStream const& stream, Setup const& setup, Stopwat
   EventCursor cursor(stream.events());
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
-    LookupLoop loop(stream, cursor, self.failure(), tallies[static_cast<std::size_t>(w)],
-                    share_of_in_flight(setup.in_flight, setup.workers, w), setup.io);
+    CoroutineLookupLoop loop(stream, cursor, self.failure(), tallies[static_cast<std::size_t>(w)],
+                             share_of_in_flight(setup.in_flight, setup.workers, w), setup.io);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     loop.run();

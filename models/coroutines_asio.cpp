@@ -56,10 +56,10 @@ class alignas(64) WakeUp {
 /// The bounded ring from the reader's coroutine to the workers', with Asio to wait where it is full or empty.
 /// Batches themselves go around Asio: through its channel each would cost a lock, an allocation and a turn of
 /// the loop.
-class BatchChannel {
+class AsioBatchChannel {
  public:
   /// The reader is on the first of `loops`, and a worker on each. They must outlive this.
-  explicit BatchChannel(std::deque<AsioLoop>& loops)
+  explicit AsioBatchChannel(std::deque<AsioLoop>& loops)
       : ring_(static_cast<int>(loops.size())), room_(loops.front()) {
     for (AsioLoop& loop : loops) work_.emplace_back(loop);
   }
@@ -112,7 +112,7 @@ class BatchChannel {
   std::deque<WakeUp> work_;
 };
 
-Awaitable read_stream(CpuStream const& stream, std::uint64_t batch_size, BatchChannel& channel) {
+Awaitable read_asio_stream(CpuStream const& stream, std::uint64_t batch_size, AsioBatchChannel& channel) {
   BatchReader reader(stream, batch_size);
   for (Range batch; !(batch = reader.next()).empty();) {
     while (!channel.try_send(batch)) {
@@ -123,8 +123,8 @@ Awaitable read_stream(CpuStream const& stream, std::uint64_t batch_size, BatchCh
   channel.close();
 }
 
-Awaitable count_batches(CpuStream const& stream, BatchChannel& channel, int worker, FirstFailure& failure,
-                        Counts& tally) {
+Awaitable count_asio_batches(CpuStream const& stream, AsioBatchChannel& channel, int worker,
+                             FirstFailure& failure, Counts& tally) {
   for (;;) {
     bool const closed = channel.closed();  // before the look at the ring, which is then the last
     Range const run = channel.try_receive();
@@ -147,13 +147,13 @@ Counts coroutines_asio_cpu(CpuStream const& stream, Setup const& setup, Stopwatc
   std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   std::deque<AsioLoop> loops;
   for (int w = 0; w < setup.workers; ++w) loops.emplace_back(AsioLoop::Used::by_other_threads);
-  BatchChannel channel(loops);
+  AsioBatchChannel channel(loops);
   WorkerThreads threads(setup.workers, [&](int worker, WorkerThreads::Self& self) {
     auto const w = static_cast<std::size_t>(worker);
     place_worker(setup, worker);
     // The reader first: a worker that finds nothing suspends.
-    if (worker == 0) loops[w].spawn(read_stream(stream, setup.batch, channel));
-    loops[w].spawn(count_batches(stream, channel, worker, self.failure(), tallies[w]));
+    if (worker == 0) loops[w].spawn(read_asio_stream(stream, setup.batch, channel));
+    loops[w].spawn(count_asio_batches(stream, channel, worker, self.failure(), tallies[w]));
     watch.worker_ready();
     if (!self.stand_ready()) return;
     try {
@@ -178,8 +178,8 @@ struct Client {
   WatchedDescriptor replies;
 };
 
-Awaitable look_up_events(LookupStream const& stream, EventCursor& cursor, Client client,
-                         ReceiveBuffer& buffer, Counts& tally) {
+Awaitable look_up_asio_events(LookupStream const& stream, EventCursor& cursor, Client client,
+                              ReceiveBuffer& buffer, Counts& tally) {
   while (auto const event = cursor.take()) {
     client.connection.send(stream, *event);
     std::span<char const> reply;
@@ -202,8 +202,8 @@ Counts coroutines_asio_lookup(LookupStream const& stream, Setup const& setup, St
     ReceiveBuffer buffer;
     AsioLoop loop(AsioLoop::Used::by_one_thread);
     for (int c = share_of_in_flight(setup.in_flight, setup.workers, w); c > 0; --c)
-      loop.spawn(look_up_events(stream, cursor, Client(loop, stream.service()), buffer,
-                                tallies[static_cast<std::size_t>(w)]));
+      loop.spawn(look_up_asio_events(stream, cursor, Client(loop, stream.service()), buffer,
+                                     tallies[static_cast<std::size_t>(w)]));
     watch.worker_ready();
     if (!self.stand_ready()) return;
     try {

@@ -17,10 +17,10 @@ namespace tally {
 namespace {
 
 /// One worker's connections to the `ingest` stream. All of it is of one thread, from beginning to end.
-class IngestServer {
+class AsioIngestServer {
  public:
   /// Listens. The stream must outlive the server. Throws std::system_error.
-  IngestServer(IngestStream const& stream, int worker)
+  AsioIngestServer(IngestStream const& stream, int worker)
       : stream_(stream), worker_(worker), acceptor_(stream) {}
 
   /// Returns when the stream has stopped and what was there is counted. Throws the first that a coroutine
@@ -39,7 +39,7 @@ class IngestServer {
   /// A socket that a coroutine waits for, at times, and that is in the list of them as long as it lives.
   class Readable : public Link {
    public:
-    Readable(IngestServer& server, int fd) : descriptor_(server.loop_, fd) {
+    Readable(AsioIngestServer& server, int fd) : descriptor_(server.loop_, fd) {
       server.sockets_.push_back(*this);
     }
     /// Suspends until there is something to read, or the server stops; gives what went_on() takes. Not to be
@@ -130,7 +130,7 @@ class IngestServer {
 Counts coroutines_asio_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
-    IngestServer server(stream, w);
+    AsioIngestServer server(stream, w);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     server.run();

@@ -27,9 +27,9 @@ struct Detached {
 };
 
 /// One worker's connections to the `ingest` stream: a coroutine that accepts, and one for each connection.
-class IngestServer {
+class CoroutineIngestServer {
  public:
-  IngestServer(IngestStream const& stream, int worker, FirstFailure& failure, Io io)
+  CoroutineIngestServer(IngestStream const& stream, int worker, FirstFailure& failure, Io io)
       : stream_(stream),
         worker_(worker),
         failure_(failure),
@@ -39,11 +39,11 @@ class IngestServer {
     reactor_.add(stream.stop_fd(), stopping_);
   }
   /// Coroutines are left only where the loop has failed.
-  ~IngestServer() {
+  ~CoroutineIngestServer() {
     while (Readable* const readable = awaited()) readable->waiting.destroy();
   }
-  IngestServer(IngestServer const&) = delete;
-  IngestServer& operator=(IngestServer const&) = delete;
+  CoroutineIngestServer(CoroutineIngestServer const&) = delete;
+  CoroutineIngestServer& operator=(CoroutineIngestServer const&) = delete;
 
   /// Returns when the stream has stopped and what was there is counted.
   void run() {
@@ -59,7 +59,7 @@ class IngestServer {
  private:
   /// A socket that a coroutine waits for, at times.
   struct Readable : ReactorSocket {
-    Readable(IngestServer& s, int socket, Wanted wanted = Wanted::readiness)
+    Readable(CoroutineIngestServer& s, int socket, Wanted wanted = Wanted::readiness)
         : ReactorSocket(s.reactor_, socket, s.sockets_, resume, wanted), server(s) {}
 
     static bool resume(ReadyHandler& self) {
@@ -76,7 +76,7 @@ class IngestServer {
     }
     void await_resume() const noexcept {}
 
-    IngestServer& server;
+    CoroutineIngestServer& server;
     std::coroutine_handle<> waiting{};
   };
 
@@ -88,12 +88,12 @@ class IngestServer {
   }
 
   struct Stopping : ReadyHandler {
-    explicit Stopping(IngestServer& s) : ReadyHandler{stop}, server(s) {}
+    explicit Stopping(CoroutineIngestServer& s) : ReadyHandler{stop}, server(s) {}
     static bool stop(ReadyHandler& self) {
       static_cast<Stopping&>(self).server.stopped_ = true;
       return false;
     }
-    IngestServer& server;
+    CoroutineIngestServer& server;
   };
 
   Detached accept_all() {
@@ -181,7 +181,7 @@ class IngestServer {
 Counts coroutines_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
-    IngestServer server(stream, w, self.failure(), setup.io);
+    CoroutineIngestServer server(stream, w, self.failure(), setup.io);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     server.run();

@@ -59,11 +59,11 @@ class CountingLoop {
 };
 
 /// Looks up its own events, each connection's next when the reply to its last has come.
-class LookupLoop {
+class CallbackLookupLoop {
  public:
   /// Connects. What is given must outlive the loop. Throws LookupFailed.
-  LookupLoop(LookupStream const& stream, Range events, int connections, FirstFailure const& failure,
-             Counts& tally, Io io)
+  CallbackLookupLoop(LookupStream const& stream, Range events, int connections, FirstFailure const& failure,
+                     Counts& tally, Io io)
       : stream_(stream), events_(events), failure_(failure), tally_(tally), reactor_(io) {
     slots_.reserve(static_cast<std::size_t>(connections));
     for (int c = 0; c < connections; ++c) {
@@ -80,8 +80,8 @@ class LookupLoop {
 
  private:
   struct Slot : ReadyHandler {
-    Slot(LookupLoop& l, Connection&& c) : ReadyHandler{replied}, loop(l), connection(std::move(c)) {}
-    LookupLoop& loop;
+    Slot(CallbackLookupLoop& l, Connection&& c) : ReadyHandler{replied}, loop(l), connection(std::move(c)) {}
+    CallbackLookupLoop& loop;
     Connection connection;
     std::uint64_t event = 0;
     bool asked = false;
@@ -98,7 +98,7 @@ class LookupLoop {
 
   static bool replied(ReadyHandler& self) {
     auto& slot = static_cast<Slot&>(self);
-    LookupLoop& loop = slot.loop;
+    CallbackLookupLoop& loop = slot.loop;
     if (!slot.asked) return false;
     auto const reply = slot.connection.receive(loop.stream_, loop.buffer_);
     if (reply.empty()) return true;
@@ -148,9 +148,9 @@ Counts event_loop_lookup(LookupStream const& stream, Setup const& setup, Stopwat
   }
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
-    LookupLoop loop(stream, parts[static_cast<std::size_t>(w)],
-                    share_of_in_flight(setup.in_flight, setup.workers, w), self.failure(),
-                    tallies[static_cast<std::size_t>(w)], setup.io);
+    CallbackLookupLoop loop(stream, parts[static_cast<std::size_t>(w)],
+                            share_of_in_flight(setup.in_flight, setup.workers, w), self.failure(),
+                            tallies[static_cast<std::size_t>(w)], setup.io);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     loop.run();

@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "models/processes.hpp"
+#include "workloads/errno_failure.hpp"
 #include "workloads/resp.hpp"
 
 namespace tally {
@@ -47,10 +48,6 @@ bool read_what_is_there(int descriptor, Keep keep) {
     taken += static_cast<std::size_t>(n);
   }
   return false;
-}
-
-[[noreturn]] void fail_with_errno(char const* what) {
-  throw std::system_error(errno, std::generic_category(), what);
 }
 
 struct Pipe {

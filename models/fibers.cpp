@@ -27,9 +27,9 @@ namespace bf = boost::fibers;
 /// The ring, with fibers parked on Boost.Fiber's own condition variables where it is full or empty: these
 /// park a fiber, not its thread, and wake it from any thread. The marks keep the lock out of the way of
 /// whoever finds nobody parked.
-class BatchChannel {
+class FiberBatchChannel {
  public:
-  explicit BatchChannel(int workers) : ring_(workers) {}
+  explicit FiberBatchChannel(int workers) : ring_(workers) {}
 
   /// Parks while the ring is full. The reader's fiber only.
   void push(Range batch) {
@@ -109,7 +109,7 @@ class BatchChannel {
 
 Counts fibers_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
   std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
-  BatchChannel channel(setup.workers);
+  FiberBatchChannel channel(setup.workers);
   auto const read = [&] {
     BatchReader reader(stream, setup.batch);
     for (Range batch; !(batch = reader.next()).empty();) channel.push(batch);
@@ -156,8 +156,8 @@ struct Parked : ReadyHandler {
 };
 
 /// Looks up events until there are no more: one fiber per event in flight, each with its connection.
-void look_up_events(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure, Parked& parked,
-                    ReceiveBuffer& buffer, Counts& tally) {
+void look_up_fiber_events(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure,
+                          Parked& parked, ReceiveBuffer& buffer, Counts& tally) {
   boost::this_fiber::yield();  // stands ready: its stack exists and has been run on
   bool const ok = failure.guard([&] {
     while (auto const event = cursor.take()) {
@@ -193,8 +193,9 @@ Counts fibers_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& 
       for (std::size_t c = 0; c < share; ++c) {
         Parked& parked = connections.emplace_back(connect_non_blocking(stream.service()));
         parked.connection.join(*reactor, parked);
-        fibers.emplace_back(std::allocator_arg, bf::protected_fixedsize_stack(kStackBytes),
-                            [&] { look_up_events(stream, cursor, self.failure(), parked, buffer, tally); });
+        fibers.emplace_back(std::allocator_arg, bf::protected_fixedsize_stack(kStackBytes), [&] {
+          look_up_fiber_events(stream, cursor, self.failure(), parked, buffer, tally);
+        });
       }
       boost::this_fiber::yield();
       watch.worker_ready();

@@ -25,9 +25,9 @@ namespace bf = boost::fibers;
 
 /// One worker's connections to the `ingest` stream: the worker's own fiber accepts, and one for each
 /// connection serves.
-class IngestServer {
+class FiberIngestServer {
  public:
-  IngestServer(IngestStream const& stream, int worker, FirstFailure& failure, Reactor& reactor)
+  FiberIngestServer(IngestStream const& stream, int worker, FirstFailure& failure, Reactor& reactor)
       : stream_(stream),
         worker_(worker),
         failure_(failure),
@@ -36,8 +36,8 @@ class IngestServer {
         stopping_(*this) {
     reactor.add(stream.stop_fd(), stopping_);
   }
-  IngestServer(IngestServer const&) = delete;
-  IngestServer& operator=(IngestServer const&) = delete;
+  FiberIngestServer(FiberIngestServer const&) = delete;
+  FiberIngestServer& operator=(FiberIngestServer const&) = delete;
 
   /// Returns when the stream has stopped and what was there is counted.
   void run() {
@@ -59,7 +59,7 @@ class IngestServer {
  private:
   /// A socket that a fiber waits for, at times.
   struct Waiting : ReactorSocket {
-    Waiting(IngestServer& s, int socket, Wanted wanted = Wanted::readiness)
+    Waiting(FiberIngestServer& s, int socket, Wanted wanted = Wanted::readiness)
         : ReactorSocket(s.reactor_, socket, s.sockets_, readable, wanted), server(s) {}
 
     static bool readable(ReadyHandler& self) {
@@ -79,17 +79,17 @@ class IngestServer {
       fiber->suspend();
     }
 
-    IngestServer& server;
+    FiberIngestServer& server;
     bf::context* fiber = nullptr;  ///< null: none waits
   };
 
   struct Stopping : ReadyHandler {
-    explicit Stopping(IngestServer& s) : ReadyHandler{stop}, server(s) {}
+    explicit Stopping(FiberIngestServer& s) : ReadyHandler{stop}, server(s) {}
     static bool stop(ReadyHandler& self) {
       static_cast<Stopping&>(self).server.stop_now();
       return false;
     }
-    IngestServer& server;
+    FiberIngestServer& server;
   };
 
   void stop_now() {
@@ -111,7 +111,7 @@ class IngestServer {
 
   /// What the fiber of a connection does.
   struct Serving {
-    IngestServer* server;
+    FiberIngestServer* server;
     ServedConnection client;
     void operator()() { server->serve(client); }
   };
@@ -179,7 +179,7 @@ Counts fibers_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& 
     auto const reactor = std::make_shared<Reactor>(setup.io, ring_buffers(stream));
     place_worker(setup, w);
     bf::use_scheduling_algorithm<ReactorScheduler>(reactor);
-    auto const server = std::make_unique<IngestServer>(stream, w, self.failure(), *reactor);
+    auto const server = std::make_unique<FiberIngestServer>(stream, w, self.failure(), *reactor);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     StopOnFailure const stop_others(stream);

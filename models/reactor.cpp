@@ -11,13 +11,10 @@
 
 #include "models/uring.hpp"
 #include "models/uring_loop.hpp"
+#include "workloads/errno_failure.hpp"
 
 namespace tally {
-namespace {
-
-[[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::generic_category(), what); }
-
-}  // namespace
+namespace {}  // namespace
 
 Received Transfer::receive(int fd, std::span<char> room, int flags) const {
   if (loop_ != nullptr) return loop_->receive(slot_, room.size());
@@ -53,12 +50,12 @@ void Transfer::settle() const {
 
 Reactor::Reactor(Io io, ReceiveBuffers const* buffers) {
   interrupt_.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (interrupt_.fd < 0) fail("no descriptor for a readiness loop");
+  if (interrupt_.fd < 0) fail_with_errno("no descriptor for a readiness loop");
   try {
     if (io == Io::io_uring) {
       ring_ = std::make_unique<UringLoop>(buffers != nullptr ? *buffers : kReplyBuffers);
     } else if (epoll_ = epoll_create1(EPOLL_CLOEXEC); epoll_ < 0) {
-      fail("no descriptor for a readiness loop");
+      fail_with_errno("no descriptor for a readiness loop");
     }
     add(interrupt_.fd, interrupt_);
   } catch (...) {
@@ -90,7 +87,7 @@ Transfer Reactor::add(int fd, ReadyHandler& handler, Wanted wanted) {
 void Reactor::resume(ReadyHandler& handler) {
   if (ring_) return ring_->resume(handler);
   epoll_event event{.events = EPOLLIN, .data = {.ptr = &handler}};
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, handler.fd, &event) != 0) fail("epoll_ctl");
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, handler.fd, &event) != 0) fail_with_errno("epoll_ctl");
 }
 
 void Reactor::run_once(std::optional<std::chrono::nanoseconds> timeout) {
@@ -105,7 +102,7 @@ void Reactor::run_once(std::optional<std::chrono::nanoseconds> timeout) {
     timespec const wait{.tv_sec = seconds.count(), .tv_nsec = (*timeout - seconds).count()};
     n = epoll_pwait2(epoll_, events_.data(), kEventsAtOnce, &wait, nullptr);
   }
-  if (n < 0 && errno != EINTR) fail("epoll_wait");
+  if (n < 0 && errno != EINTR) fail_with_errno("epoll_wait");
   end_ = n > 0 ? static_cast<std::size_t>(n) : 0;
   for (next_ = 0; next_ < end_;) {
     auto* const handler = static_cast<ReadyHandler*>(events_[next_++].data.ptr);

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <system_error>
 
+#include "workloads/errno_failure.hpp"
 #include "workloads/owned_fd.hpp"
 
 namespace tally {
@@ -21,10 +22,6 @@ constexpr unsigned kRequests = 1024;
 constexpr unsigned kCompletions = 8192;
 constexpr int kBufferGroup = 0;
 constexpr std::size_t kPage = 4096;
-
-[[noreturn]] void fail(int error, char const* what) {
-  throw std::system_error(error, std::generic_category(), what);
-}
 
 /// The best of the ways to set up a ring that the kernel knows: completions are made ready in the waiting
 /// thread (6.1), or at least without interrupting it (6.0). It stays disabled until its thread is known.
@@ -73,11 +70,11 @@ std::string explain(std::system_error const& error) {
 void try_out() {
   Uring ring({.count = 2, .bytes = kPage});
   int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) fail(errno, "socketpair");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) fail_with_error(errno, "socketpair");
   OwnedFd const ours(pair[0]), theirs(pair[1]);
   ring.begin();
   Uring::prepare_receive(ring.next(), ours.get());
-  if (::send(theirs.get(), "x", 1, MSG_NOSIGNAL) != 1) fail(errno, "send");
+  if (::send(theirs.get(), "x", 1, MSG_NOSIGNAL) != 1) fail_with_error(errno, "send");
   int received = 0;
   for (int waits = 0; waits < 100 && received == 0; ++waits) {
     ring.wait(std::chrono::milliseconds(10));
@@ -85,14 +82,14 @@ void try_out() {
       if (received == 0) received = completion.res;
     });
   }
-  if (received < 0) fail(-received, "multishot receive");
-  if (received != 1) fail(ETIMEDOUT, "multishot receive");
+  if (received < 0) fail_with_error(-received, "multishot receive");
+  if (received != 1) fail_with_error(ETIMEDOUT, "multishot receive");
 }
 
 }  // namespace
 
 Uring::Uring(ReceiveBuffers buffers) : buffers_(buffers) {
-  if (int const error = set_up(ring_)) fail(error, "io_uring_setup");
+  if (int const error = set_up(ring_)) fail_with_error(error, "io_uring_setup");
   try {
     register_buffers();
   } catch (...) {
@@ -107,7 +104,7 @@ void Uring::register_buffers() {
   memory_bytes_ = buffers_begin_ + buffers_.count * buffers_.bytes + kReadableBeyond;
   void* const memory =
       ::mmap(nullptr, memory_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) fail(errno, "buffers of a ring");
+  if (memory == MAP_FAILED) fail_with_error(errno, "buffers of a ring");
   memory_ = static_cast<char*>(memory);
   provided_ = static_cast<io_uring_buf_ring*>(memory);
   io_uring_buf_ring_init(provided_);
@@ -116,7 +113,7 @@ void Uring::register_buffers() {
   registration.ring_entries = buffers_.count;
   registration.bgid = kBufferGroup;
   if (int const error = -io_uring_register_buf_ring(&ring_, &registration, 0))
-    fail(error, "io_uring_register_buf_ring");
+    fail_with_error(error, "io_uring_register_buf_ring");
   for (std::uint32_t i = 0; i < buffers_.count; ++i) give_back(i);
 }
 
@@ -138,7 +135,7 @@ void Uring::begin() {
   if (begun_) return;
   // By system call: liburing 2.3 forgets to export its io_uring_enable_rings().
   if (::syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) != 0)
-    fail(errno, "io_uring_register");
+    fail_with_error(errno, "io_uring_register");
   begun_ = true;
 }
 
@@ -163,7 +160,7 @@ void Uring::wait(std::optional<std::chrono::nanoseconds> timeout) {
   // Busy or short of memory: what was not taken is still in the queue, and goes once completions have been
   // looked at.
   if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY && result != -EAGAIN)
-    fail(-result, "io_uring_enter");
+    fail_with_error(-result, "io_uring_enter");
 }
 
 void Uring::prepare_receive(io_uring_sqe* request, int fd) noexcept {

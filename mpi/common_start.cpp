@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "workloads/clock.hpp"
+
 namespace tally {
 namespace {
 
-constexpr char kWhat[] = "measuring the clocks of other hosts";
+constexpr char kWhatClocks[] = "measuring the clocks of other hosts";
 constexpr int kTag = 78;
 constexpr int kPings = 12;
 /// Within which a message on one host comes, even if the CPU is another's for a while.
 constexpr std::chrono::microseconds kOnOneHost{200};
-
-std::int64_t now_ns() {
-  return std::chrono::nanoseconds(CommonStart::Clock::now().time_since_epoch()).count();
-}
 
 }  // namespace
 
@@ -28,29 +26,29 @@ CommonStart::CommonStart(Communicator const& ranks, std::vector<std::string> con
       if (hosts[r] == hosts[0]) continue;
       std::int64_t shortest = INT64_MAX, offset = 0;
       for (int ping = 0; ping < kPings; ++ping) {
-        std::int64_t const sent = now_ns();
+        std::int64_t const sent = steady_ns();
         std::int64_t theirs = 0;
-        ranks.send(&sent, sizeof sent, static_cast<int>(r), kTag, patience, kWhat);
-        ranks.receive(&theirs, sizeof theirs, static_cast<int>(r), kTag, patience, kWhat);
-        std::int64_t const back = now_ns();
+        ranks.send(&sent, sizeof sent, static_cast<int>(r), kTag, patience, kWhatClocks);
+        ranks.receive(&theirs, sizeof theirs, static_cast<int>(r), kTag, patience, kWhatClocks);
+        std::int64_t const back = steady_ns();
         if (back - sent >= shortest) continue;
         shortest = back - sent;
         offset = theirs - (sent + shortest / 2);
       }
       round_trip_ = std::max(round_trip_, std::chrono::nanoseconds(shortest));
-      ranks.send(&offset, sizeof offset, static_cast<int>(r), kTag, patience, kWhat);
+      ranks.send(&offset, sizeof offset, static_cast<int>(r), kTag, patience, kWhatClocks);
     }
     return;
   }
   if (hosts[me] == hosts[0]) return;
   for (int ping = 0; ping < kPings; ++ping) {
     std::int64_t theirs = 0;
-    ranks.receive(&theirs, sizeof theirs, 0, kTag, patience, kWhat);
-    std::int64_t const mine = now_ns();
-    ranks.send(&mine, sizeof mine, 0, kTag, patience, kWhat);
+    ranks.receive(&theirs, sizeof theirs, 0, kTag, patience, kWhatClocks);
+    std::int64_t const mine = steady_ns();
+    ranks.send(&mine, sizeof mine, 0, kTag, patience, kWhatClocks);
   }
   std::int64_t offset = 0;
-  ranks.receive(&offset, sizeof offset, 0, kTag, patience, kWhat);
+  ranks.receive(&offset, sizeof offset, 0, kTag, patience, kWhatClocks);
   offset_ = std::chrono::nanoseconds(offset);
 }
 
@@ -62,11 +60,11 @@ std::chrono::nanoseconds CommonStart::wait(Communicator const& ranks, Patience c
   // A broadcast is a tree: as many messages one after the other as there are levels.
   int levels = 1;
   while ((1 << levels) < ranks.size()) ++levels;
-  std::int64_t start = now_ns() + levels * (round_trip_ + std::chrono::nanoseconds(kOnOneHost)).count();
+  std::int64_t start = steady_ns() + levels * (round_trip_ + std::chrono::nanoseconds(kOnOneHost)).count();
   ranks.broadcast(start, 0, patience, "naming the time to start at");
   std::int64_t const mine = start + offset_.count();
-  std::int64_t const named = now_ns();
-  while (now_ns() < mine) {
+  std::int64_t const named = steady_ns();
+  while (steady_ns() < mine) {
   }
   return std::chrono::nanoseconds(std::max<std::int64_t>(0, named - mine));
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bench/commands.hpp"
+#include "bench/exit_status.hpp"
 #include "bench/options.hpp"
 #include "bench/sha256.hpp"
 #include "bench/usage_error.hpp"
@@ -17,8 +18,6 @@
 namespace tally {
 namespace {
 
-constexpr int kInterrupted = 130;
-constexpr int kFailed = 1;
 constexpr std::chrono::minutes kJoinWithin{2};
 constexpr timespec kTimeToWrite{3, 0};
 
@@ -72,15 +71,15 @@ int in_job(Arguments const& arguments, RankWatch& watch, std::function<int(InJob
     return 0;
   } catch (RankFailed const& failed) {
     if (leads) complain(failed.what());
-    return failed.usage ? 2 : kFailed;
+    return failed.usage ? 2 : kFailedStatus;
   } catch (UsageError const& wrong) {
     if (leads) complain(wrong.what());
     return 2;
   } catch (PeersLate const& late) {
     if (leads) complain(describe_late(late, job.hosts));
-    abort_job(kFailed, leads);
+    abort_job(kFailedStatus, leads);
   } catch (Interrupted const&) {
-    abort_job(kInterrupted, leads);
+    abort_job(kInterruptedStatus, leads);
   } catch (JobEnds const& ends) {
     abort_job(ends.status, leads);
   }

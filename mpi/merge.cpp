@@ -17,7 +17,7 @@ namespace tally {
 namespace {
 
 constexpr int kRoot = 0;
-constexpr char kWhat[] = "merging";
+constexpr char kWhatMerging[] = "merging";
 
 /// Of dense rows that are summed at once, as messages of a few kilobytes would take a round trip each.
 constexpr std::size_t kRowsBytes = std::size_t{4} << 20;
@@ -109,7 +109,7 @@ MergeFigures reduce_dense(Counts& counts, std::uint64_t windows, Communicator co
   for (std::size_t i = 0; i < kFigures; ++i) sums[i] = *figures[i];
   windows = std::max<std::uint64_t>(windows, 1);
   sums[kFigures] = counts.dense_windows() - std::min(windows, counts.dense_windows());
-  std::uint64_t sent = ranks.sum_two_to(sums, {counts.dense_row(0), keys}, kRoot, patience, kWhat);
+  std::uint64_t sent = ranks.sum_two_to(sums, {counts.dense_row(0), keys}, kRoot, patience, kWhatMerging);
   set_figures(counts, root ? sums.data() : nullptr);
 
   std::size_t const rows_at_once = std::max<std::size_t>(1, kRowsBytes / (keys * sizeof(std::uint64_t)));
@@ -117,13 +117,13 @@ MergeFigures reduce_dense(Counts& counts, std::uint64_t windows, Communicator co
   for (std::uint64_t window = 1; window < windows;) {
     std::size_t const n = std::min<std::uint64_t>(rows_at_once, windows - window);
     if (n == 1) {
-      sent += ranks.sum_to({counts.dense_row(window), keys}, kRoot, patience, kWhat);
+      sent += ranks.sum_to({counts.dense_row(window), keys}, kRoot, patience, kWhatMerging);
     } else {
       rows.assign(n * keys, 0);
       for (std::size_t i = 0; i < n; ++i)
         if (auto const* const row = counts.dense_row_if(window + i))
           std::copy_n(row, keys, rows.data() + i * keys);
-      sent += ranks.sum_to(rows, kRoot, patience, kWhat);
+      sent += ranks.sum_to(rows, kRoot, patience, kWhatMerging);
       for (std::size_t i = 0; i < n && root; ++i)
         std::copy_n(rows.data() + i * keys, keys, counts.dense_row(window + i));
     }
@@ -237,7 +237,7 @@ std::uint64_t shuffle_text(Counts& counts, Communicator const& ranks, Patience c
   {
     auto const packed = take_others(counts, ranks.size(), ranks.rank(), events);
     for (Bytes const& part : packed) sent += part.size();
-    came = ranks.all_to_all(packed, patience, kWhat);
+    came = ranks.all_to_all(packed, patience, kWhatMerging);
   }
   for (Bytes& part : came) {
     if (part.size() == 0) continue;
@@ -265,7 +265,7 @@ std::vector<Counts::WindowTotal> sum_text(Counts& counts, WindowEvents const& ev
     mine.push_back(line.position);
     put_text(mine, line.reason);
   }
-  auto const all = ranks.gather_numbers(mine, kRoot, patience, kWhat);
+  auto const all = ranks.gather_numbers(mine, kRoot, patience, kWhatMerging);
   std::array<std::uint64_t, kFigures> sums{};
   std::map<std::int64_t, Counts::WindowTotal> totals;
   int from = 0;

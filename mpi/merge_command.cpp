@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 #include <stdexcept>
@@ -14,6 +13,7 @@
 
 #include "bench/argument_parser.hpp"
 #include "bench/atomic_file.hpp"
+#include "bench/json.hpp"
 #include "bench/limits.hpp"
 #include "bench/manifest.hpp"
 #include "bench/merge_model.hpp"
@@ -27,14 +27,13 @@
 #include "mpi/rank_deadline.hpp"
 #include "mpi/rank_streams.hpp"
 #include "mpi/reference_check.hpp"
+#include "workloads/clock.hpp"
 #include "workloads/random.hpp"
 
 namespace tally {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Json = nlohmann::ordered_json;
-
 constexpr std::size_t kWidth = 110;
 constexpr std::chrono::minutes kSampleTimeout{5};
 constexpr int kDefaultRounds = 11;
@@ -187,8 +186,6 @@ void check_merged(Counts& merged, MergeCell const& cell, bool disjoint, Communic
                     : std::to_string(got.keys) + " keys, not " + std::to_string(expected.keys) + ",");
 }
 
-double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
-
 struct Merged {
   double took_s = 0;
   double round_trip_s = 0;  ///< at rank 0
@@ -208,10 +205,10 @@ Merged merge_over(MergeCell& cell, bool disjoint, Communicator const& ranks,
   auto const figures = merge_over_ranks(counts, 1, ranks, patience);
   auto const took = Clock::now() - began;
   auto const most = [&](std::chrono::nanoseconds time) {
-    return seconds(std::chrono::nanoseconds(
+    return in_seconds(std::chrono::nanoseconds(
         ranks.all_max(static_cast<std::uint64_t>(time.count()), patience, "which rank was the slowest")));
   };
-  Merged const merged{most(took), seconds(common.round_trip()), most(late)};
+  Merged const merged{most(took), in_seconds(common.round_trip()), most(late)};
   cell.sent_bytes = ranks.all_sum(figures.sent_bytes, patience, "how much was sent");
   all_or_none(ranks, hosts, patience, [&] { check_merged(counts, cell, disjoint, ranks, patience); });
   return merged;
@@ -226,7 +223,7 @@ double merge_here(MergeCell const& cell, bool disjoint) {
   }
   auto const began = Clock::now();
   for (std::size_t i = 1; i < tallies.size(); ++i) tallies[0].merge(std::move(tallies[i]));
-  double const took_s = seconds(Clock::now() - began);
+  double const took_s = in_seconds(Clock::now() - began);
   if (sum_of(tallies[0]) != expected) throw std::logic_error("merging in one process lost events");
   return took_s;
 }

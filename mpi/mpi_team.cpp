@@ -79,8 +79,7 @@ CellSample MpiTeam::sample(Cell const& cell) {
   });
 }
 
-nlohmann::ordered_json MpiTeam::describe() const {
-  using Json = nlohmann::ordered_json;
+Json MpiTeam::describe() const {
   char library[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
   MPI_Get_library_version(library, &length);

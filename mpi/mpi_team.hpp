@@ -23,7 +23,7 @@ class MpiTeam final : public Team {
   Prepared prepare(Cell const& cell, double links_per_ns) override;
   CellSample sample(Cell const& cell) override;
   bool ranks_share_cpus() const noexcept override { return job_.shares_cpus; }
-  nlohmann::ordered_json describe() const override;
+  Json describe() const override;
   std::vector<std::string> notes() const override;
 
   /// A rank did not come in time, or MPI failed: the job can only be aborted.

@@ -12,6 +12,7 @@
 #include "bench/units.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/merge.hpp"
+#include "workloads/clock.hpp"
 
 namespace tally {
 namespace {
@@ -27,8 +28,6 @@ constexpr double kReferenceShare = 0.25;
 constexpr double kReferenceMemoryShare = 0.25;
 /// What a text key takes beside its characters: its place in a table that is half full.
 constexpr double kBytesBesideKey = 64;
-
-double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
 
@@ -110,7 +109,7 @@ Team::Prepared Rank::prepare(Cell const& cell, double links_per_ns) {
     auto const began = Clock::now();
     made.part = streams_.make(cell, cell.events, links_per_ns, ranks, patience);
     all_or_none(ranks, job_.hosts, patience, [&] { made.expected = made.part.reference(); });
-    double const own_s = seconds(Clock::now() - began);
+    double const own_s = in_seconds(Clock::now() - began);
     made.events = ranks.all_sum(made.expected.events, patience, "counting the events of all ranks");
     double const slowest_s =
         static_cast<double>(ranks.all_max(static_cast<std::uint64_t>(own_s * 1e9), patience, "reference")) *
@@ -165,7 +164,7 @@ void Rank::check_reference(Cell const& cell, Workload& made, std::uint64_t event
     if (ranks.rank() != 0) return;
     auto const began = Clock::now();
     Counts whole = streams_.sequential(cell, events, links_per_ns, ranks.size(), check.one_in);
-    check.sequential_s = seconds(Clock::now() - began);
+    check.sequential_s = in_seconds(Clock::now() - began);
     std::string difference;
     if (merged.kind() == KeyKind::text) {
       std::uint64_t const times = options_.text.repeat;

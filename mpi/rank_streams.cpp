@@ -16,7 +16,7 @@
 namespace tally {
 namespace {
 
-constexpr char kWhat[] = "reading the file";
+constexpr char kWhatReading[] = "reading the file";
 
 Grain grain_of(Cell const& cell, double links_per_ns) {
   return cell.grain.count() > 0 ? make_grain(cell.grain, links_per_ns) : Grain{};
@@ -103,9 +103,9 @@ void RankStreams::read_part(RankPart& part, Cell const& cell, double links_per_n
   all_or_none(ranks, hosts_, patience, [&] {
     if (ranks.rank() == 0) parts = parts_of(*stream, ranks.size(), one_in);
   });
-  ranks.broadcast(parts.data(), parts.size() * sizeof(Range), 0, patience, kWhat);
+  ranks.broadcast(parts.data(), parts.size() * sizeof(Range), 0, patience, kWhatReading);
   std::uint64_t size = stream->size();
-  ranks.broadcast(size, 0, patience, kWhat);
+  ranks.broadcast(size, 0, patience, kWhatReading);
 
   Range range = parts[static_cast<std::size_t>(ranks.rank())];
   std::string hash;
@@ -124,7 +124,7 @@ void RankStreams::read_part(RankPart& part, Cell const& cell, double links_per_n
     part.input_bytes = size;
   });
   if (cell.hosts <= 1) return;
-  auto const hashes = ranks.gather_texts(hash, 0, patience, kWhat);
+  auto const hashes = ranks.gather_texts(hash, 0, patience, kWhatReading);
   all_or_none(ranks, hosts_, patience, [&] {
     for (std::size_t r = 1; r < hashes.size(); ++r) {
       if (hosts_[r] == hosts_[0] || sha256_at(*file, parts[r]) == hashes[r]) continue;

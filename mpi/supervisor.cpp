@@ -14,21 +14,18 @@
 #include <system_error>
 
 #include "bench/commands.hpp"
+#include "bench/exit_status.hpp"
 #include "bench/forked_process.hpp"
 #include "bench/shared_object.hpp"
 #include "models/processes.hpp"
 #include "mpi/agreement.hpp"
+#include "workloads/clock.hpp"
 #include "workloads/owned_fd.hpp"
 
 namespace tally {
 namespace {
 
 constexpr int kLookEveryMs = 100;
-constexpr int kFailed = 1;
-
-std::int64_t now_ns() {
-  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// "rank 1 (host h2)", as far as it is known.
 std::string name_of_rank(RankWatch const& watch) {
@@ -62,7 +59,7 @@ int supervise(std::function<int(RankWatch&)> const& rank) {
   if (pid < 0) throw std::system_error(errno, std::generic_category(), "fork of the rank");
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(kFailed);
+    if (::getppid() != parent) ::_exit(kFailedStatus);
     // Not _exit(): MPI's library has work at exit.
     std::exit(rank(*watch));
   }
@@ -81,7 +78,7 @@ int supervise(std::function<int(RankWatch&)> const& rank) {
     }
     if (fds[0].revents != 0) break;
     std::int64_t const deadline = watch->deadline_ns.load();
-    if (deadline == 0 || now_ns() < deadline || killed_here) continue;
+    if (deadline == 0 || steady_ns() < deadline || killed_here) continue;
     complain(name_of_rank(*watch) + " hangs: it was not done in time" + doing_of(*watch) + ": killed");
     killed_here = true;
     ::kill(pid, SIGKILL);
@@ -95,7 +92,7 @@ int supervise(std::function<int(RankWatch&)> const& rank) {
     complain(name_of_rank(*watch) + " was " + describe_wait_status(status) +
              (watch->deadline_ns.load() != 0 ? doing_of(*watch) : "") +
              (WTERMSIG(status) == SIGKILL ? ": by somebody, or by the kernel for want of memory" : ""));
-  return kFailed;
+  return kFailedStatus;
 }
 
 }  // namespace tally

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "bench/defaults.hpp"
+#include "bench/json.hpp"
 #include "bench/record.hpp"
 #include "bench/rounds.hpp"
 #include "bench/sampler_protocol.hpp"
@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Plan plan_of(std::vector<std::string> const& arguments) {
+Plan plan_against(std::vector<std::string> const& arguments) {
   return make_plan(parse_run_options(arguments, kTestModels));
 }
 
@@ -27,12 +27,12 @@ std::vector<std::string> const kArguments{
     "--model", "sequential,fibers,limit", "--stream", "cpu", "--workers", "2", "--grain", "1us"};
 
 /// A campaign of kArguments against a build that has every cell but `without`.
-CampaignResult campaign(std::string const& without = "") {
+CampaignResult campaign_against(std::string const& without = "") {
   CampaignResult result;
   auto arguments = kArguments;
   arguments.insert(arguments.end(), {"--against", "/opt/tally"});
   result.options = parse_run_options(arguments, kTestModels);
-  Plan const own = plan_of(kArguments);
+  Plan const own = plan_against(kArguments);
   std::vector<std::string> others;
   for (Cell const& cell : own.cells)
     if (cell.model->name != without) others.push_back(cell.name());
@@ -47,7 +47,7 @@ CampaignResult campaign(std::string const& without = "") {
 }
 
 /// Gives the cell at `index` a sample in each round, of these rates in events/s.
-void measure(CampaignResult& result, std::size_t index, std::vector<double> const& rates) {
+void measure_cell(CampaignResult& result, std::size_t index, std::vector<double> const& rates) {
   result.cells[index].samples.clear();
   for (std::size_t round = 0; round < rates.size(); ++round) {
     Sample s;
@@ -67,7 +67,7 @@ std::vector<double> rates_of(int rounds, double factor, double noise = 0) {
 }
 
 TEST(Against, PutsTheOtherBuildsCellsBesideThoseThatBothHave) {
-  auto const result = campaign("limit");
+  auto const result = campaign_against("limit");
   ASSERT_EQ(result.plan.cells.size(), 5u);
   ASSERT_EQ(result.plan.pairs.size(), 2u);
   for (Pair const& pair : result.plan.pairs) {
@@ -83,12 +83,12 @@ TEST(Against, PutsTheOtherBuildsCellsBesideThoseThatBothHave) {
 }
 
 TEST(Against, ABuildWithoutAnyOfTheCellsMakesNoPair) {
-  EXPECT_TRUE(
-      with_other_build(plan_of(kArguments), {"cpu/other/workers:2/grain_ns:1000/batch:256"}).pairs.empty());
+  EXPECT_TRUE(with_other_build(plan_against(kArguments), {"cpu/other/workers:2/grain_ns:1000/batch:256"})
+                  .pairs.empty());
 }
 
 TEST(Against, OfAPairEachBuildComesFirstInOneOfTwoRounds) {
-  auto const plan = campaign().plan;
+  auto const plan = campaign_against().plan;
   std::size_t const reference = plan.cells.size();
   std::vector<std::size_t> cells;
   for (std::size_t i = 0; i <= reference; ++i) cells.push_back(i);
@@ -117,16 +117,16 @@ TEST(Against, OfAPairEachBuildComesFirstInOneOfTwoRounds) {
 }
 
 TEST(Against, ACellWhoseTwinIsClosedRunsAlone) {
-  auto const plan = campaign().plan;
+  auto const plan = campaign_against().plan;
   EXPECT_EQ(with_twins({plan.pairs[0].there, plan.pairs[1].here}, plan, 1, 0),
             (std::vector<std::size_t>{plan.pairs[0].there, plan.pairs[1].here}));
 }
 
 TEST(Against, TheRatioIsTakenRoundByRoundAndItsIntervalIsCorrectedForThePairs) {
-  auto result = campaign();
+  auto result = campaign_against();
   Pair const pair = result.plan.pairs[1];
-  measure(result, pair.here, rates_of(12, 0.9));
-  measure(result, pair.there, rates_of(12, 1.0));
+  measure_cell(result, pair.here, rates_of(12, 0.9));
+  measure_cell(result, pair.there, rates_of(12, 1.0));
   Interval const ratio = *result.ratio_of(pair);
   EXPECT_NEAR(ratio.low, 0.9, 1e-6) << "the machine's speed is not in it";
   EXPECT_NEAR(ratio.high, 0.9, 1e-6);
@@ -147,31 +147,31 @@ TEST(Against, WhatTheIntervalDoesNotExcludeIsNotSaid) {
 }
 
 TEST(Against, APairIsClosedTogetherWhenItsRatioIsKnownWellEnough) {
-  auto result = campaign();
+  auto result = campaign_against();
   result.options.min_rounds = 10;
   result.options.max_rounds = 100;
   result.options.ci = 0.02;
   for (Pair const& pair : result.plan.pairs) {
-    measure(result, pair.here, rates_of(10, 1.0));
-    measure(result, pair.there, rates_of(10, 1.0));
+    measure_cell(result, pair.here, rates_of(10, 1.0));
+    measure_cell(result, pair.there, rates_of(10, 1.0));
   }
   Pair const noisy = result.plan.pairs[1];
-  measure(result, noisy.there, rates_of(10, 1.0, 0.2));
+  measure_cell(result, noisy.there, rates_of(10, 1.0, 0.2));
   close_cells(result, 10);
   EXPECT_EQ(open_cells(result), (std::vector<std::size_t>{noisy.here, noisy.there}))
       << "the speed of the machine changed by half, but only of this pair the ratio is uncertain";
   result.cells[noisy.here].closed = Closed::failed;
   result.cells[noisy.here].failure = "lost an event";
-  measure(result, noisy.there, std::vector<double>(10, 1e6));
+  measure_cell(result, noisy.there, std::vector<double>(10, 1e6));
   close_cells(result, 10);
   EXPECT_TRUE(open_cells(result).empty()) << "without its twin, a cell is closed for its own interval";
 }
 
 TEST(Against, TheTableNamesTheOtherBuildAndSaysOfEveryCellWhatIsKnown) {
-  auto result = campaign();
+  auto result = campaign_against();
   for (Pair const& pair : result.plan.pairs) {
-    measure(result, pair.here, rates_of(12, 0.9));
-    measure(result, pair.there, rates_of(12, 1.0));
+    measure_cell(result, pair.here, rates_of(12, 0.9));
+    measure_cell(result, pair.there, rates_of(12, 1.0));
   }
   result.cells[result.plan.pairs[2].there].failure = "lost an event";
   std::string const table = render_table(result);
@@ -184,11 +184,11 @@ TEST(Against, TheTableNamesTheOtherBuildAndSaysOfEveryCellWhatIsKnown) {
 }
 
 TEST(Against, TheFileHasBothBuildsSamplesAndTheRatioOnThisBuildsMedian) {
-  auto result = campaign();
+  auto result = campaign_against();
   Pair const pair = result.plan.pairs[1];
-  measure(result, pair.here, rates_of(12, 0.9));
-  measure(result, pair.there, rates_of(12, 1.0));
-  auto const record = nlohmann::json::parse(record_text(result));
+  measure_cell(result, pair.here, rates_of(12, 0.9));
+  measure_cell(result, pair.there, rates_of(12, 1.0));
+  auto const record = Json::parse(record_text(result));
   EXPECT_EQ(record["context"]["against"]["path"], "/opt/tally");
   std::string const name = result.plan.cells[pair.here].name();
   int samples = 0;
@@ -230,7 +230,7 @@ TEST(SamplerProtocol, BringsASampleAcrossWhole) {
   s.malformed = 8;
   s.service_busy_s = 0.7;
   taken.lateness = {1, 0, 9};
-  CellSample const back = sample_from_json(nlohmann::json::parse(sample_to_json(taken).dump()));
+  CellSample const back = sample_from_json(Json::parse(sample_to_json(taken).dump()));
   EXPECT_EQ(back.sample.elapsed, s.elapsed);
   EXPECT_EQ(back.sample.startup, s.startup);
   EXPECT_EQ(back.sample.teardown, s.teardown);
@@ -250,7 +250,7 @@ TEST(SamplerProtocol, BringsASampleAcrossWhole) {
   EXPECT_EQ(back.lateness, taken.lateness);
   taken.sample.failure = "killed";
   EXPECT_EQ(sample_from_json(sample_to_json(taken)).sample.failure, "killed");
-  EXPECT_THROW(sample_from_json({{"failure", ""}}), nlohmann::json::exception);
+  EXPECT_THROW(sample_from_json({{"failure", ""}}), Json::Error);
 }
 
 TEST(Digest, DiffersWithEveryKindOfDifference) {

@@ -5,13 +5,13 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "bench/bound.hpp"
 #include "bench/campaign.hpp"
 #include "bench/drawn_waits.hpp"
 #include "bench/event_numbers.hpp"
+#include "bench/json.hpp"
 #include "bench/rounds.hpp"
 #include "bench/service_process.hpp"
 #include "tests/bench_models.hpp"
@@ -262,7 +262,7 @@ TEST(Campaign, ThatIsInterruptedKeepsWhatIsFinishedAndLeavesNoProcess) {
   int status = -1;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
-  auto const record = nlohmann::json::parse(std::ifstream(out));
+  auto const record = Json::parse((std::ostringstream() << std::ifstream(out).rdbuf()).str());
   EXPECT_EQ(record["context"]["interrupted"], true);
   EXPECT_EQ(record["benchmarks"][0]["run_name"], "cpu/good/workers:1/grain_ns:0/batch:64");
   EXPECT_EQ(record["benchmarks"][0]["verified"], true);

@@ -21,7 +21,7 @@ Model const& kFibers = kTestModels[3];
 /// A campaign with `fibers` and `threads` at every group, six rounds each, as fast as `speed(model, group)`
 /// says.
 template <class Speed>
-CampaignResult measured(std::vector<Group> groups, Speed const& speed, double spread = 0.001) {
+CampaignResult measured_map(std::vector<Group> groups, Speed const& speed, double spread = 0.001) {
   CampaignResult result;
   for (Group group : groups) {
     for (Model const* const model : {&kThreads, &kFibers}) {
@@ -52,7 +52,7 @@ CampaignResult measured(std::vector<Group> groups, Speed const& speed, double sp
   return result;
 }
 
-Group lookup(std::chrono::nanoseconds grain, std::chrono::nanoseconds wait) {
+Group lookup_group(std::chrono::nanoseconds grain, std::chrono::nanoseconds wait) {
   Group group;
   group.stream = StreamKind::lookup;
   group.in_flight = 32;
@@ -83,7 +83,7 @@ TEST(Map, MeasuresEveryCombinationButThoseThatSayNothingNew) {
 }
 
 TEST(Map, NamesTheWinnerAndItsLead) {
-  CampaignResult const result = measured({lookup(0ns, 1ms)}, crossing);
+  CampaignResult const result = measured_map({lookup_group(0ns, 1ms)}, crossing);
   auto const points = judge_points(result);
   ASSERT_EQ(points.size(), 1u);
   EXPECT_TRUE(points[0].separated());
@@ -94,8 +94,8 @@ TEST(Map, NamesTheWinnerAndItsLead) {
 }
 
 TEST(Map, ModelsThatARoundMayTurnRoundAreNotSeparated) {
-  CampaignResult const result = measured(
-      {lookup(0ns, 1ms)}, [](Model const&, Group const&) { return 1000.0; }, 0.05);
+  CampaignResult const result = measured_map(
+      {lookup_group(0ns, 1ms)}, [](Model const&, Group const&) { return 1000.0; }, 0.05);
   auto const points = judge_points(result);
   ASSERT_EQ(points.size(), 1u);
   EXPECT_EQ(points[0].leaders.size(), 2u);
@@ -104,7 +104,7 @@ TEST(Map, ModelsThatARoundMayTurnRoundAreNotSeparated) {
 
 TEST(Map, ALeadThatTheEndOfASampleMayHaveMadeIsNone) {
   auto const leaders = [](std::uint64_t events) {
-    CampaignResult result = measured({lookup(0ns, 10ms)}, [](Model const& model, Group const&) {
+    CampaignResult result = measured_map({lookup_group(0ns, 10ms)}, [](Model const& model, Group const&) {
       return &model == &kFibers ? 2757.0 : 2650.0;
     });
     for (CellResult& cell : result.cells)
@@ -116,14 +116,14 @@ TEST(Map, ALeadThatTheEndOfASampleMayHaveMadeIsNone) {
 }
 
 TEST(Map, LeavesOutWhatFailedOrHasTooFewRounds) {
-  CampaignResult result = measured({lookup(0ns, 1ms), lookup(1us, 1ms)}, crossing);
+  CampaignResult result = measured_map({lookup_group(0ns, 1ms), lookup_group(1us, 1ms)}, crossing);
   result.cells[0].failure = "crashed";
   result.cells[2].samples.resize(5);
   EXPECT_TRUE(judge_points(result).empty()) << "of neither is there a second model to compare with";
 }
 
 TEST(Map, AModelThatWasOutrunNeedsNoMoreRoundsToHaveLost) {
-  CampaignResult result = measured({lookup(0ns, 1ms)}, crossing);
+  CampaignResult result = measured_map({lookup_group(0ns, 1ms)}, crossing);
   result.options.outrun_by = 1.5;
   for (CellResult& cell : result.cells) {
     cell.samples.resize(kRoundsToOutrun);
@@ -133,7 +133,7 @@ TEST(Map, AModelThatWasOutrunNeedsNoMoreRoundsToHaveLost) {
   EXPECT_EQ(result.cells[0].closed, Closed::outrun) << "threads, half as fast";
   EXPECT_EQ(result.cells[1].closed, Closed::open);
   EXPECT_TRUE(judge_points(result).empty()) << "who is left has not had its rounds";
-  result.cells[1] = measured({lookup(0ns, 1ms)}, crossing).cells[1];
+  result.cells[1] = measured_map({lookup_group(0ns, 1ms)}, crossing).cells[1];
   auto const points = judge_points(result);
   ASSERT_EQ(points.size(), 1u);
   EXPECT_TRUE(points[0].separated());
@@ -141,7 +141,7 @@ TEST(Map, AModelThatWasOutrunNeedsNoMoreRoundsToHaveLost) {
 }
 
 TEST(Map, NobodyIsOutrunInTwoRoundsNorByLess) {
-  CampaignResult result = measured({lookup(0ns, 1ms)}, crossing);
+  CampaignResult result = measured_map({lookup_group(0ns, 1ms)}, crossing);
   result.options.outrun_by = 2.5;
   close_outrun(result);
   EXPECT_EQ(result.cells[0].closed, Closed::open);
@@ -152,8 +152,8 @@ TEST(Map, NobodyIsOutrunInTwoRoundsNorByLess) {
 }
 
 TEST(Map, HasMoreRoundsOfTheModelsThatAPointCannotTellApart) {
-  CampaignResult const result =
-      measured({lookup(0ns, 1ms), lookup(30us, 1ms)}, [](Model const& model, Group const& group) {
+  CampaignResult const result = measured_map(
+      {lookup_group(0ns, 1ms), lookup_group(30us, 1ms)}, [](Model const& model, Group const& group) {
         return &model == &kFibers && group.grain.count() > 0 ? 2000.0 : 1000.0;
       });
   EXPECT_EQ(cells_to_tell_apart(result, 24), (std::vector<std::size_t>{0, 1}))
@@ -162,8 +162,9 @@ TEST(Map, HasMoreRoundsOfTheModelsThatAPointCannotTellApart) {
 }
 
 TEST(Map, MeasuresNextBetweenNeighboursThatDisagree) {
-  CampaignResult const result =
-      measured({lookup(0ns, 1ms), lookup(30us, 1ms), lookup(1ms, 1ms), lookup(0ns, 20ms)}, crossing);
+  CampaignResult const result = measured_map(
+      {lookup_group(0ns, 1ms), lookup_group(30us, 1ms), lookup_group(1ms, 1ms), lookup_group(0ns, 20ms)},
+      crossing);
   auto const points = judge_points(result);
   auto const all = borders(result, points);
   ASSERT_EQ(all.size(), 1u) << "where the wait differs, nobody disagrees";
@@ -175,9 +176,9 @@ TEST(Map, MeasuresNextBetweenNeighboursThatDisagree) {
 }
 
 TEST(Map, NarrowsABorderUntilItIsKnownWellEnough) {
-  std::vector<Group> groups{lookup(0ns, 1ms), lookup(1ms, 1ms)};
+  std::vector<Group> groups{lookup_group(0ns, 1ms), lookup_group(1ms, 1ms)};
   for (int looks = 0; looks < 20; ++looks) {
-    CampaignResult const result = measured(groups, crossing);
+    CampaignResult const result = measured_map(groups, crossing);
     auto const next = refining_points(result, 2, 8);
     if (next.empty()) {
       auto const points = judge_points(result);
@@ -194,8 +195,8 @@ TEST(Map, NarrowsABorderUntilItIsKnownWellEnough) {
 }
 
 TEST(Map, FindsBordersInTheWaitToo) {
-  CampaignResult const result = measured(
-      {lookup(0ns, 100us), lookup(0ns, 20ms)},
+  CampaignResult const result = measured_map(
+      {lookup_group(0ns, 100us), lookup_group(0ns, 20ms)},
       [](Model const& m, Group const& g) { return (&m == &kFibers) == (g.wait < 1ms) ? 2000.0 : 1000.0; });
   auto const points = judge_points(result);
   auto const all = borders(result, points);
@@ -207,10 +208,10 @@ TEST(Map, FindsBordersInTheWaitToo) {
 TEST(Map, RefinesNoMoreAtOnceThanItIsToldTo) {
   std::vector<Group> groups;
   for (auto const wait : {1ms, 2ms, 3ms, 4ms}) {
-    groups.push_back(lookup(0ns, wait));
-    groups.push_back(lookup(1ms, wait));
+    groups.push_back(lookup_group(0ns, wait));
+    groups.push_back(lookup_group(1ms, wait));
   }
-  EXPECT_EQ(refining_points(measured(groups, crossing), 2, 3).size(), 3u);
+  EXPECT_EQ(refining_points(measured_map(groups, crossing), 2, 3).size(), 3u);
 }
 
 TEST(Map, BatchesAreAboutAsMuchWork) {

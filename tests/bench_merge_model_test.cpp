@@ -83,7 +83,7 @@ double takes_s(MergePoint const& point) {
   return s.ways * point.way_s + s.bytes * 8e-9 + (25e-6 + s.messages * 12e-6 + cpu_s) * point.ranks_per_cpu;
 }
 
-std::vector<MeasuredMerge> measured() {
+std::vector<MeasuredMerge> measured_merges() {
   std::vector<MeasuredMerge> merges;
   for (KeyKind const kind : {KeyKind::dense, KeyKind::text})
     for (std::uint64_t const keys : {1'000u, 32'000u, 1'000'000u, 16'000'000u})
@@ -100,7 +100,7 @@ std::vector<MeasuredMerge> measured() {
 }
 
 TEST(MergeModel, FindsTheCostsThatMergesWereMadeOf) {
-  MergeModel const model(measured());
+  MergeModel const model(measured_merges());
   EXPECT_NEAR(model.costs().byte_s, 8e-9, 0.02 * 8e-9);
   EXPECT_NEAR(model.costs().message_s, 12e-6, 0.05 * 12e-6);
   EXPECT_NEAR(model.costs().others_key_s, 90e-9, 0.1 * 90e-9);
@@ -108,7 +108,7 @@ TEST(MergeModel, FindsTheCostsThatMergesWereMadeOf) {
 }
 
 TEST(MergeModel, PredictsMergesThatItHasNotSeen) {
-  MergeModel const model(measured());
+  MergeModel const model(measured_merges());
   for (MergePoint point : {dense(5'000, 10), dense(300'000, 1000), dense(16'000'000, 10'000), text(5'000, 10),
                            text(4'000'000, 100), text(100'000, 7, true)}) {
     point.way_s = 300e-6;
@@ -119,7 +119,7 @@ TEST(MergeModel, PredictsMergesThatItHasNotSeen) {
 }
 
 TEST(MergeModel, SaysNothingOfHostsWhereNoneWereMeasured) {
-  auto merges = measured();
+  auto merges = measured_merges();
   EXPECT_TRUE(MergeModel(merges).knows_hosts());
   EXPECT_DOUBLE_EQ(MergeModel(merges).shortest_way_s(), 20e-6);
   std::erase_if(merges, [](MeasuredMerge const& m) { return m.point.remote; });
@@ -129,13 +129,13 @@ TEST(MergeModel, SaysNothingOfHostsWhereNoneWereMeasured) {
 }
 
 TEST(MergeModel, TakesSomeMergesToFit) {
-  auto merges = measured();
+  auto merges = measured_merges();
   merges.resize(MergeModel::kLeastMerges - 1);
   EXPECT_THROW(MergeModel{merges}, std::invalid_argument);
 }
 
 TEST(MergingPassesCounting, WhereItTakesAsLong) {
-  MergeModel const model(measured());
+  MergeModel const model(measured_merges());
   MergePoint merge = text(1'000'000, 2);
   merge.way_s = 20e-6;
   Hosts const hosts{merge, 1e9, 1e8};

@@ -3,7 +3,10 @@
 
 #include <array>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
+#include "bench/options.hpp"
 #include "models/model.hpp"
 
 namespace tally {
@@ -32,5 +35,9 @@ inline constexpr std::array<Model, 7> kTestModels{{
     {.name = "absent", .summary = "s", .cpu = never_cpu, .unavailable = "needs a moon base"},
     {.name = "limit", .summary = "s", .cpu = never_cpu, .lookup = never_lookup, .candidate = false},
 }};
+
+inline RunOptions parse_test_options(std::vector<std::string> const& arguments) {
+  return parse_run_options(arguments, kTestModels);
+}
 
 }  // namespace tally

@@ -15,12 +15,10 @@ namespace {
 using namespace std::chrono_literals;
 using Arguments = std::vector<std::string>;
 
-RunOptions parse(Arguments const& arguments) { return parse_run_options(arguments, kTestModels); }
-
 /// What the command line is refused with; "" if it is taken.
-std::string refusal(Arguments const& arguments) {
+std::string refusal_of_options(Arguments const& arguments) {
   try {
-    parse(arguments);
+    parse_test_options(arguments);
   } catch (UsageError const& error) {
     return error.what();
   }
@@ -28,7 +26,7 @@ std::string refusal(Arguments const& arguments) {
 }
 
 void expect_refusal(Arguments const& arguments, std::vector<std::string> const& said) {
-  std::string const message = refusal(arguments);
+  std::string const message = refusal_of_options(arguments);
   EXPECT_NE(message, "") << arguments.front() << " was taken";
   EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   for (auto const& part : said)
@@ -95,7 +93,7 @@ TEST(Units, ScaledNumbersHaveThreeDigits) {
 }
 
 TEST(Options, DefaultsAreThoseOfTheTableOfDefaults) {
-  auto const options = parse({});
+  auto const options = parse_test_options({});
   ASSERT_EQ(options.models.size(), kTestModels.size() - 1) << "all that can run";
   EXPECT_EQ(options.streams, (std::vector{StreamKind::cpu, StreamKind::lookup}));
   EXPECT_FALSE(options.events);
@@ -127,47 +125,47 @@ TEST(Options, AModelThatIsNotByDefaultRunsWhereItIsNamedOrAllAre) {
 }
 
 TEST(Options, EveryOptionArrivesWhereItBelongs) {
-  auto const options = parse({"--model",
-                              "fibers,limit",
-                              "--stream",
-                              "lookup",
-                              "--events",
-                              "1.5M",
-                              "--keys",
-                              "16M",
-                              "--skew",
-                              "1.1",
-                              "--seed",
-                              "7",
-                              "--window",
-                              "1.5ms",
-                              "--workers",
-                              "1,2",
-                              "--grain",
-                              "0,10us",
-                              "--batch",
-                              "1,4k",
-                              "--wait",
-                              "50us",
-                              "--wait-dist",
-                              "lognormal",
-                              "--rounds",
-                              "3:5",
-                              "--in-flight",
-                              "1,9k",
-                              "--ci",
-                              "3%",
-                              "--service",
-                              "redis://127.0.0.1:6379",
-                              "--time-budget",
-                              "10s",
-                              "--out",
-                              "r.json",
-                              "--sample-timeout",
-                              "2s",
-                              "--order-seed",
-                              "9",
-                              "--no-progress"});
+  auto const options = parse_test_options({"--model",
+                                           "fibers,limit",
+                                           "--stream",
+                                           "lookup",
+                                           "--events",
+                                           "1.5M",
+                                           "--keys",
+                                           "16M",
+                                           "--skew",
+                                           "1.1",
+                                           "--seed",
+                                           "7",
+                                           "--window",
+                                           "1.5ms",
+                                           "--workers",
+                                           "1,2",
+                                           "--grain",
+                                           "0,10us",
+                                           "--batch",
+                                           "1,4k",
+                                           "--wait",
+                                           "50us",
+                                           "--wait-dist",
+                                           "lognormal",
+                                           "--rounds",
+                                           "3:5",
+                                           "--in-flight",
+                                           "1,9k",
+                                           "--ci",
+                                           "3%",
+                                           "--service",
+                                           "redis://127.0.0.1:6379",
+                                           "--time-budget",
+                                           "10s",
+                                           "--out",
+                                           "r.json",
+                                           "--sample-timeout",
+                                           "2s",
+                                           "--order-seed",
+                                           "9",
+                                           "--no-progress"});
   ASSERT_EQ(options.models.size(), 2u);
   EXPECT_EQ(options.models[0]->name, "fibers");
   EXPECT_EQ(options.streams, std::vector{StreamKind::lookup});
@@ -196,10 +194,10 @@ TEST(Options, EveryOptionArrivesWhereItBelongs) {
   EXPECT_EQ(options.command_line.size(), 41u);
 }
 
-TEST(Options, ZeroEventsAreValid) { EXPECT_EQ(parse({"--events", "0"}).events, 0u); }
+TEST(Options, ZeroEventsAreValid) { EXPECT_EQ(parse_test_options({"--events", "0"}).events, 0u); }
 
 TEST(Options, ListsMayBeGivenInPieces) {
-  EXPECT_EQ(parse({"--workers", "1", "--workers", "2,3"}).workers, (std::vector{1, 2, 3}));
+  EXPECT_EQ(parse_test_options({"--workers", "1", "--workers", "2,3"}).workers, (std::vector{1, 2, 3}));
 }
 
 TEST(Options, WhatIsUnknownIsRefusedWithTheValidValues) {
@@ -230,36 +228,36 @@ TEST(Options, NumbersOutsideTheirLimitsAreRefused) {
 }
 
 TEST(Options, FlagsOfAStreamThatIsNotMeasuredAreNoted) {
-  EXPECT_EQ(parse({"--stream", "cpu", "--in-flight", "5", "--batch", "5"}).notes,
+  EXPECT_EQ(parse_test_options({"--stream", "cpu", "--in-flight", "5", "--batch", "5"}).notes,
             (Arguments{"--in-flight changes nothing: it is for --stream lookup, which is not measured"}));
-  EXPECT_EQ(parse({"--stream", "lookup", "--in-flight", "5", "--batch", "5"}).notes,
+  EXPECT_EQ(parse_test_options({"--stream", "lookup", "--in-flight", "5", "--batch", "5"}).notes,
             (Arguments{"--batch changes nothing: it is for --stream cpu, which is not measured"}));
-  EXPECT_EQ(parse({"--in-flight", "5", "--batch", "5"}).notes, Arguments{});
+  EXPECT_EQ(parse_test_options({"--in-flight", "5", "--batch", "5"}).notes, Arguments{});
 }
 
 TEST(Options, ServicesAreUrls) {
-  EXPECT_EQ(parse({"--service", "redis://localhost:1"}).service->port, 1);
-  EXPECT_FALSE(parse({"--service", "embedded"}).service);
-  EXPECT_FALSE(parse({}).service);
+  EXPECT_EQ(parse_test_options({"--service", "redis://localhost:1"}).service->port, 1);
+  EXPECT_FALSE(parse_test_options({"--service", "embedded"}).service);
+  EXPECT_FALSE(parse_test_options({}).service);
   expect_refusal({"--service", "127.0.0.1:80"}, {"--service", "redis://HOST:PORT"});
 }
 
 TEST(Options, AServiceThatIsNotOursHasNoWaitUnlessOneIsGiven) {
-  EXPECT_EQ(parse({"--service", "redis://localhost:1"}).waits, std::vector{0ns});
-  EXPECT_EQ(parse({"--service", "redis://localhost:1", "--wait", "5us"}).waits,
+  EXPECT_EQ(parse_test_options({"--service", "redis://localhost:1"}).waits, std::vector{0ns});
+  EXPECT_EQ(parse_test_options({"--service", "redis://localhost:1", "--wait", "5us"}).waits,
             (std::vector<std::chrono::nanoseconds>{5us}));
-  EXPECT_NE(parse({"--service", "embedded"}).waits, std::vector{0ns});
+  EXPECT_NE(parse_test_options({"--service", "embedded"}).waits, std::vector{0ns});
 }
 
 TEST(Options, PasswordsAreInNoCommandLineAndInNoMessage) {
-  auto const options = parse({"--service=redis://:secret@localhost:1/2", "--seed", "4"});
+  auto const options = parse_test_options({"--service=redis://:secret@localhost:1/2", "--seed", "4"});
   EXPECT_EQ(options.service->password, "secret");
   EXPECT_EQ(options.command_line, (Arguments{"--service=redis://localhost:1/2", "--seed", "4"}));
   for (Arguments const& arguments : std::vector<Arguments>{{"--service", "redis://u:secret@localhost"},
                                                            {"--servce=redis://:secret@localhost:1"},
                                                            {"redis://:secret@localhost:1"},
                                                            {"--service", "rediss://:secret@localhost:1"}}) {
-    std::string const said = refusal(arguments);
+    std::string const said = refusal_of_options(arguments);
     EXPECT_NE(said, "");
     EXPECT_EQ(said.find("secret"), std::string::npos) << said;
   }
@@ -267,14 +265,14 @@ TEST(Options, PasswordsAreInNoCommandLineAndInNoMessage) {
 
 TEST(Options, APasswordIsReadFromTheEnvironmentWhereTheUrlHasNone) {
   ::setenv(kRedisPasswordVariable, "of the environment", 1);
-  EXPECT_EQ(parse({"--service", "redis://localhost:1"}).service->password, "of the environment");
-  EXPECT_EQ(parse({"--service", "redis://:own@localhost:1"}).service->password, "own");
+  EXPECT_EQ(parse_test_options({"--service", "redis://localhost:1"}).service->password, "of the environment");
+  EXPECT_EQ(parse_test_options({"--service", "redis://:own@localhost:1"}).service->password, "own");
   ::unsetenv(kRedisPasswordVariable);
-  EXPECT_EQ(parse({"--service", "redis://localhost:1"}).service->password, "");
+  EXPECT_EQ(parse_test_options({"--service", "redis://localhost:1"}).service->password, "");
 }
 
 TEST(Options, AFileIsCountedOnTheCpuStreamAlone) {
-  auto const options = parse(
+  auto const options = parse_test_options(
       {"--input", "access.log", "--format", "clf", "--key", "host", "--window", "60s", "--repeat", "3"});
   EXPECT_EQ(options.streams, std::vector{StreamKind::cpu});
   EXPECT_EQ(options.input, "access.log");
@@ -298,17 +296,17 @@ TEST(Options, OptionsOfTheOtherKindOfEventsAreRefused) {
   expect_refusal({"--input", "f", "--format", "clf", "--key", "referer"}, {"referer", "host"});
 }
 
-TEST(Options, HelpIsAskedForNotAnError) { EXPECT_THROW(parse({"--help"}), HelpRequested); }
+TEST(Options, HelpIsAskedForNotAnError) { EXPECT_THROW(parse_test_options({"--help"}), HelpRequested); }
 
 TEST(BenchmarkFlags, SpeakToTheCampaignOrAreHandedOn) {
-  auto const options =
-      parse({"--benchmark_list_tests", "--benchmark_filter=-cpu/.*", "--benchmark_format=json",
-             "--benchmark_out=x.csv", "--benchmark_out_format=csv", "--benchmark_repetitions=5",
-             "--benchmark_min_time=0.5s", "--benchmark_min_warmup_time=0.25",
-             "--benchmark_enable_random_interleaving=false", "--benchmark_report_aggregates_only=true",
-             "--benchmark_display_aggregates_only=1", "--benchmark_context=a=b,c=d=e",
-             "--benchmark_time_unit=us", "--benchmark_color=false", "--benchmark_counters_tabular=true",
-             "--benchmark_perf_counters=CYCLES", "--v=2"});
+  auto const options = parse_test_options(
+      {"--benchmark_list_tests", "--benchmark_filter=-cpu/.*", "--benchmark_format=json",
+       "--benchmark_out=x.csv", "--benchmark_out_format=csv", "--benchmark_repetitions=5",
+       "--benchmark_min_time=0.5s", "--benchmark_min_warmup_time=0.25",
+       "--benchmark_enable_random_interleaving=false", "--benchmark_report_aggregates_only=true",
+       "--benchmark_display_aggregates_only=1", "--benchmark_context=a=b,c=d=e", "--benchmark_time_unit=us",
+       "--benchmark_color=false", "--benchmark_counters_tabular=true", "--benchmark_perf_counters=CYCLES",
+       "--v=2"});
   EXPECT_TRUE(options.benchmark.list_tests);
   EXPECT_EQ(options.benchmark.filter, "-cpu/.*");
   EXPECT_EQ(options.benchmark.format, "json");

@@ -13,15 +13,13 @@ namespace {
 
 using Arguments = std::vector<std::string>;
 
-RunOptions parse(Arguments const& arguments) { return parse_run_options(arguments, kTestModels); }
-
 std::vector<std::string> names(Plan const& plan) {
   std::vector<std::string> all;
   for (Cell const& cell : plan.cells) all.push_back(cell.name());
   return all;
 }
 
-Plan plan_of(Arguments const& arguments) { return make_plan(parse(arguments)); }
+Plan plan_of(Arguments const& arguments) { return make_plan(parse_test_options(arguments)); }
 
 TEST(CellNames, SpellTheParametersOfTheirStream) {
   EXPECT_EQ(names(plan_of({"--model", "threads", "--stream", "cpu", "--workers", "2", "--grain", "1us",
@@ -106,8 +104,8 @@ TEST(Plan, CarriesTheNumberOfEventsIfItIsKnown) {
 }
 
 /// What the cell of these arguments is refused with under `limits`; "" if it fits.
-std::string refusal(Arguments const& arguments, SystemLimits const& limits) {
-  auto const options = parse(arguments);
+std::string refusal_of_plan(Arguments const& arguments, SystemLimits const& limits) {
+  auto const options = parse_test_options(arguments);
   try {
     check_limits(make_plan(options), options, limits);
   } catch (UsageError const& error) {
@@ -125,49 +123,51 @@ TEST(Limits, OpenFilesAreRefusedWithLimitAndNeed) {
   SystemLimits limits;
   limits.open_files.value = 20'000;
   EXPECT_EQ(
-      refusal(lookup_cell("fibers", "30k"), limits),
+      refusal_of_plan(lookup_cell("fibers", "30k"), limits),
       "lookup/fibers/workers:1/wait_us:1000/in_flight:30000 needs 30064 open files, but the limit is 20000 "
       "(ulimit -n): raise it or lower --in-flight");
-  EXPECT_EQ(refusal(lookup_cell("fibers", "19936"), limits), "");
-  EXPECT_NE(refusal(lookup_cell("fibers", "19937"), limits), "");
+  EXPECT_EQ(refusal_of_plan(lookup_cell("fibers", "19936"), limits), "");
+  EXPECT_NE(refusal_of_plan(lookup_cell("fibers", "19937"), limits), "");
 }
 
 TEST(Limits, AProcessForEachEventIsAnOpenFileOfTheService) {
   SystemLimits limits;
   limits.open_files.value = 20'000;
-  EXPECT_EQ(refusal(lookup_cell("processes", "19k"), limits), "");
-  EXPECT_NE(refusal(lookup_cell("processes", "20k"), limits).find("20064 open files"), std::string::npos);
+  EXPECT_EQ(refusal_of_plan(lookup_cell("processes", "19k"), limits), "");
+  EXPECT_NE(refusal_of_plan(lookup_cell("processes", "20k"), limits).find("20064 open files"),
+            std::string::npos);
 }
 
 TEST(Limits, TasksCountWhatIsThereAlready) {
   SystemLimits limits;
   limits.tasks = {{.name = "pids.max of the cgroup", .value = 1000, .in_use = 100}};
-  EXPECT_EQ(refusal(lookup_cell("processes", "1000"), limits),
+  EXPECT_EQ(refusal_of_plan(lookup_cell("processes", "1000"), limits),
             "lookup/processes/workers:1/wait_us:1000/in_flight:1000 needs 1064 processes beside the 100 "
             "there are, but "
             "the limit is 1000 (pids.max of the cgroup): raise it or lower --in-flight");
-  EXPECT_NE(refusal(lookup_cell("threads", "1000"), limits).find("1064 threads"), std::string::npos);
-  EXPECT_EQ(refusal(lookup_cell("threads", "836"), limits), "");
-  EXPECT_NE(refusal(lookup_cell("threads", "837"), limits), "");
-  EXPECT_EQ(refusal(lookup_cell("fibers", "1000"), limits), "") << "has no thread for each event";
+  EXPECT_NE(refusal_of_plan(lookup_cell("threads", "1000"), limits).find("1064 threads"), std::string::npos);
+  EXPECT_EQ(refusal_of_plan(lookup_cell("threads", "836"), limits), "");
+  EXPECT_NE(refusal_of_plan(lookup_cell("threads", "837"), limits), "");
+  EXPECT_EQ(refusal_of_plan(lookup_cell("fibers", "1000"), limits), "") << "has no thread for each event";
 }
 
 TEST(Limits, EachOfSeveralTaskLimitsIsChecked) {
   SystemLimits limits;
   limits.tasks = {{.name = "kernel.threads-max", .value = 100'000, .in_use = 0},
                   {.name = "ulimit -u", .value = 500, .in_use = 0}};
-  EXPECT_NE(refusal(lookup_cell("threads", "1000"), limits).find("ulimit -u"), std::string::npos);
-  EXPECT_NE(
-      refusal({"--model", "fibers", "--stream", "cpu", "--workers", "600"}, limits).find("lower --workers"),
-      std::string::npos);
+  EXPECT_NE(refusal_of_plan(lookup_cell("threads", "1000"), limits).find("ulimit -u"), std::string::npos);
+  EXPECT_NE(refusal_of_plan({"--model", "fibers", "--stream", "cpu", "--workers", "600"}, limits)
+                .find("lower --workers"),
+            std::string::npos);
 }
 
 TEST(Limits, ThreadsNeedMemoryMapsAndProcessesDoNot) {
   SystemLimits limits;
   limits.memory_maps.value = 10'000;
-  EXPECT_NE(refusal(lookup_cell("threads", "9000"), limits).find("vm.max_map_count"), std::string::npos);
-  EXPECT_EQ(refusal(lookup_cell("processes", "9000"), limits), "");
-  EXPECT_EQ(refusal(lookup_cell("fibers", "9000"), limits), "");
+  EXPECT_NE(refusal_of_plan(lookup_cell("threads", "9000"), limits).find("vm.max_map_count"),
+            std::string::npos);
+  EXPECT_EQ(refusal_of_plan(lookup_cell("processes", "9000"), limits), "");
+  EXPECT_EQ(refusal_of_plan(lookup_cell("fibers", "9000"), limits), "");
 }
 
 TEST(Limits, MemoryCountsEventsAndEveryTallysRows) {
@@ -177,7 +177,7 @@ TEST(Limits, MemoryCountsEventsAndEveryTallysRows) {
   auto const with = [&](Arguments const& more) {
     auto arguments = cpu;
     arguments.insert(arguments.end(), more.begin(), more.end());
-    return refusal(arguments, limits);
+    return refusal_of_plan(arguments, limits);
   };
   EXPECT_EQ(with({"--events", "500M"}), "");
   EXPECT_NE(with({"--events", "600M"}).find("available memory"), std::string::npos) << "2 bytes each";
@@ -188,19 +188,19 @@ TEST(Limits, MemoryCountsEventsAndEveryTallysRows) {
             std::string::npos)
       << "ten windows";
   // Every thread of a lookup has a tally of its own.
-  EXPECT_EQ(refusal(lookup_cell("fibers", "1000"), limits), "");
+  EXPECT_EQ(refusal_of_plan(lookup_cell("fibers", "1000"), limits), "");
   auto threads = lookup_cell("threads", "1000");
   threads.insert(threads.end(), {"--keys", "1M"});
-  EXPECT_NE(refusal(threads, limits).find("7."), std::string::npos) << "8 MB each";
+  EXPECT_NE(refusal_of_plan(threads, limits).find("7."), std::string::npos) << "8 MB each";
 }
 
 TEST(Limits, AnotherBuildHasItsOwnEvents) {
   SystemLimits limits;
   limits.memory.value = 300u << 20;  // 100 M events of 2 bytes are 191 MiB
   Arguments arguments{"--stream", "cpu", "--model", "fibers", "--workers", "1", "--events", "100M"};
-  EXPECT_EQ(refusal(arguments, limits), "");
+  EXPECT_EQ(refusal_of_plan(arguments, limits), "");
   arguments.insert(arguments.end(), {"--against", "/opt/tally"});
-  EXPECT_NE(refusal(arguments, limits).find("of memory"), std::string::npos);
+  EXPECT_NE(refusal_of_plan(arguments, limits).find("of memory"), std::string::npos);
 }
 
 TEST(Limits, ThisMachineHasAnyAndTheyAreRead) {

@@ -8,11 +8,11 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "bench/atomic_file.hpp"
 #include "bench/engine.hpp"
+#include "bench/json.hpp"
 #include "bench/manifest.hpp"
 #include "bench/record.hpp"
 #include "bench/sha256.hpp"
@@ -22,8 +22,6 @@ namespace tally {
 namespace {
 
 using namespace std::chrono_literals;
-using Json = nlohmann::ordered_json;
-
 Sample a_sample(int round, std::chrono::nanoseconds elapsed) {
   Sample s;
   s.elapsed = elapsed;
@@ -110,27 +108,27 @@ TEST_F(Record, HasEveryKeyOfTheContractInASample) {
                                 "started_s"})
     EXPECT_TRUE(e.contains(key)) << key;
   EXPECT_EQ(e["run_type"], "iteration");
-  EXPECT_DOUBLE_EQ(e["real_time"], 100);
+  EXPECT_DOUBLE_EQ(e["real_time"].get<double>(), 100);
   EXPECT_EQ(e["time_unit"], "ms");
-  EXPECT_DOUBLE_EQ(e["items_per_second"], 10'000);
-  EXPECT_DOUBLE_EQ(e["cpu_s"], 0.375);
+  EXPECT_DOUBLE_EQ(e["items_per_second"].get<double>(), 10'000);
+  EXPECT_DOUBLE_EQ(e["cpu_s"].get<double>(), 0.375);
   EXPECT_EQ(e["verified"], true);
-  EXPECT_DOUBLE_EQ(e["efficiency"], 1) << "as fast as limit in the same round";
+  EXPECT_DOUBLE_EQ(e["efficiency"].get<double>(), 1) << "as fast as limit in the same round";
 }
 
 TEST_F(Record, HasAggregatesWithIntervalAndReasonOfClosing) {
   Json const median = entry(fibers_ + "_median");
   EXPECT_EQ(median["run_type"], "aggregate");
   EXPECT_EQ(median["aggregate_name"], "median");
-  EXPECT_DOUBLE_EQ(median["items_per_second"], 7500);
-  EXPECT_DOUBLE_EQ(median["items_per_second_low"], 5000);
-  EXPECT_DOUBLE_EQ(median["items_per_second_high"], 10'000);
+  EXPECT_DOUBLE_EQ(median["items_per_second"].get<double>(), 7500);
+  EXPECT_DOUBLE_EQ(median["items_per_second_low"].get<double>(), 5000);
+  EXPECT_DOUBLE_EQ(median["items_per_second_high"].get<double>(), 10'000);
   EXPECT_EQ(median["closed"], "rounds");
   EXPECT_EQ(median["converged"], false);
-  EXPECT_DOUBLE_EQ(median["ratio_to_sequential"], 1);
-  EXPECT_DOUBLE_EQ(entry(fibers_ + "_mean")["real_time"], 150);
-  EXPECT_DOUBLE_EQ(entry(fibers_ + "_stddev")["items_per_second"], 5000 / std::sqrt(2.0));
-  EXPECT_NEAR(entry(fibers_ + "_cv")["real_time"], std::sqrt(5000.0) / 150, 1e-12);
+  EXPECT_DOUBLE_EQ(median["ratio_to_sequential"].get<double>(), 1);
+  EXPECT_DOUBLE_EQ(entry(fibers_ + "_mean")["real_time"].get<double>(), 150);
+  EXPECT_DOUBLE_EQ(entry(fibers_ + "_stddev")["items_per_second"].get<double>(), 5000 / std::sqrt(2.0));
+  EXPECT_NEAR(entry(fibers_ + "_cv")["real_time"].get<double>(), std::sqrt(5000.0) / 150, 1e-12);
 }
 
 TEST_F(Record, SaysWhyANumberIsAbsent) {
@@ -185,7 +183,7 @@ TEST_F(Record, ArraysOfNumbersAreALineEachAndTextsStayAsTheyAre) {
 
 TEST_F(Record, ResultIdIsTheHashOfTheRestAndChangesWithIt) {
   std::string all = record_text(result_);
-  std::string const id = text()["context"]["result_id"];
+  auto const id = text()["context"]["result_id"].get<std::string>();
   ASSERT_EQ(id.size(), 16u);
   all.replace(all.find(id), id.size(), "");
   EXPECT_EQ(sha256(all).substr(0, 16), id);
@@ -210,7 +208,7 @@ TEST_F(Record, HasTheManifestAsContext) {
   EXPECT_EQ(c["why"], "a test");
   EXPECT_NE(c["date"], "not to be replaced");
   EXPECT_EQ(c["binary_sha256"].get<std::string>().size(), 64u);
-  EXPECT_DOUBLE_EQ(c["grain_links_per_ns"], 0.4);
+  EXPECT_DOUBLE_EQ(c["grain_links_per_ns"].get<double>(), 0.4);
 }
 
 TEST_F(Record, ConsoleAndCsvOfTheLibraryShowEveryCell) {
@@ -236,75 +234,6 @@ TEST_F(Record, LibraryRunsKeepTheirTimes) {
   EXPECT_EQ(runs[2].aggregate_name, "median");
   EXPECT_NEAR(runs[2].GetAdjustedRealTime(), 0.15 * unit, 1e-9 * unit);
   EXPECT_EQ(library_runs(result_, true).size(), 3u * 4);
-}
-
-class AtomicFile : public testing::Test {
- protected:
-  AtomicFile() { std::filesystem::create_directory(directory_); }
-  ~AtomicFile() override { std::filesystem::remove_all(directory_); }
-  std::string content() const {
-    std::ostringstream text;
-    text << std::ifstream(path_).rdbuf();
-    return text.str();
-  }
-  std::ptrdiff_t files() const {
-    return std::distance(std::filesystem::directory_iterator(directory_),
-                         std::filesystem::directory_iterator{});
-  }
-  std::filesystem::path directory_ =
-      std::filesystem::temp_directory_path() / ("tally_atomic_" + std::to_string(::getpid()));
-  std::filesystem::path path_ = directory_ / "out.json";
-};
-
-TEST_F(AtomicFile, ReplacesWhatWasThere) {
-  write_whole(path_, "old");
-  write_whole(path_, "new content");
-  EXPECT_EQ(content(), "new content");
-  EXPECT_EQ(files(), 1);
-}
-
-TEST_F(AtomicFile, ThatCannotBeWrittenWholeLeavesTheOldOneAlone) {
-  write_whole(path_, "old");
-  // A limit on the size of files is as a full disk: write(2) fails in the middle.
-  rlimit before{};
-  ::getrlimit(RLIMIT_FSIZE, &before);
-  auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
-  rlimit const small{.rlim_cur = 100'000, .rlim_max = before.rlim_max};
-  ::setrlimit(RLIMIT_FSIZE, &small);
-  std::string message;
-  try {
-    write_whole(path_, std::string(1'000'000, 'x'));
-  } catch (std::system_error const& e) {
-    message = e.what();
-  }
-  ::setrlimit(RLIMIT_FSIZE, &before);
-  std::signal(SIGXFSZ, handler);
-  EXPECT_NE(message.find("cannot write " + path_.string()), std::string::npos) << message;
-  EXPECT_EQ(content(), "old");
-  EXPECT_EQ(files(), 1) << "nothing half-written is left";
-}
-
-TEST_F(AtomicFile, InAPlaceThatIsNoneSaysSo) {
-  EXPECT_THROW(write_whole(directory_ / "missing" / "out.json", "x"), std::system_error);
-  EXPECT_THROW(write_whole(directory_, "x"), std::system_error);
-}
-
-TEST_F(AtomicFile, KeepsALinkALinkAndItsModeItsMode) {
-  write_whole(path_, "old");
-  std::filesystem::permissions(path_,
-                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-  std::filesystem::create_symlink(path_, directory_ / "link");
-  write_whole(directory_ / "link", "new");
-  EXPECT_TRUE(std::filesystem::is_symlink(directory_ / "link"));
-  EXPECT_EQ(content(), "new");
-  EXPECT_EQ(std::filesystem::status(path_).permissions(),
-            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-}
-
-TEST_F(AtomicFile, ThatIsADeviceIsWrittenTo) {
-  EXPECT_NO_THROW(write_whole("/dev/null", "x"));
-  EXPECT_THROW(write_whole("/dev/full", "x"), std::system_error);
-  EXPECT_FALSE(std::filesystem::is_regular_file("/dev/null"));
 }
 
 }  // namespace

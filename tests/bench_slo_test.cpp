@@ -2,10 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "bench/campaign.hpp"
 #include "bench/event_numbers.hpp"
+#include "bench/json.hpp"
 #include "bench/options.hpp"
 #include "bench/record.hpp"
 #include "bench/slo_search.hpp"
@@ -19,7 +19,8 @@ using namespace std::chrono_literals;
 /// A model that keeps the objective up to a rate, and over a longer measurement up to another.
 SloMeasure keeps_up_to(double rate, double longer_rate) {
   return [=](double offered, bool longer) {
-    return SloProbe{.rate_per_s = offered, .longer = longer, .kept = offered <= (longer ? longer_rate : rate)};
+    return SloProbe{
+        .rate_per_s = offered, .longer = longer, .kept = offered <= (longer ? longer_rate : rate)};
   };
 }
 
@@ -28,7 +29,8 @@ TEST(Slo, IsReadAndSpelledAlike) {
   EXPECT_EQ(slo.percent, 99.9);
   EXPECT_EQ(slo.latency, 5ms);
   EXPECT_EQ(spell(slo), "p99.9=5ms");
-  for (char const* wrong : {"", "p99", "99=5ms", "p=5ms", "p99=", "p99=5", "p99=0ms", "p100=5ms", "p0=5ms", "p-1=1ms", "pnan=1ms"})
+  for (char const* wrong : {"", "p99", "99=5ms", "p=5ms", "p99=", "p99=5", "p99=0ms", "p100=5ms", "p0=5ms",
+                            "p-1=1ms", "pnan=1ms"})
     EXPECT_THROW(parse_slo("--slo", wrong), UsageError) << wrong;
 }
 
@@ -76,7 +78,8 @@ TEST(Slo, AGeneratorThatIsTheLimitIsNamed) {
     return find_highest_rate(
         [=](double offered, bool longer) {
           bool const kept = offered <= 500'000;
-          return SloProbe{.rate_per_s = offered, .longer = longer, .generator_late = late && !kept, .kept = kept};
+          return SloProbe{
+              .rate_per_s = offered, .longer = longer, .generator_late = late && !kept, .kept = kept};
         },
         100'000);
   };
@@ -84,20 +87,24 @@ TEST(Slo, AGeneratorThatIsTheLimitIsNamed) {
   EXPECT_FALSE(with(false).generator_limited);
 }
 
-RunOptions options(std::vector<std::string> arguments) { return parse_run_options(arguments, all_models()); }
+RunOptions slo_options(std::vector<std::string> arguments) {
+  return parse_run_options(arguments, all_models());
+}
 
 TEST(Slo, IsForIngestAndFindsTheRatesItself) {
-  EXPECT_THROW(options({"--slo", "p99=5ms"}), UsageError);
-  EXPECT_THROW(options({"--stream", "ingest,cpu", "--slo", "p99=5ms"}), UsageError);
-  EXPECT_THROW(options({"--stream", "ingest", "--slo", "p99=5ms", "--rate", "1k"}), UsageError);
-  Plan const plan = make_plan(options({"--stream", "ingest", "--slo", "p99=5ms", "--connections", "1,2"}));
+  EXPECT_THROW(slo_options({"--slo", "p99=5ms"}), UsageError);
+  EXPECT_THROW(slo_options({"--stream", "ingest,cpu", "--slo", "p99=5ms"}), UsageError);
+  EXPECT_THROW(slo_options({"--stream", "ingest", "--slo", "p99=5ms", "--rate", "1k"}), UsageError);
+  Plan const plan =
+      make_plan(slo_options({"--stream", "ingest", "--slo", "p99=5ms", "--connections", "1,2"}));
   ASSERT_EQ(plan.groups.size(), 2u);
   EXPECT_TRUE(plan.groups[0].slo);
 }
 
 TEST(Slo, ACampaignMeasuresAModelAtTheRateThatWasFound) {
-  RunOptions const asked = options({"--stream", "ingest", "--model", "event_loop", "--workers", "1", "--connections", "2",
-                                    "--grain", "200us", "--slo", "p50=50ms", "--rounds", "1", "--no-progress"});
+  RunOptions const asked =
+      slo_options({"--stream", "ingest", "--model", "event_loop", "--workers", "1", "--connections", "2",
+                   "--grain", "200us", "--slo", "p50=50ms", "--rounds", "1", "--no-progress"});
   CampaignResult const result = run_campaign(asked, make_plan(asked));
   CellResult const& cell = result.cells.at(0);
   ASSERT_TRUE(cell.slo && cell.slo->rate_per_s);
@@ -105,25 +112,28 @@ TEST(Slo, ACampaignMeasuresAModelAtTheRateThatWasFound) {
   EXPECT_LT(cell.cell.rate_per_s, 5'500) << "200 us of work each";
   ASSERT_EQ(cell.samples.size(), 1u);
   EXPECT_EQ(cell.samples[0].events, two_digits(cell.cell.rate_per_s)) << "a second at that rate";
-  auto const slo = nlohmann::json::parse(record_text(result))["context"]["slo"];
+  auto const slo = Json::parse(record_text(result))["context"]["slo"];
   EXPECT_EQ(slo["percentile"], 50);
   ASSERT_EQ(slo["searches"].size(), 1u);
   EXPECT_EQ(slo["searches"][0]["cell"], cell.cell.name());
   EXPECT_EQ(slo["searches"][0]["probes"].size(), cell.slo->probes.size());
-  EXPECT_NE(render_table(result).find("the highest rate with p50=50ms"), std::string::npos) << render_table(result);
+  EXPECT_NE(render_table(result).find("the highest rate with p50=50ms"), std::string::npos)
+      << render_table(result);
 }
 
 TEST(Slo, AModelWithoutARateHasARowThatSaysWhy) {
   CampaignResult result;
-  result.options = options({"--stream", "ingest", "--slo", "p99=5ms"});
+  result.options = slo_options({"--stream", "ingest", "--slo", "p99=5ms"});
   CellResult& cell = result.cells.emplace_back();
   cell.cell = {.model = &all_models()[0], .stream = StreamKind::ingest};
-  cell.slo = SloAnswer{.probes = {{.rate_per_s = 800, .latency_s = 2.0}, {.rate_per_s = 100, .latency_s = 1.5}}};
+  cell.slo =
+      SloAnswer{.probes = {{.rate_per_s = 800, .latency_s = 2.0}, {.rate_per_s = 100, .latency_s = 1.5}}};
   cell.closed = Closed::no_rate;
   result.plan.cells = {cell.cell};
   result.plan.groups = {{.stream = StreamKind::ingest, .slo = true, .cells = {0}}};
   std::string const table = render_table(result);
-  EXPECT_NE(table.find("keeps p99=5ms at no rate: at 100 events/s it was 1.50 s"), std::string::npos) << table;
+  EXPECT_NE(table.find("keeps p99=5ms at no rate: at 100 events/s it was 1.50 s"), std::string::npos)
+      << table;
   EXPECT_EQ(table.find("latency of"), std::string::npos) << "there are none";
   EXPECT_FALSE(result.any_failed()) << "that is a result";
 }
@@ -131,10 +141,11 @@ TEST(Slo, AModelWithoutARateHasARowThatSaysWhy) {
 TEST(Slo, AModelWhoseGeneratorWasTheLimitRanksBelowNobody) {
   auto const ranks = [](bool generator_limited) {
     CampaignResult result;
-    result.options = options({"--stream", "ingest", "--slo", "p99=5ms"});
+    result.options = slo_options({"--stream", "ingest", "--slo", "p99=5ms"});
     for (double const rate : {500'000.0, 300'000.0}) {
       CellResult& cell = result.cells.emplace_back();
-      cell.cell = {.model = &all_models()[rate > 400'000 ? 1 : 2], .stream = StreamKind::ingest, .rate_per_s = rate};
+      cell.cell = {
+          .model = &all_models()[rate > 400'000 ? 1 : 2], .stream = StreamKind::ingest, .rate_per_s = rate};
       cell.slo = SloAnswer{.rate_per_s = rate, .generator_limited = generator_limited, .probes = {}};
       cell.analytic_bound = INFINITY;
       for (int round = 0; round < 10; ++round) {

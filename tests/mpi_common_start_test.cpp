@@ -8,14 +8,13 @@
 
 #include "mpi/common_start.hpp"
 #include "mpi/communicator.hpp"
+#include "tests/mpi_patience.hpp"
 
 namespace tally {
 namespace {
 
 using namespace std::chrono_literals;
 using Clock = CommonStart::Clock;
-
-Patience patience() { return Patience::for_at_most(30s); }
 
 class CommonStartTest : public testing::Test {
  protected:

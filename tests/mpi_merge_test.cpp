@@ -7,14 +7,13 @@
 #include "mpi/agreement.hpp"
 #include "mpi/communicator.hpp"
 #include "mpi/merge.hpp"
+#include "tests/mpi_patience.hpp"
 #include "workloads/random.hpp"
 
 namespace tally {
 namespace {
 
 using namespace std::chrono_literals;
-
-Patience patience() { return Patience::for_at_most(30s); }
 
 class MergeOverRanks : public testing::Test {
  protected:

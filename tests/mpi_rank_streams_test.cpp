@@ -8,13 +8,12 @@
 #include "mpi/agreement.hpp"
 #include "mpi/merge.hpp"
 #include "mpi/rank_streams.hpp"
+#include "tests/mpi_patience.hpp"
 
 namespace tally {
 namespace {
 
 using namespace std::chrono_literals;
-
-Patience patience() { return Patience::for_at_most(30s); }
 
 class RankStreamsTest : public testing::Test {
  protected:

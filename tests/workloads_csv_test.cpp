@@ -24,7 +24,7 @@ Strings records_of(std::string_view text) {
   return records;
 }
 
-ParsedLine parse(std::string_view record, CsvColumns const& columns = {.count = 2, .key = 0}) {
+ParsedLine parse_record(std::string_view record, CsvColumns const& columns = {.count = 2, .key = 0}) {
   return parse_csv(record, columns, {});
 }
 
@@ -85,31 +85,31 @@ TEST(Csv, FieldsAreAsRfc4180HasThem) {
 }
 
 TEST(Csv, TheKeyIsItsColumn) {
-  EXPECT_EQ(parse("a,b").key, "a");
-  EXPECT_EQ(parse("\"a,1\",b").key, "a,1");
-  ParsedLine const doubled = parse(R"("say ""a""",b)");
+  EXPECT_EQ(parse_record("a,b").key, "a");
+  EXPECT_EQ(parse_record("\"a,1\",b").key, "a,1");
+  ParsedLine const doubled = parse_record(R"("say ""a""",b)");
   EXPECT_EQ(doubled.key, "say \"a\"");
   EXPECT_TRUE(doubled.key_is_copy);
-  EXPECT_FALSE(parse("a,b").key_is_copy);
-  EXPECT_EQ(parse("a,b", {.count = 2, .key = 1}).key, "b");
-  EXPECT_EQ(parse(",b").key, "");
+  EXPECT_FALSE(parse_record("a,b").key_is_copy);
+  EXPECT_EQ(parse_record("a,b", {.count = 2, .key = 1}).key, "b");
+  EXPECT_EQ(parse_record(",b").key, "");
 }
 
 TEST(Csv, TheTimeIsItsColumn) {
   CsvColumns const columns{.count = 2, .key = 0, .time = 1};
-  EXPECT_EQ(parse("a,1970-01-02T00:00:00Z", columns).time_s, 86'400);
-  EXPECT_EQ(parse("a,\"1970-01-02 00:00:01\"", columns).time_s, 86'401);
-  EXPECT_EQ(parse("a,soon", columns).problem, TimeFormat().problem());
+  EXPECT_EQ(parse_record("a,1970-01-02T00:00:00Z", columns).time_s, 86'400);
+  EXPECT_EQ(parse_record("a,\"1970-01-02 00:00:01\"", columns).time_s, 86'401);
+  EXPECT_EQ(parse_record("a,soon", columns).problem, TimeFormat().problem());
 }
 
 TEST(Csv, WhatIsWrongIsNamed) {
-  EXPECT_EQ(parse("a").problem, "fewer fields than the first row");
-  EXPECT_EQ(parse("a,b,c").problem, "more fields than the first row");
-  EXPECT_EQ(parse("").problem, "empty line");
-  EXPECT_EQ(parse("", {.count = 1}).problem, "") << "the only field, empty";
-  EXPECT_EQ(parse("a\"b,c").problem, "a quote inside a field that does not begin with one");
-  EXPECT_EQ(parse("\"a\"b,c").problem, "more after a closing quote");
-  EXPECT_EQ(parse("a,\"b").problem, "a quote is not closed");
+  EXPECT_EQ(parse_record("a").problem, "fewer fields than the first row");
+  EXPECT_EQ(parse_record("a,b,c").problem, "more fields than the first row");
+  EXPECT_EQ(parse_record("").problem, "empty line");
+  EXPECT_EQ(parse_record("", {.count = 1}).problem, "") << "the only field, empty";
+  EXPECT_EQ(parse_record("a\"b,c").problem, "a quote inside a field that does not begin with one");
+  EXPECT_EQ(parse_record("\"a\"b,c").problem, "more after a closing quote");
+  EXPECT_EQ(parse_record("a,\"b").problem, "a quote is not closed");
 }
 
 TEST(Csv, AColumnIsFoundByNameOrNumber) {

@@ -56,14 +56,14 @@ std::string gzip(std::string_view bytes) {
 }
 
 /// Bytes that do not compress to nothing, of any length.
-std::string sample_text(std::size_t bytes) {
+std::string sample_lines(std::size_t bytes) {
   std::string text;
   for (std::uint64_t i = 0; text.size() < bytes; ++i) text += "event " + std::to_string(i * i % 9973) + '\n';
   text.resize(bytes);
   return text;
 }
 
-std::string failure_of(fs::path const& path) {
+std::string failure_of_file(fs::path const& path) {
   try {
     InputFile const file(path);
   } catch (InputFailed const& failed) {
@@ -92,13 +92,13 @@ TEST_F(InputFiles, FileOfOneByteOfGzipsMagicNumberIsPlain) {
 
 TEST_F(InputFiles, FilesAroundTheSizeOfPagesAreWhole) {
   for (std::size_t const size : {(4u << 20) - 1, 4u << 20, (4u << 20) + 1, (8u << 20) + 3}) {
-    std::string const bytes = sample_text(size);
+    std::string const bytes = sample_lines(size);
     EXPECT_EQ(InputFile(write(bytes)).text(), bytes) << size;
   }
 }
 
 TEST_F(InputFiles, FilesWithoutASizeAreReadToTheirEnd) {
-  std::string const bytes = sample_text(9u << 20);
+  std::string const bytes = sample_lines(9u << 20);
   fs::path const pipe = directory() / "pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   std::jthread const writer([&] { std::ofstream(pipe, std::ios::binary) << bytes; });
@@ -112,14 +112,16 @@ TEST_F(InputFiles, TextStaysGoodWhenTheFileIsMoved) {
 }
 
 TEST_F(InputFiles, MissingFileIsNamedWithTheReason) {
-  expect_holds(failure_of(directory() / "nowhere.log"), "nowhere.log: No such file or directory");
+  expect_holds(failure_of_file(directory() / "nowhere.log"), "nowhere.log: No such file or directory");
 }
 
-TEST_F(InputFiles, DirectoryIsNamedWithTheReason) { expect_holds(failure_of(directory()), "Is a directory"); }
+TEST_F(InputFiles, DirectoryIsNamedWithTheReason) {
+  expect_holds(failure_of_file(directory()), "Is a directory");
+}
 
 TEST_F(InputFiles, GzipIsDecompressed) {
   for (std::size_t const size : {std::size_t{0}, std::size_t{1}, std::size_t{100}, std::size_t{9} << 20}) {
-    std::string const bytes = sample_text(size);
+    std::string const bytes = sample_lines(size);
     InputFile const file(write(gzip(bytes)));
     EXPECT_EQ(file.text(), bytes) << size;
     EXPECT_EQ(file.compression(), Compression::gzip);
@@ -127,7 +129,7 @@ TEST_F(InputFiles, GzipIsDecompressed) {
 }
 
 TEST_F(InputFiles, GzipMembersOneAfterTheOtherAreOneFile) {
-  std::string const large = sample_text(5u << 20);
+  std::string const large = sample_lines(5u << 20);
   EXPECT_EQ(InputFile(write(gzip("one\n") + gzip("") + gzip(large) + gzip("end"))).text(),
             "one\n" + large + "end");
 }
@@ -135,24 +137,24 @@ TEST_F(InputFiles, GzipMembersOneAfterTheOtherAreOneFile) {
 TEST_F(InputFiles, CutOffGzipSaysHowFarItGot) {
   std::string const whole = gzip("an event\n");
   for (std::size_t length = 2; length < whole.size(); ++length) {
-    std::string const message = failure_of(write(whole.substr(0, length)));
+    std::string const message = failure_of_file(write(whole.substr(0, length)));
     expect_holds(message, "events.log: the gzip file is cut off: " + std::to_string(length) +
                               " bytes of it were read");
   }
-  expect_holds(failure_of(write(whole.substr(0, whole.size() - 1))), "9 bytes came out");
+  expect_holds(failure_of_file(write(whole.substr(0, whole.size() - 1))), "9 bytes came out");
 }
 
 TEST_F(InputFiles, GzipCutOffInALaterMemberIsAnError) {
   std::string const second = gzip("second\n");
   for (std::size_t length = 1; length < second.size(); ++length) {
-    expect_holds(failure_of(write(gzip("first\n") + second.substr(0, length))), "cut off");
+    expect_holds(failure_of_file(write(gzip("first\n") + second.substr(0, length))), "cut off");
   }
 }
 
 TEST_F(InputFiles, DamagedGzipIsAnErrorThatSaysHowFarItGot) {
-  std::string bytes = gzip(sample_text(1000));
+  std::string bytes = gzip(sample_lines(1000));
   bytes[bytes.size() - 6] ^= 1;  // in the check sum
-  std::string const message = failure_of(write(bytes));
+  std::string const message = failure_of_file(write(bytes));
   expect_holds(message, "damaged (incorrect data check)");
   expect_holds(message, "1000 bytes came out");
 }
@@ -163,9 +165,10 @@ TEST_F(InputFiles, ZerosAfterGzipAreIgnored) {
 
 TEST_F(InputFiles, AnythingElseAfterGzipIsAnError) {
   std::string const whole = gzip("event\n");
-  expect_holds(failure_of(write(whole + "garbage")), "something that is not gzip follows the gzip data: " +
-                                                         std::to_string(whole.size()) + " bytes");
-  EXPECT_NE(failure_of(write(whole + std::string(600'000, '\0') + "x")), "");
+  expect_holds(
+      failure_of_file(write(whole + "garbage")),
+      "something that is not gzip follows the gzip data: " + std::to_string(whole.size()) + " bytes");
+  EXPECT_NE(failure_of_file(write(whole + std::string(600'000, '\0') + "x")), "");
 }
 
 TEST(SharedPages, NoBytesAreNoMemory) {

@@ -8,7 +8,7 @@
 namespace tally {
 namespace {
 
-std::string refusal(std::string const& pattern, std::string const& time = "") {
+std::string refusal_of_pattern(std::string const& pattern, std::string const& time = "") {
   try {
     KeyRegex(pattern, time);
   } catch (std::invalid_argument const& refused) {
@@ -37,16 +37,16 @@ TEST(KeyRegex, ASecondGroupThatHasANameIsTheTime) {
 }
 
 TEST(KeyRegex, OtherGroupsAreRefused) {
-  EXPECT_NE(refusal("user"), "");
-  EXPECT_NE(refusal("(a)(b)").find("has 2 groups"), std::string::npos);
-  EXPECT_EQ(refusal("(a)(?:b)"), "");
-  EXPECT_NE(refusal("(a)(b)", "t").find("no group called 't'"), std::string::npos);
-  EXPECT_NE(refusal("(?P<t>a)", "t"), "");
+  EXPECT_NE(refusal_of_pattern("user"), "");
+  EXPECT_NE(refusal_of_pattern("(a)(b)").find("has 2 groups"), std::string::npos);
+  EXPECT_EQ(refusal_of_pattern("(a)(?:b)"), "");
+  EXPECT_NE(refusal_of_pattern("(a)(b)", "t").find("no group called 't'"), std::string::npos);
+  EXPECT_NE(refusal_of_pattern("(?P<t>a)", "t"), "");
 }
 
 TEST(KeyRegex, WhatIsNoRegexIsRefusedWithTheReason) {
-  EXPECT_NE(refusal("(a").find("missing )"), std::string::npos) << refusal("(a");
-  EXPECT_NE(refusal("(a)\\1"), "") << "not in linear time";
+  EXPECT_NE(refusal_of_pattern("(a").find("missing )"), std::string::npos) << refusal_of_pattern("(a");
+  EXPECT_NE(refusal_of_pattern("(a)\\1"), "") << "not in linear time";
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ constexpr std::string_view kCombined =
     R"~(::1 id frank [10/Oct/2000:13:55:36 -0700] "GET /a?b=c HTTP/1.0" 200 2326 "http://x/" "Mozilla (\"q\")")~";
 constexpr ClfKey kAllKeys[] = {ClfKey::host, ClfKey::method, ClfKey::target, ClfKey::status, ClfKey::agent};
 
-ParsedLine parse(std::string_view line, ClfKey key) {
+ParsedLine parse_clf(std::string_view line, ClfKey key) {
   ClfClock clock;
   return parse_clf(line, key, clock);
 }
@@ -25,15 +25,15 @@ std::string with_request(std::string_view request) {
   return "h - - [10/Oct/2000:13:55:36 -0700] \"" + std::string(request) + "\" 200 -";
 }
 
-std::string_view problem_with(std::string_view line) { return parse(line, ClfKey::host).problem; }
+std::string_view problem_with(std::string_view line) { return parse_clf(line, ClfKey::host).problem; }
 
 TEST(CommonLogFormat, EveryFieldOfACombinedLineCanBeTheKey) {
-  EXPECT_EQ(parse(kCombined, ClfKey::host).key, "::1");
-  EXPECT_EQ(parse(kCombined, ClfKey::method).key, "GET");
-  EXPECT_EQ(parse(kCombined, ClfKey::target).key, "/a?b=c");
-  EXPECT_EQ(parse(kCombined, ClfKey::status).key, "200");
-  EXPECT_EQ(parse(kCombined, ClfKey::agent).key, R"(Mozilla (\"q\"))");
-  for (ClfKey const key : kAllKeys) EXPECT_EQ(parse(kCombined, key).problem, "");
+  EXPECT_EQ(parse_clf(kCombined, ClfKey::host).key, "::1");
+  EXPECT_EQ(parse_clf(kCombined, ClfKey::method).key, "GET");
+  EXPECT_EQ(parse_clf(kCombined, ClfKey::target).key, "/a?b=c");
+  EXPECT_EQ(parse_clf(kCombined, ClfKey::status).key, "200");
+  EXPECT_EQ(parse_clf(kCombined, ClfKey::agent).key, R"(Mozilla (\"q\"))");
+  for (ClfKey const key : kAllKeys) EXPECT_EQ(parse_clf(kCombined, key).problem, "");
 }
 
 TEST(CommonLogFormat, KeysHaveTheirNames) {
@@ -48,9 +48,9 @@ TEST(CommonLogFormat, KeysHaveTheirNames) {
 
 TEST(CommonLogFormat, CommonLineHasAllButTheAgent) {
   std::string const line = with_request("GET / HTTP/1.1");
-  EXPECT_EQ(parse(line, ClfKey::status).key, "200");
-  EXPECT_EQ(parse(line, ClfKey::status).problem, "");
-  EXPECT_EQ(parse(line, ClfKey::agent).problem, "no agent: a line of the Common Log Format");
+  EXPECT_EQ(parse_clf(line, ClfKey::status).key, "200");
+  EXPECT_EQ(parse_clf(line, ClfKey::status).problem, "");
+  EXPECT_EQ(parse_clf(line, ClfKey::agent).problem, "no agent: a line of the Common Log Format");
 }
 
 TEST(CommonLogFormat, RequestsAreTakenApartOrLeftWhole) {
@@ -76,16 +76,17 @@ TEST(CommonLogFormat, RequestsAreTakenApartOrLeftWhole) {
            Case{"GET /a RTSP/1.0", "-", "GET /a RTSP/1.0"},
        }) {
     std::string const line = with_request(c.request);
-    EXPECT_EQ(parse(line, ClfKey::method).key, c.method) << c.request;
-    EXPECT_EQ(parse(line, ClfKey::target).key, c.target) << c.request;
-    EXPECT_EQ(parse(line, ClfKey::target).problem, "") << c.request;
+    EXPECT_EQ(parse_clf(line, ClfKey::method).key, c.method) << c.request;
+    EXPECT_EQ(parse_clf(line, ClfKey::target).key, c.target) << c.request;
+    EXPECT_EQ(parse_clf(line, ClfKey::target).problem, "") << c.request;
   }
 }
 
 TEST(CommonLogFormat, BackslashEscapesQuoteAndBackslash) {
-  EXPECT_EQ(parse(with_request(R"(GET /\\)"), ClfKey::target).key, R"(/\\)") << "two do not escape the quote";
-  EXPECT_EQ(parse(with_request(R"~(GET /\\\")~"), ClfKey::target).key, R"(/\\\")") << "the third does";
-  EXPECT_EQ(parse(with_request(R"~(\")~"), ClfKey::target).key, R"~(\")~");
+  EXPECT_EQ(parse_clf(with_request(R"(GET /\\)"), ClfKey::target).key, R"(/\\)")
+      << "two do not escape the quote";
+  EXPECT_EQ(parse_clf(with_request(R"~(GET /\\\")~"), ClfKey::target).key, R"(/\\\")") << "the third does";
+  EXPECT_EQ(parse_clf(with_request(R"~(\")~"), ClfKey::target).key, R"~(\")~");
   EXPECT_EQ(problem_with(with_request(R"(GET /\)")), "quoted field has no closing quote");
 }
 
@@ -144,9 +145,9 @@ TEST(CommonLogFormat, LineIsMalformedUnderEveryKeyOrNone) {
         line[at] = "\" []\\-/:0Ax\0\xff"[random.below(14)];
       }
     }
-    bool const is_malformed = !parse(line, ClfKey::host).problem.empty();
+    bool const is_malformed = !parse_clf(line, ClfKey::host).problem.empty();
     for (ClfKey const key : {ClfKey::method, ClfKey::target, ClfKey::status}) {
-      ASSERT_EQ(!parse(line, key).problem.empty(), is_malformed) << line;
+      ASSERT_EQ(!parse_clf(line, key).problem.empty(), is_malformed) << line;
     }
   }
 }

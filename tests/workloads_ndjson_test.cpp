@@ -11,7 +11,7 @@ namespace tally {
 namespace {
 
 /// Says the same whatever stands behind the line, such as what would complete it.
-ParsedLine parse(std::string_view line, std::string_view key = "a.b") {
+ParsedLine parse_ndjson(std::string_view line, std::string_view key = "a.b") {
   for (std::string_view const behind : {"}", "\"}}", "1", "e", "]", ",", "\\", "\xff"}) {
     std::string text(line);
     while (text.size() < line.size() + 100) text += behind;
@@ -32,41 +32,42 @@ std::int64_t time_of(std::string_view line, std::string_view format) {
 }
 
 TEST(Ndjson, TheKeyIsTheStringAtThePath) {
-  EXPECT_EQ(parse(R"({"x": 1, "a": {"c": [2], "b": "key"}, "y": {}})").key, "key");
-  EXPECT_EQ(parse(R"({"a": "key"})", "a").key, "key");
-  EXPECT_EQ(parse(R"({"a": ""})", "a").key, "");
-  EXPECT_EQ(parse(R"( {"a":"key"} )", "a").key, "key");
+  EXPECT_EQ(parse_ndjson(R"({"x": 1, "a": {"c": [2], "b": "key"}, "y": {}})").key, "key");
+  EXPECT_EQ(parse_ndjson(R"({"a": "key"})", "a").key, "key");
+  EXPECT_EQ(parse_ndjson(R"({"a": ""})", "a").key, "");
+  EXPECT_EQ(parse_ndjson(R"( {"a":"key"} )", "a").key, "key");
 }
 
 TEST(Ndjson, EscapesAreResolved) {
-  EXPECT_EQ(parse(R"({"a": "\"\\\/\n\u00e9\ud83d\ude00"})", "a").key, "\"\\/\n\xc3\xa9\xf0\x9f\x98\x80");
-  EXPECT_EQ(parse(R"({"\u0061": "key"})", "a").key, "key") << "in names too";
+  EXPECT_EQ(parse_ndjson(R"({"a": "\"\\\/\n\u00e9\ud83d\ude00"})", "a").key,
+            "\"\\/\n\xc3\xa9\xf0\x9f\x98\x80");
+  EXPECT_EQ(parse_ndjson(R"({"\u0061": "key"})", "a").key, "key") << "in names too";
 }
 
 TEST(Ndjson, WhatIsNoStringIsNamed) {
-  EXPECT_EQ(parse(R"({"a": {}})").problem, "the key is missing");
-  EXPECT_EQ(parse(R"({"a": 1})").problem, "the key is missing") << "nothing is in a number";
-  EXPECT_EQ(parse(R"(["a"])").problem, "the key is missing");
-  EXPECT_EQ(parse(R"({"a": {"b": null}})").problem, "the key is null, not a string");
-  EXPECT_EQ(parse(R"({"a": {"b": 1}})").problem, "the key is a number, not a string");
-  EXPECT_EQ(parse(R"({"a": {"b": 1.5}})").problem, "the key is a number, not a string");
-  EXPECT_EQ(parse(R"({"a": {"b": true}})").problem, "the key is true or false, not a string");
-  EXPECT_EQ(parse(R"({"a": {"b": {}}})").problem, "the key is nested, not a string");
-  EXPECT_EQ(parse(R"({"a": {"b": []}})").problem, "the key is nested, not a string");
-  EXPECT_EQ(parse(R"({"a": {"b": "x", "b": "y"}})").problem, "the key stands there twice");
+  EXPECT_EQ(parse_ndjson(R"({"a": {}})").problem, "the key is missing");
+  EXPECT_EQ(parse_ndjson(R"({"a": 1})").problem, "the key is missing") << "nothing is in a number";
+  EXPECT_EQ(parse_ndjson(R"(["a"])").problem, "the key is missing");
+  EXPECT_EQ(parse_ndjson(R"({"a": {"b": null}})").problem, "the key is null, not a string");
+  EXPECT_EQ(parse_ndjson(R"({"a": {"b": 1}})").problem, "the key is a number, not a string");
+  EXPECT_EQ(parse_ndjson(R"({"a": {"b": 1.5}})").problem, "the key is a number, not a string");
+  EXPECT_EQ(parse_ndjson(R"({"a": {"b": true}})").problem, "the key is true or false, not a string");
+  EXPECT_EQ(parse_ndjson(R"({"a": {"b": {}}})").problem, "the key is nested, not a string");
+  EXPECT_EQ(parse_ndjson(R"({"a": {"b": []}})").problem, "the key is nested, not a string");
+  EXPECT_EQ(parse_ndjson(R"({"a": {"b": "x", "b": "y"}})").problem, "the key stands there twice");
 }
 
 TEST(Ndjson, ABrokenLineIsSeenWhereverItBreaks) {
   for (std::string_view const line :
        {R"({"a": "x")", R"({"a": "x"} trailing)", R"({"a": "x"}{"a": "y"})", R"({"a": "x", })", R"({"a": x})",
         "{'a': 'x'}", R"({"a": "x", "z": NaN})", R"({"a": "x", "z": "\ud800"})", "nonsense"}) {
-    EXPECT_TRUE(parse(line, "a").problem.starts_with("broken JSON"))
-        << line << ": " << parse(line, "a").problem;
+    EXPECT_TRUE(parse_ndjson(line, "a").problem.starts_with("broken JSON"))
+        << line << ": " << parse_ndjson(line, "a").problem;
   }
-  EXPECT_EQ(parse(R"({"a": "x)", "a").problem, "broken JSON: a string is not closed");
-  EXPECT_EQ(parse("", "a").problem, "empty line");
-  EXPECT_EQ(parse("  ", "a").problem, "empty line");
-  EXPECT_EQ(parse("{\"a\": \"x\", \"z\": \"\xff\"}", "a").problem, "invalid UTF-8");
+  EXPECT_EQ(parse_ndjson(R"({"a": "x)", "a").problem, "broken JSON: a string is not closed");
+  EXPECT_EQ(parse_ndjson("", "a").problem, "empty line");
+  EXPECT_EQ(parse_ndjson("  ", "a").problem, "empty line");
+  EXPECT_EQ(parse_ndjson("{\"a\": \"x\", \"z\": \"\xff\"}", "a").problem, "invalid UTF-8");
 }
 
 TEST(Ndjson, TimesAreStringsOrForEpochsNumbers) {

@@ -182,7 +182,7 @@ std::string request_of(LookupStream const& stream, std::uint64_t event) {
   return {bytes, stream.request(event, bytes)};
 }
 
-std::string why_not(auto&& action) {
+std::string why_not_resp(auto&& action) {
   try {
     action();
   } catch (LookupFailed const& failure) {
@@ -279,16 +279,16 @@ TEST(LookupStream, NamesWhatTheServiceAnsweredInstead) {
        "begins "
        "\"$100\\r\\n\""},
   };
-  for (auto const& c : replies) EXPECT_EQ(why_not([&] { stream->reply_length(c.reply); }), c.says);
+  for (auto const& c : replies) EXPECT_EQ(why_not_resp([&] { stream->reply_length(c.reply); }), c.says);
 
   Counts tally = stream->empty_tally();
   EXPECT_EQ(stream->reply_length(std::string{"$-1\r\n"}), 5U);
-  EXPECT_EQ(why_not([&] { stream->accept(7, std::string{"$-1\r\n"}, tally); }),
+  EXPECT_EQ(why_not_resp([&] { stream->accept(7, std::string{"$-1\r\n"}, tally); }),
             "the lookup service has no value for event 7, key event:7");
   for (std::string const key : {"100", "x", "", "1 ", "-1", "99999999999"}) {
     std::string reply;
     append_resp_bulk(reply, key);
-    EXPECT_EQ(why_not([&] { stream->accept(7, reply, tally); }),
+    EXPECT_EQ(why_not_resp([&] { stream->accept(7, reply, tally); }),
               "the lookup service answered event 7 with \"" + key +
                   "\", which is not a key: a decimal number below 100");
   }

@@ -18,14 +18,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-struct Formatted {
+struct FormattedText {
   TextSpec spec;
   std::string text;
 };
 
 /// Short texts of every format, with what makes cutting hard: line breaks in quotes, doubled quotes, CRLF,
 /// characters of several bytes, malformed records of every kind, a header, a mark, a last line without end.
-std::vector<Formatted> nasty() {
+std::vector<FormattedText> nasty() {
   return {{{.format = TextFormat::lines, .key = "2", .time = "1", .window = 60s},
            "2024-05-01T00:00 a\r\n\n2024-05-01T00:01 b\nx y\n2024-05-01T00:00 \xc3\xa9\xff"},
           {{.format = TextFormat::clf, .key = "target", .window = 60s},
@@ -61,7 +61,7 @@ std::string said(Counts const& counts, auto const& line_of) {
   return all;
 }
 
-std::string said_whole(Formatted const& each) {
+std::string said_whole(FormattedText const& each) {
   auto const stream = make_text_stream(each.text, each.spec, {});
   Counts counts = stream->empty_tally();
   stream->count({0, stream->size()}, counts);
@@ -69,7 +69,7 @@ std::string said_whole(Formatted const& each) {
 }
 
 TEST(Streaming, BlocksOfAnySizeCountAsTheWholeTextDoes) {
-  for (Formatted const& each : nasty()) {
+  for (FormattedText const& each : nasty()) {
     std::string const expected = said_whole(each);
     for (std::size_t block_bytes = 1; block_bytes <= each.text.size() + 2; ++block_bytes) {
       for (bool const ahead : {false, true}) {
@@ -97,7 +97,7 @@ TEST(Streaming, BlocksOfAnySizeCountAsTheWholeTextDoes) {
 }
 
 TEST(Streaming, BatchesOfAnySizeCountAsTheWholeTextDoes) {
-  for (Formatted& each : nasty()) {
+  for (FormattedText& each : nasty()) {
     std::string const expected = said_whole(each);
     for (std::uint64_t const repeat : {1, 3}) {
       each.spec.repeat = repeat;
@@ -120,7 +120,7 @@ TEST(Streaming, BatchesOfAnySizeCountAsTheWholeTextDoes) {
 }
 
 TEST(Streaming, AFileReadInPiecesCountsAsTheWholeTextDoes) {
-  for (Formatted& each : nasty()) {
+  for (FormattedText& each : nasty()) {
     if (!each.text.empty()) each.text += '\n';
     std::string const once = each.text;
     // Longer than what is read at once, so that pieces end anywhere.

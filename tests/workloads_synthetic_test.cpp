@@ -40,7 +40,8 @@ TEST(SyntheticKeys, AreTheSameOnEveryMachine) {
   EXPECT_EQ(digest({.seed = 1, .keys = 1000}, 0, 100'000), 8413512308426261469ULL);
   EXPECT_EQ(digest({.seed = 1, .keys = 1000, .skew = 1}, 0, 100'000), 9510520271323049625ULL);
   EXPECT_EQ(digest({.seed = 42, .keys = kMaxKeys, .skew = 0.99}, 0, 100'000), 8727097957741226982ULL);
-  EXPECT_EQ(digest({.seed = 3, .keys = 77, .skew = 3.5}, 1'000'000'000'000, 1'000'000'100'000), 16145283095358921608ULL);
+  EXPECT_EQ(digest({.seed = 3, .keys = 77, .skew = 3.5}, 1'000'000'000'000, 1'000'000'100'000),
+            16145283095358921608ULL);
 }
 
 TEST(SyntheticKeys, OfARangeAreThoseOfTheWhole) {
@@ -74,15 +75,15 @@ TEST(SyntheticKeys, UniformKeysAreUniform) {
 TEST(SyntheticKeys, ZipfKeysFollowZipf) {
   for (double const skew : {0.5, 1.0, 1.5, 3.0}) {
     constexpr int kDraws = 200'000;
-    constexpr std::uint32_t kKeys = 50;
-    KeyGenerator const generator({.seed = 9, .keys = kKeys, .skew = skew});
-    std::vector<double> seen(kKeys);
+    constexpr std::uint32_t kZipfKeys = 50;
+    KeyGenerator const generator({.seed = 9, .keys = kZipfKeys, .skew = skew});
+    std::vector<double> seen(kZipfKeys);
     for (int i = 0; i < kDraws; ++i) ++seen[generator.key(static_cast<std::uint64_t>(i))];
     double total = 0;
-    for (std::uint32_t k = 1; k <= kKeys; ++k) total += std::pow(k, -skew);
+    for (std::uint32_t k = 1; k <= kZipfKeys; ++k) total += std::pow(k, -skew);
     double chi_squared = 0;
     int cells = 0;
-    for (std::uint32_t k = 1; k <= kKeys; ++k) {
+    for (std::uint32_t k = 1; k <= kZipfKeys; ++k) {
       double const expected = kDraws * std::pow(k, -skew) / total;
       if (expected < 5) continue;
       ++cells;

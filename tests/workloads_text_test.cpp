@@ -50,7 +50,7 @@ TextSpec clf(std::string key, std::chrono::seconds window = {}) {
   return spec;
 }
 
-std::string refusal(TextSpec const& spec) {
+std::string refusal_of_text(TextSpec const& spec) {
   try {
     check(spec);
   } catch (std::invalid_argument const& refused) {
@@ -254,22 +254,23 @@ TEST(TextStream, TimeIsReadOnlyForWindows) {
 }
 
 TEST(TextSpec, WhatMakesNoSenseIsRefusedWithWhatIsValid) {
-  EXPECT_EQ(refusal({}), "");
-  EXPECT_EQ(refusal(fields("3", "1", std::chrono::seconds(60))), "");
-  EXPECT_EQ(refusal(clf("", std::chrono::seconds(60))), "");
+  EXPECT_EQ(refusal_of_text({}), "");
+  EXPECT_EQ(refusal_of_text(fields("3", "1", std::chrono::seconds(60))), "");
+  EXPECT_EQ(refusal_of_text(clf("", std::chrono::seconds(60))), "");
   for (char const* key : {"0", "-1", "+1", "1x", "host", "99999999999", " 1"}) {
-    EXPECT_NE(refusal(fields(key)).find("from 1"), std::string::npos) << key;
-    EXPECT_NE(refusal(fields("", key)).find("from 1"), std::string::npos) << key;
+    EXPECT_NE(refusal_of_text(fields(key)).find("from 1"), std::string::npos) << key;
+    EXPECT_NE(refusal_of_text(fields("", key)).find("from 1"), std::string::npos) << key;
   }
-  EXPECT_NE(refusal(clf("path")).find("host, method, target, status or agent"), std::string::npos);
-  EXPECT_NE(refusal(fields("", "", std::chrono::seconds(1))).find("windows need a time"), std::string::npos);
-  EXPECT_NE(refusal(fields("", "1", std::chrono::seconds(-1))).find("negative"), std::string::npos);
+  EXPECT_NE(refusal_of_text(clf("path")).find("host, method, target, status or agent"), std::string::npos);
+  EXPECT_NE(refusal_of_text(fields("", "", std::chrono::seconds(1))).find("windows need a time"),
+            std::string::npos);
+  EXPECT_NE(refusal_of_text(fields("", "1", std::chrono::seconds(-1))).find("negative"), std::string::npos);
   TextSpec spec = clf("host");
   spec.time = "status";
-  EXPECT_NE(refusal(spec).find("'status'"), std::string::npos);
+  EXPECT_NE(refusal_of_text(spec).find("'status'"), std::string::npos);
   spec = {};
   spec.repeat = 0;
-  EXPECT_NE(refusal(spec).find("repeat 0"), std::string::npos);
+  EXPECT_NE(refusal_of_text(spec).find("repeat 0"), std::string::npos);
   spec.repeat = UINT64_MAX / 2;
   EXPECT_THROW(make_text_stream("four", spec, {}), std::invalid_argument);
 }

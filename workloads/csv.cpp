@@ -12,7 +12,7 @@ constexpr std::string_view kStrayQuote = "a quote inside a field that does not b
 constexpr std::string_view kMoreAfterQuote = "more after a closing quote";
 constexpr std::string_view kNotClosed = "a quote is not closed";
 
-std::size_t find(std::string_view text, std::size_t from, char c) noexcept {
+std::size_t find_byte(std::string_view text, std::size_t from, char c) noexcept {
   if (from >= text.size()) return std::string_view::npos;
   auto const* const at = static_cast<char const*>(std::memchr(text.data() + from, c, text.size() - from));
   return at == nullptr ? std::string_view::npos : static_cast<std::size_t>(at - text.data());
@@ -21,7 +21,7 @@ std::size_t find(std::string_view text, std::size_t from, char c) noexcept {
 /// Where the quoted field whose content begins at `from` is closed: its last quote; npos if it is not.
 std::size_t closing_quote(std::string_view text, std::size_t from) noexcept {
   for (;;) {
-    std::size_t const quote = find(text, from, '"');
+    std::size_t const quote = find_byte(text, from, '"');
     if (quote == std::string_view::npos || quote + 1 == text.size() || text[quote + 1] != '"') return quote;
     from = quote + 2;
   }
@@ -48,9 +48,9 @@ class Fields {
 
  private:
   bool next_bare(Field& field) noexcept {
-    std::size_t const comma = find(rest_, 0, ',');
+    std::size_t const comma = find_byte(rest_, 0, ',');
     std::string_view const content = rest_.substr(0, comma);
-    if (find(content, 0, '"') != std::string_view::npos) return fail(kStrayQuote);
+    if (find_byte(content, 0, '"') != std::string_view::npos) return fail(kStrayQuote);
     field = {content, false, false};
     ended_ = comma == std::string_view::npos;
     if (!ended_) rest_.remove_prefix(comma + 1);
@@ -60,7 +60,7 @@ class Fields {
     std::size_t const quote = closing_quote(rest_, 1);
     if (quote == std::string_view::npos) return fail(kNotClosed);
     std::string_view const content = rest_.substr(1, quote - 1);
-    field = {content, true, find(content, 0, '"') != std::string_view::npos};
+    field = {content, true, find_byte(content, 0, '"') != std::string_view::npos};
     rest_.remove_prefix(quote + 1);
     ended_ = rest_.empty();
     if (ended_) return true;
@@ -100,13 +100,13 @@ std::optional<std::size_t> end_with_quotes(std::string_view text, std::size_t be
       // byte says.
       if (cut && (quote == std::string_view::npos || quote + 1 == text.size())) return std::nullopt;
       if (quote == std::string_view::npos) {
-        std::size_t const line = find(text, begin, '\n');
+        std::size_t const line = find_byte(text, begin, '\n');
         return line == std::string_view::npos ? text.size() : line + 1;
       }
       at = quote + 1;
     }
-    std::size_t const line = find(text, at, '\n');
-    std::size_t const comma = find(text.substr(0, line), at, ',');
+    std::size_t const line = find_byte(text, at, '\n');
+    std::size_t const comma = find_byte(text.substr(0, line), at, ',');
     if (comma != std::string_view::npos) {
       at = comma + 1;
     } else if (line != std::string_view::npos) {
@@ -120,16 +120,16 @@ std::optional<std::size_t> end_with_quotes(std::string_view text, std::size_t be
 }  // namespace
 
 std::optional<std::size_t> csv_record_end(std::string_view text, std::size_t begin, bool last) noexcept {
-  std::size_t const line = find(text, begin, '\n');
+  std::size_t const line = find_byte(text, begin, '\n');
   std::size_t const end = line == std::string_view::npos ? text.size() : line + 1;
-  if (find(text.substr(0, end), begin, '"') != std::string_view::npos)
+  if (find_byte(text.substr(0, end), begin, '"') != std::string_view::npos)
     return end_with_quotes(text, begin, last);
   if (line == std::string_view::npos && !last) return std::nullopt;
   return end;
 }
 
 std::size_t csv_last_record_end(std::string_view text, bool last) noexcept {
-  if (find(text, 0, '"') == std::string_view::npos) {
+  if (find_byte(text, 0, '"') == std::string_view::npos) {
     if (last) return text.size();
     std::size_t const line = text.rfind('\n');
     return line == std::string_view::npos ? 0 : line + 1;

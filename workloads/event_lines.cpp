@@ -3,25 +3,26 @@
 #include <charconv>
 #include <limits>
 
+#include "workloads/digits.hpp"
+
 namespace tally {
 namespace {
 
 constexpr std::int64_t kPerSecond = 1'000'000'000;
 /// Nanoseconds since the epoch fit into 64 bits until 2262.
-constexpr std::int64_t kMostSeconds = 9'000'000'000;
+constexpr std::int64_t kMostEventSeconds = 9'000'000'000;
 
 constexpr std::string_view kNoKey = "no key: the line is empty, or nothing follows the tab";
 constexpr std::string_view kNoTime =
     "what stands before the tab is no time: seconds since the epoch, as in 1714564800 or 1714564800.25";
-constexpr std::string_view kNoStamp = "what follows the key is no stamp: two numbers of nanoseconds, with a tab between";
+constexpr std::string_view kNoStamp =
+    "what follows the key is no stamp: two numbers of nanoseconds, with a tab between";
 
 EventLine malformed(std::string_view why) noexcept {
   EventLine line;
   line.problem = why;
   return line;
 }
-
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 /// All of `text` as a number that is not below 0.
 bool read_number(std::string_view text, std::int64_t& number) noexcept {
@@ -35,7 +36,7 @@ bool read_time(std::string_view text, std::chrono::nanoseconds& time) noexcept {
   constexpr std::size_t kDecimals = 9;
   std::size_t const point = text.find('.');
   std::int64_t seconds = 0, fraction = 0;
-  if (!read_number(text.substr(0, point), seconds) || seconds > kMostSeconds) return false;
+  if (!read_number(text.substr(0, point), seconds) || seconds > kMostEventSeconds) return false;
   if (point != std::string_view::npos) {
     std::string_view const decimals = text.substr(point + 1);
     if (decimals.size() > kDecimals || !read_number(decimals, fraction)) return false;
@@ -100,8 +101,8 @@ std::size_t write_event_line(std::span<char, kMaxEventLineBytes> out, std::uint3
   return finish(out.data(), put(end, key));
 }
 
-std::size_t write_event_line(std::span<char, kMaxEventLineBytes> out, std::uint32_t key, std::chrono::nanoseconds time,
-                             SendStamp const& stamp) noexcept {
+std::size_t write_event_line(std::span<char, kMaxEventLineBytes> out, std::uint32_t key,
+                             std::chrono::nanoseconds time, SendStamp const& stamp) noexcept {
   char* end = put_time(out.data(), time);
   *end++ = '\t';
   end = put(end, key);

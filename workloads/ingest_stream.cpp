@@ -13,12 +13,10 @@
 #include <string>
 #include <system_error>
 
+#include "workloads/errno_failure.hpp"
+
 namespace tally {
 namespace {
-
-[[noreturn]] void fail(std::string const& what) {
-  throw std::system_error(errno, std::generic_category(), what);
-}
 
 std::string text(ServiceAddress const& address) {
   in_addr host{htonl(address.host)};
@@ -27,8 +25,8 @@ std::string text(ServiceAddress const& address) {
   return std::string(name) + " port " + (address.port == 0 ? "0 (any)" : std::to_string(address.port));
 }
 
-/// A socket bound to `address`. It does not mind connections of an earlier server that wait for their end there; and if
-/// `shared`, not other listening sockets that are as willing.
+/// A socket bound to `address`. It does not mind connections of an earlier server that wait for their end
+/// there; and if `shared`, not other listening sockets that are as willing.
 OwnedFd bound(ServiceAddress const& address, bool shared) {
   OwnedFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   int const on = 1;
@@ -39,26 +37,28 @@ OwnedFd bound(ServiceAddress const& address, bool shared) {
   if (socket.get() < 0 || ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
       (shared && ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
       ::bind(socket.get(), reinterpret_cast<sockaddr const*>(&to), sizeof to) != 0)
-    fail("cannot listen on " + text(address));
+    fail_with_errno("cannot listen on " + text(address));
   return socket;
 }
 
 }  // namespace
 
 IngestStream::IngestStream(IngestSpec const& spec) : spec_(spec) {
-  // Others that listen there with SO_REUSEPORT, another server of this user, would share the clients: so first without.
+  // Others that listen there with SO_REUSEPORT, another server of this user, would share the clients: so
+  // first without.
   bound(spec_.address, false);
   reserved_ = bound(spec_.address, true);
   sockaddr_in got{};
   socklen_t size = sizeof got;
-  if (::getsockname(reserved_.get(), reinterpret_cast<sockaddr*>(&got), &size) != 0) fail("a server's port");
+  if (::getsockname(reserved_.get(), reinterpret_cast<sockaddr*>(&got), &size) != 0)
+    fail_with_errno("a server's port");
   spec_.address.port = ntohs(got.sin_port);
   stop_ = OwnedFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (stop_.get() < 0) fail("no descriptor to stop a server by");
+  if (stop_.get() < 0) fail_with_errno("no descriptor to stop a server by");
   for (int w = 0; w < spec_.workers; ++w) tallies_.push_back(LiveTally::make());
   void* const memory =
       ::mmap(nullptr, sizeof(IngestControl), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) fail("no memory to share with a server");
+  if (memory == MAP_FAILED) fail_with_errno("no memory to share with a server");
   control_ = static_cast<IngestControl*>(memory);  // zeroed pages are what it begins as
 }
 
@@ -66,7 +66,7 @@ IngestStream::~IngestStream() { ::munmap(control_, sizeof(IngestControl)); }
 
 int IngestStream::listen() const {
   OwnedFd socket = bound(spec_.address, true);
-  if (::listen(socket.get(), SOMAXCONN) != 0) fail("cannot listen on " + text(spec_.address));
+  if (::listen(socket.get(), SOMAXCONN) != 0) fail_with_errno("cannot listen on " + text(spec_.address));
   return socket.release();
 }
 
@@ -99,7 +99,8 @@ void IngestStream::receive(int worker, std::string_view bytes, LineRest& rest) c
   tally(worker).count(bytes, rest, spec_.rules);
 }
 
-void IngestStream::read(int worker, std::string_view bytes, LineRest& rest, std::vector<PendingEvent>& events) const {
+void IngestStream::read(int worker, std::string_view bytes, LineRest& rest,
+                        std::vector<PendingEvent>& events) const {
   tally(worker).read(bytes, rest, spec_.rules, events);
 }
 

@@ -6,12 +6,12 @@
 #include <cstring>
 
 #include "workloads/byte_marks.hpp"
+#include "workloads/digits.hpp"
 #include "workloads/utf8.hpp"
 
 namespace tally {
 namespace {
 
-constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 
 /// The bytes at `p` as a number, whatever their order.
@@ -381,8 +381,8 @@ std::optional<std::int64_t> read_pattern(std::string_view field, std::string_vie
   return length == text.size() || is_blank(text[length]) ? time : std::nullopt;
 }
 
-std::optional<std::int64_t> read_time(std::string_view field, std::string_view rest,
-                                      TimeFormat const& format) noexcept {
+std::optional<std::int64_t> read_field_time(std::string_view field, std::string_view rest,
+                                            TimeFormat const& format) noexcept {
   if (format.pattern()) return read_pattern(field, rest, format);
   if (format.epoch()) return format.read(field);
   return read_iso_fields(field, next_field(rest));
@@ -401,7 +401,7 @@ ParsedLine parse_fields(std::string_view line, unsigned key_field, unsigned time
     if (field.empty()) return malformed_line("no such field: the line has fewer");
     if (i == key_field) parsed.key = field;
     if (i == time_field) {
-      auto const time = read_time(field, rest, time_format);
+      auto const time = read_field_time(field, rest, time_format);
       if (!time) return malformed_line(time_format.problem());
       parsed.time_s = *time;
     }

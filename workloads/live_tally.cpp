@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include "workloads/clock.hpp"
+#include "workloads/errno_failure.hpp"
 #include "workloads/line_splitter.hpp"
 
 namespace tally {
@@ -31,12 +33,6 @@ constexpr std::size_t first_slot(std::uint64_t hash, unsigned bits) noexcept {
   return static_cast<std::size_t>(spread_bits(hash) >> (64 - bits));
 }
 
-std::int64_t steady_ns() noexcept { return std::chrono::steady_clock::now().time_since_epoch().count(); }
-
-[[noreturn]] void fail(int error, char const* what) {
-  throw std::system_error(error, std::generic_category(), what);
-}
-
 }  // namespace
 
 /// Holds a tally's mutex.
@@ -48,7 +44,7 @@ class LiveTally::Lock {
     if (error == EOWNERDEAD) pthread_mutex_unlock(&mutex_);  // not made consistent: nobody gets it again
     if (error == EOWNERDEAD || error == ENOTRECOVERABLE)
       throw TallyLost("a process died in the middle of counting: its counts are lost");
-    fail(error, "a tally's mutex");
+    fail_with_error(error, "a tally's mutex");
   }
   ~Lock() { pthread_mutex_unlock(&mutex_); }
   Lock(Lock const&) = delete;
@@ -183,7 +179,7 @@ void LiveTally::Unmap::operator()(LiveTally* tally) const noexcept {
 LiveTally::Owner LiveTally::make(std::size_t reserve_bytes) {
   void* const memory =
       mmap(nullptr, reserve_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) fail(errno, "no shared memory for counts");
+  if (memory == MAP_FAILED) fail_with_error(errno, "no shared memory for counts");
   return Owner(new (memory) LiveTally(reserve_bytes));
 }
 
@@ -195,7 +191,7 @@ LiveTally::LiveTally(std::size_t reserve_bytes)
   pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
   int const error = pthread_mutex_init(&mutex_, &attributes);
   pthread_mutexattr_destroy(&attributes);
-  if (error != 0) fail(error, "a mutex that processes share");
+  if (error != 0) fail_with_error(error, "a mutex that processes share");
   // Zeroed pages are empty histograms.
   corrected_ = static_cast<LatencyHistogram*>(allocate(sizeof(LatencyHistogram)));
   uncorrected_ = static_cast<LatencyHistogram*>(allocate(sizeof(LatencyHistogram)));

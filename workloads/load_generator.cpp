@@ -14,14 +14,13 @@
 #include <thread>
 #include <utility>
 
+#include "workloads/clock.hpp"
 #include "workloads/event_lines.hpp"
 
 namespace tally {
 namespace {
 
 using namespace std::chrono_literals;
-
-std::int64_t steady_ns() noexcept { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 std::string reason(int error) { return std::strerror(error); }
 

@@ -24,6 +24,9 @@ enum class Arrivals : int {
             ///< nine
 };
 
+/// As many connections as a load may have.
+inline constexpr std::uint64_t kMostConnections = 1'000'000;
+
 /// A load, but for its keys.
 struct LoadSpec {
   std::uint64_t events = 0;

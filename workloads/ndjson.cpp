@@ -26,7 +26,7 @@ LineParser& parser_of_this_thread() {
 }
 
 /// Why a line is no JSON; what simdjson calls it, where a person can do something with it.
-std::string_view broken(simdjson::error_code error) noexcept {
+std::string_view json_problem(simdjson::error_code error) noexcept {
   switch (error) {
     case simdjson::UTF8_ERROR:
       return "invalid UTF-8";
@@ -48,8 +48,8 @@ struct Problems {
 };
 
 /// The value at `path`, or why there is none.
-std::string_view find(dom::element root, JsonPath const& path, Problems const& problems,
-                      dom::element& found) {
+std::string_view find_value(dom::element root, JsonPath const& path, Problems const& problems,
+                            dom::element& found) {
   found = root;
   for (std::string const& name : path.names()) {
     dom::object object;
@@ -71,7 +71,7 @@ std::string_view find(dom::element root, JsonPath const& path, Problems const& p
 std::string_view read_key(dom::element root, JsonPath const& path, std::string_view& key) {
   dom::element value;
   std::string_view const problem =
-      find(root, path, {"the key is missing", "the key stands there twice"}, value);
+      find_value(root, path, {"the key is missing", "the key stands there twice"}, value);
   if (!problem.empty()) return problem;
   switch (value.type()) {
     case dom::element_type::STRING:
@@ -89,7 +89,7 @@ std::string_view read_key(dom::element root, JsonPath const& path, std::string_v
   }
 }
 
-std::optional<std::int64_t> read_number(dom::element value, TimeFormat const& format) {
+std::optional<std::int64_t> number_of(dom::element value, TimeFormat const& format) {
   char text[32];
   std::int64_t whole = 0;
   if (value.get(whole) == simdjson::SUCCESS) {
@@ -102,18 +102,18 @@ std::optional<std::int64_t> read_number(dom::element value, TimeFormat const& fo
   return format.read({text, static_cast<std::size_t>(length)});
 }
 
-std::string_view read_time(dom::element root, JsonPath const& path, TimeFormat const& format,
-                           std::int64_t& time_s) {
+std::string_view read_json_time(dom::element root, JsonPath const& path, TimeFormat const& format,
+                                std::int64_t& time_s) {
   dom::element value;
   std::string_view const problem =
-      find(root, path, {"the time is missing", "the time stands there twice"}, value);
+      find_value(root, path, {"the time is missing", "the time stands there twice"}, value);
   if (!problem.empty()) return problem;
   std::string_view text;
   std::optional<std::int64_t> time;
   if (value.get(text) == simdjson::SUCCESS) {
     time = format.read(text);
   } else if (format.epoch()) {
-    time = read_number(value, format);
+    time = number_of(value, format);
   } else {
     return "the time is not a string";
   }
@@ -150,12 +150,12 @@ ParsedLine parse_ndjson(std::string_view line, JsonPath const& key, JsonPath con
   auto const error =
       mine.parser.parse(reinterpret_cast<std::uint8_t const*>(text), line.size(), false).get(root);
   if (error == simdjson::MEMALLOC) throw std::bad_alloc();
-  if (error != simdjson::SUCCESS) return malformed_line(broken(error));
+  if (error != simdjson::SUCCESS) return malformed_line(json_problem(error));
   ParsedLine parsed;
   parsed.key_is_copy = true;
   parsed.problem = read_key(root, key, parsed.key);
   if (parsed.problem.empty() && !time.empty())
-    parsed.problem = read_time(root, time, time_format, parsed.time_s);
+    parsed.problem = read_json_time(root, time, time_format, parsed.time_s);
   return parsed.problem.empty() ? parsed : malformed_line(parsed.problem);
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 using State = RespRequest::State;
 
-RespRequest broken(std::string what) {
+RespRequest broken_request(std::string what) {
   RespRequest request;
   request.state = State::broken;
   request.error = "Protocol error: " + std::move(what);
@@ -17,7 +17,7 @@ RespRequest broken(std::string what) {
 
 /// Incomplete, unless the request is already longer than any may be.
 RespRequest incomplete(std::string_view bytes, char const* too_big) {
-  if (bytes.size() >= kMaxRespRequestBytes) return broken(too_big);
+  if (bytes.size() >= kMaxRespRequestBytes) return broken_request(too_big);
   return {};
 }
 
@@ -76,22 +76,22 @@ RespRequest parse_resp_request(std::string_view bytes) {
   Header const array = parse_header(bytes);
   if (array.state == Header::State::incomplete) return {};
   if (array.state == Header::State::broken || array.value > static_cast<std::int64_t>(kMaxRespWords))
-    return broken("invalid multibulk length");
+    return broken_request("invalid multibulk length");
 
   RespRequest request;
   std::size_t at = array.length;
   for (std::int64_t i = 0; i < array.value; ++i) {
     if (at == bytes.size()) return incomplete(bytes, "too big request");
-    if (bytes[at] != '$') return broken("expected '$', got '" + printable(bytes.substr(at, 1)) + "'");
+    if (bytes[at] != '$') return broken_request("expected '$', got '" + printable(bytes.substr(at, 1)) + "'");
     Header const bulk = parse_header(bytes.substr(at));
     if (bulk.state == Header::State::incomplete) return incomplete(bytes, "too big request");
-    if (bulk.state == Header::State::broken || bulk.value < 0) return broken("invalid bulk length");
+    if (bulk.state == Header::State::broken || bulk.value < 0) return broken_request("invalid bulk length");
     at += bulk.length;
     auto const size = static_cast<std::size_t>(bulk.value);
     if (size > kMaxRespRequestBytes || at + size + 2 > kMaxRespRequestBytes)
-      return broken("invalid bulk length");
+      return broken_request("invalid bulk length");
     if (bytes.size() < at + size + 2) return incomplete(bytes, "too big request");
-    if (bytes.substr(at + size, 2) != "\r\n") return broken("bulk string is not followed by CRLF");
+    if (bytes.substr(at + size, 2) != "\r\n") return broken_request("bulk string is not followed by CRLF");
     if (request.count < RespRequest::kArgumentsKept) request.words[request.count] = bytes.substr(at, size);
     ++request.count;
     at += size + 2;
