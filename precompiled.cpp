@@ -1,0 +1,1 @@
+// A source of no content, with which precompiled.hpp is compiled.
