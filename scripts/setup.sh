@@ -1,7 +1,8 @@
 # Sourced by scripts/bench and scripts/test: what Tally needs, how it is installed, and how it is built.
 # shellcheck shell=bash
 
-# The one list of packages, as Debian 12 names them: package, then why. With `tests`, also those that tests alone need.
+# The one list of packages, as Debian 12 names them: package, then why. With `tests`, also those that tests alone need; with
+# `quick-tests`, of these those that the quick tests need.
 tally_packages() {
   cat <<'LIST'
 cmake                    configures the build
@@ -22,23 +23,29 @@ libhiredis-dev           hiredis: loads a real database, and asks it what it is
 libzstd-dev              zstd input
 libsimdjson-dev          NDJSON input, and telling UTF-8
 libre2-dev               lines keyed by a regular expression, in linear time
-libopenmpi-dev           Open MPI: tally-mpi, which is not built without it
-openmpi-bin              mpirun
 python3                  plots and their tests
 python3-matplotlib       plots
 python3-numpy            plots
 python3-jsonschema       result files against their schema
 python3-twisted          one of the servers that serving is compared with (scripts/peers)
 LIST
-  [ "${1:-}" = tests ] || return 0
+  [ "${1:-}" = quick-tests ] || cat <<'LIST'
+libopenmpi-dev           Open MPI: tally-mpi, which is not built without it
+openmpi-bin              mpirun
+LIST
+  [ -n "${1:-}" ] || return 0
   cat <<'LIST'
 python3-pytest           the tests of the scripts
+python3-pytest-xdist     runs them side by side
+zstd                     makes the zstd files that tests read
+LIST
+  [ "$1" = tests ] || return 0
+  cat <<'LIST'
 redis-server             the database that lookups are tested on (scripts/with_redis)
 iproute2                 ip and tc: hosts of their own, on which tally-mpi is tested (scripts/with_hosts)
 redis-tools              redis-cli and redis-benchmark, which lookups are compared with
-clang-19                 the compiler of the fuzz targets (scripts/fuzz)
-libclang-rt-19-dev       libFuzzer
-zstd                     makes the zstd files that tests read
+clang-19                 the compiler of the fuzz targets (scripts/fuzz) and of the build with AddressSanitizer
+libclang-rt-19-dev       libFuzzer, and Clang's sanitizers
 mawk                     what scripts/real_targets.py compares tally count with
 jq                       the same, of NDJSON
 chromium                 the browser in which reports are tested
@@ -76,7 +83,7 @@ tally_root_prefix() {
   fi
 }
 
-# Installs what is missing, with `tests` also for them. Returns 2, after one line on stderr that says what to do, if that cannot be done; removes
+# Installs what is missing; arguments as of tally_packages. Returns 2, after one line on stderr that says what to do, if that cannot be done; removes
 # no package that is there.
 tally_install() {
   local -a missing apt
@@ -124,12 +131,18 @@ tally_jobs() {
   printf '%s\n' $((cpus < by_memory ? cpus : by_memory))
 }
 
-# Configures and builds preset $1; the output goes to file $2, and its end to stderr if the build fails.
+# Errors in the log of a build, on stderr.
+tally_show_build_errors() { grep -E -A 8 'CMake Error|FAILED:|error:' "$1" | head -n 40 >&2 || tail -n 20 "$1" >&2; }
+
+# Configures and builds preset $1, all of it or the targets named from $3 on; the output goes to file $2, and its end to stderr
+# if the build fails.
 tally_build() {
   local preset=$1 log=$2
+  local -a targets=("${@:3}")
   mkdir -p "$(dirname "$log")"
-  if ! cmake --preset "$preset" >"$log" 2>&1 || ! cmake --build --preset "$preset" -j "$(tally_jobs)" >>"$log" 2>&1; then
-    grep -E -A 8 'CMake Error|FAILED:|error:' "$log" | head -n 40 >&2 || tail -n 20 "$log" >&2
+  if ! cmake --preset "$preset" >"$log" 2>&1 ||
+    ! cmake --build --preset "$preset" -j "$(tally_jobs)" ${targets:+--target "${targets[@]}"} >>"$log" 2>&1; then
+    tally_show_build_errors "$log"
     tally_say "tally: the build of preset $preset failed (all of it: $log)"
     return 1
   fi

@@ -119,13 +119,23 @@ def test_who_measures_need_not_install_what_tests_alone_need(machine, root):
     assert to_test.startswith(to_measure) and "chromium" in to_test and "pytest" in to_test
 
 
-def test_an_unknown_preset_is_refused(machine, root):
-    done = run(machine, root, "scripts/test", "release")
-    assert done.returncode == 2 and "use dev, asan or tsan" in done.stderr
+def test_the_quick_tests_need_neither_clang_a_browser_node_redis_nor_mpi(machine, root):
+    everything, quick = (set(re.findall(r"^\S+", shared(machine, root, f"tally_packages {what}").stdout, re.M))
+                         for what in ("tests", "quick-tests"))
+    assert quick < everything and "python3-pytest" in quick
+    assert not [name for name in quick if re.search("clang|chromium|selenium|node|npm|^redis|mpi", name)]
+    assert not [name for name in everything if re.search("node|npm", name)]
+
+
+@pytest.mark.parametrize("arguments", [["release"], ["quick", "dev"], ["dev", "quick"]])
+def test_a_part_that_there_is_not_is_refused(machine, root, arguments):
+    done = run(machine, root, "scripts/test", *arguments)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "quick" in done.stderr
 
 
 JUNIT = """<testsuites><testsuite>
-<testcase name="a" status="run"/><testcase name="b"/>
+<testcase name="a" status="run" time="0.5"/><testcase name="b"/>
 <testcase name="c" status="fail"><failure message="no"/></testcase>
 <testcase name="d"><error message="no"/></testcase>
 <testcase name="e" status="notrun"><skipped message="SKIP_REGULAR_EXPRESSION_MATCHED"/></testcase>
@@ -134,18 +144,58 @@ JUNIT = """<testsuites><testsuite>
 </testsuite></testsuites>"""
 
 
+def summary(root, *arguments):
+    return subprocess.run([sys.executable, root / "scripts/test_summary.py", *arguments], capture_output=True, text=True)
+
+
 def test_junit_files_are_added_up_and_a_test_that_could_not_start_is_a_failure(root, tmp_path):
     (tmp_path / "junit.xml").write_text(JUNIT)
-    done = subprocess.run([sys.executable, root / "scripts/junit_sum.py", tmp_path / "junit.xml"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "2 3 2\n")
+    done = summary(root, f"dev={tmp_path / 'junit.xml'}", f"again={tmp_path / 'junit.xml'}")
+    assert (done.returncode, done.stdout) == (1, "4 passed, 6 failed, 4 skipped\n")
+    assert "tally: dev: 2 passed, 3 failed, 2 skipped\n" in done.stderr
+    assert "tally: failed: dev: f\n" in done.stderr
+
+
+def of_a_suite(tmp_path, suite_passed, inner):
+    """A CTest file with the one suite Parse, beside which is what its process wrote."""
+    (tmp_path / "suites").mkdir()
+    ending = '<testcase name="Parse" status="run" time="3"/>' if suite_passed else (
+        '<testcase name="Parse" status="fail" time="3"><failure/></testcase>')
+    (tmp_path / "junit.xml").write_text(f"<testsuite>{ending}</testsuite>")
+    (tmp_path / "suites/Parse.xml").write_text(f"<testsuites><testsuite>{inner}</testsuite></testsuites>")
+    return f"dev={tmp_path / 'junit.xml'}"
+
+
+TESTS = ('<testcase name="One" classname="Parse" status="run" result="completed" time="0.5"/>'
+         '<testcase name="Two" classname="Parse" status="run" result="skipped" time="0"><skipped message="no file"/></testcase>')
+
+
+def test_of_a_suite_its_single_tests_are_counted(root, tmp_path):
+    done = summary(root, of_a_suite(tmp_path, True, TESTS))
+    assert (done.returncode, done.stdout) == (0, "1 passed, 0 failed, 1 skipped\n")
+    assert "0.50 s  dev: Parse.One\n" in done.stderr
+
+
+def test_a_process_that_fails_behind_its_last_test_is_a_failure(root, tmp_path):
+    done = summary(root, of_a_suite(tmp_path, False, TESTS))
+    assert (done.returncode, done.stdout) == (1, "1 passed, 1 failed, 1 skipped\n")
+    assert "tally: failed: dev: Parse (its process)\n" in done.stderr
+
+
+def test_the_ten_slowest_are_named_slowest_first(root, tmp_path):
+    cases = "".join(f'<testcase name="t{n}" time="{n}"/>' for n in range(12))
+    (tmp_path / "junit.xml").write_text(f"<testsuite>{cases}</testsuite>")
+    done = summary(root, f"x={tmp_path / 'junit.xml'}")
+    assert re.findall(r"x: (t\d+)", done.stderr) == [f"t{n}" for n in range(11, 1, -1)]
 
 
 @pytest.mark.parametrize("content", [None, "", "<testsuites>"])
-def test_a_junit_file_that_tells_nothing_is_an_error(root, tmp_path, content):
+def test_a_junit_file_that_tells_nothing_is_a_failure(root, tmp_path, content):
     if content is not None:
         (tmp_path / "junit.xml").write_text(content)
-    done = subprocess.run([sys.executable, root / "scripts/junit_sum.py", tmp_path / "junit.xml"], capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    done = summary(root, f"dev={tmp_path / 'junit.xml'}")
+    assert (done.returncode, done.stdout) == (1, "0 passed, 1 failed, 0 skipped\n")
+    assert "tally: dev: no results: " in done.stderr
 
 
 @pytest.fixture

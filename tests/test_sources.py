@@ -34,7 +34,7 @@ def test_definitions_of_unnamed_namespaces_are_found():
                          "kOne", "two", "Four", "six", "seven", "nine", "kTen"]
 
 
-@pytest.mark.parametrize("folder", ["workloads", "models", "bench", "mpi"])
+@pytest.mark.parametrize("folder", ["workloads", "models", "bench", "mpi", "tests"])
 def test_no_two_files_of_a_folder_define_the_same_helper(root, folder):
     """Files of a folder are compiled several at a time, as one: a name that two of them have would be an error at best, and at worst the call of
     the other's function. Overloads of public functions count too."""
