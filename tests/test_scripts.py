@@ -184,7 +184,7 @@ def one_cell(invented, tmp_path):
 
 
 @pytest.mark.parametrize("status", [0, 1, 130])
-def test_what_was_measured_is_drawn_and_the_status_passed_on(bench, one_cell, status):
+def test_what_was_measured_is_drawn_and_reported_and_the_status_passed_on(bench, one_cell, status):
     done, local = bench(f'[ "$1 $2 $4" = "run --out --rounds" ] || exit 9; cp {one_cell} "$3"; exit {status}', "--rounds", "3:5")
     assert done.returncode == status, done.stderr
     results = list(local.glob("*.json"))
@@ -193,6 +193,8 @@ def test_what_was_measured_is_drawn_and_the_status_passed_on(bench, one_cell, st
     assert (plots / "cpu-throughput.svg").exists()
     assert f"results: results/local/{results[0].name}" in done.stderr
     assert f"plots:   results/local/{plots.name}/" in done.stderr
+    assert (plots / "report.html").exists()
+    assert f"report:  results/local/{plots.name}/report.html" in done.stderr
 
 
 def test_a_wrong_command_line_leaves_nothing_behind(bench):
