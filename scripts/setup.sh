@@ -42,8 +42,8 @@ zstd                     makes the zstd files that tests read
 mawk                     what scripts/real_targets.py compares tally count with
 jq                       the same, of NDJSON
 chromium                 the browser in which reports are tested
-nodejs                   drives the browser
-npm                      installs what nodejs drives it with (tests/report)
+chromium-driver          ChromeDriver: takes the commands to the browser
+python3-selenium         gives these commands, from Python
 LIST
 }
 
@@ -53,14 +53,11 @@ tally_python() { printf '%s\n' "${TALLY_PYTHON:-/usr/bin/python3}"; }
 
 tally_say() { printf '%s\n' "$*" >&2; }
 
-# Names, one a line, of the packages that are neither installed nor provided by another that is: Node.js of another source
-# than Debian has npm in it, and cannot lie beside Debian's.
+# Names, one a line, of the packages that are not installed.
 tally_missing_packages() {
-  local name provided
-  provided=$(dpkg-query -W -f='${db:Status-Status} ${Provides}\n' 2>/dev/null | sed -n 's/^installed \(.\)/, \1/p') || true
+  local name
   while read -r name _; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
-      grep -qE ", ${name//+/\\+}( \(|,|\$)" <<<"$provided" || printf '%s\n' "$name"
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || printf '%s\n' "$name"
   done < <(tally_packages "$@")
 }
 

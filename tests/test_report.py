@@ -1,4 +1,4 @@
-"""scripts/report.py: what a report says, and that its page works in a browser."""
+"""scripts/report.py: what a report says. How its page works: test_report_in_browser.py."""
 
 import contextlib
 import functools
@@ -7,7 +7,6 @@ import itertools
 import json
 import lzma
 import os
-import pathlib
 import random
 import re
 import subprocess
@@ -27,8 +26,6 @@ from result_files import signed
 from test_plot import fail, ingest, ingest_cell
 from test_scripts import bench, machine, one_cell  # noqa: F401 (fixtures)
 
-HERE = pathlib.Path(__file__).parent
-BROWSER = "/usr/bin/chromium"
 MODELS = ["limit", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "event_loop"]
 MOST_BYTES = 5_000_000  # of a page with 2,000 cells
 
@@ -86,7 +83,7 @@ def alert_of(page):
     return words(found[1]) if found else ""
 
 
-def grid(reference, workers, grains_ns, waits_us, in_flights, rounds=10):
+def grid(reference, workers, grains_ns, waits_us, in_flights, rounds=10, models=tuple(MODELS)):
     """A result of the lookup stream with a group for each combination, in which every third group has no clear first."""
     data = json.loads(reference)
     whole = [b for b in data["benchmarks"] if b["run_name"].startswith("lookup/fibers")]
@@ -96,7 +93,7 @@ def grid(reference, workers, grains_ns, waits_us, in_flights, rounds=10):
     chance, entries, places = random.Random(7), [], [itertools.count() for _ in range(rounds)]
     for number, (worker, grain, wait, many) in enumerate(itertools.product(workers, grains_ns, waits_us, in_flights)):
         most = min(worker / (max(grain, 4000) * 1e-9), many / (wait * 1e-6 + grain * 1e-9), 2e5)
-        for place, model in enumerate(MODELS):
+        for place, model in enumerate(models):
             name = f"lookup/{model}/workers:{worker}/wait_us:{wait}/in_flight:{many}" + (f"/grain_ns:{grain}" if grain else "")
             own = {"name": name, "run_name": name, "model": model, "workers": worker, "grain_ns": grain, "wait_ns": 1000 * wait,
                    "in_flight": many}
@@ -499,91 +496,3 @@ def test_markdown_says_what_is_wrong_first(write, reference):
 def test_a_report_that_cannot_be_made_is_a_failed_drawing(bench, one_cell):  # noqa: F811
     done, local = bench(f'cp {one_cell} "$3"; rm scripts/report/report.css')
     assert done.returncode == 3 and list(local.glob("*/cpu-throughput.svg")) and "report:" not in done.stderr.replace("report: cannot", "")
-
-
-# ---- in a browser ----
-
-
-@pytest.fixture(scope="session")
-def everything(root, reference, invented_text, tmp_path_factory):
-    """A page of latencies, a file of which a cell failed, a map, and a campaign."""
-    folder = tmp_path_factory.mktemp("report")
-    invented = json.loads(invented_text)
-    few = {**invented, "benchmarks": [b for b in invented["benchmarks"] if "/workers:2/grain_ns:1000/" in b["run_name"]]}
-    slo = {"percentile": 99.0, "latency_s": 0.005, "searches": []}
-    for name, text in (("rated", json.dumps(rated(slo=slo))), ("failed", json.dumps(few)), ("map", grid(reference, (1,), (0, 1000), (100, 1000), (10,)))):
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
-    paths = [*(folder / f"{name}.json" for name in ("rated", "failed", "map")), root / "results/reference/default.json"]
-    subprocess.run([sys.executable, root / "scripts/report.py", *paths, "-o", folder / "report.html"], check=True, timeout=300)
-    return folder / "report.html"
-
-
-@pytest.fixture(scope="session")
-def seen(everything):
-    """What tests/report/browser.mjs saw of the page, whose model `fibers` it switched."""
-    assert pathlib.Path(BROWSER).exists(), f"{BROWSER} is not there: apt-get install chromium"
-    assert (HERE / "report/node_modules/axe-core").is_dir(), "run `npm ci` in tests/report, as scripts/test does"
-    done = subprocess.run(["node", HERE / "report/browser.mjs", BROWSER, "fibers", everything], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_a_page_opens_without_an_error_or_a_request(seen):
-    assert seen["errors"] == [] and seen["requests"] == []
-
-
-def test_a_model_is_switched_off_in_all_plots_and_tables_at_once_and_on_again(seen):
-    before, off = seen["at_first"], seen["switched_off"]
-    assert before["drawn"] > 30 and before["rows"] > 30 and before["won"] > 0
-    assert off["drawn"] == off["rows"] == 0
-    assert off["others"] == before["others"] - before["drawn"] and off["plots"] == before["plots"]
-    assert seen["switched_on"] == before
-
-
-def test_the_map_asks_who_is_first_of_the_models_that_are_switched_on(seen):
-    assert seen["switched_off"]["won"] == 0 and seen["switched_off"]["map"] == seen["at_first"]["map"] == 4
-
-
-def test_words_and_streams_filter_rows_and_plots(seen):
-    before, filtered, stream = seen["at_first"], seen["filtered"], seen["of_stream"]
-    assert filtered["rows"] == before["rows"] and filtered["rows"] <= filtered["every"] < before["every"]
-    assert filtered["said"] == f"{filtered['every']} of {before['every']} rows"
-    assert 0 < stream["every"] < before["every"] and 0 < stream["plots"] < before["plots"] and stream["stream"] == "lookup"
-    assert seen["unfiltered"] == before
-
-
-def test_a_table_is_sorted_from_the_keyboard_and_says_so(seen):
-    up, down = seen["ascending"], seen["descending"]
-    assert (up["sort"], down["sort"]) == ("ascending", "descending") and seen["focus"] != "none"
-    assert sorted(up["values"]) == sorted(down["values"])
-    known = [value for value in up["values"] if value]
-    assert known and list(reversed(known)) == [value for value in down["values"] if value]
-
-
-def test_how_a_row_is_measured_again_is_one_click_away(seen):
-    assert seen["how"].startswith("lookup/") and "build/bench/tally run" in seen["how"] and seen["how_closed"] == 0
-
-
-def test_colours_follow_the_system_and_the_switch(seen):
-    assert seen["backgrounds"] == {"system": "rgb(255, 255, 255)", "light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 26)"}
-
-
-def test_a_page_works_without_its_script(seen):
-    bare = seen["without_script"]
-    assert bare["rows"] and bare["plots"] and bare["how"] and bare["drawn"] and bare["switched_off"]
-    assert not bare["filter"] and bare["buttons"] == 0, "what would do nothing is not shown"
-    assert (bare["light"], bare["dark"]) == ("rgb(255, 255, 255)", "rgb(20, 23, 26)")
-
-
-def test_no_heading_skips_a_level(seen):
-    levels = seen["headings"]
-    assert levels[0] == 1 and levels.count(1) == 1 and all(b <= a + 1 for a, b in itertools.pairwise(levels))
-
-
-@pytest.mark.parametrize("view", ["wide, light", "wide, dark", "narrow, light", "narrow, dark"])
-def test_nobody_is_kept_out(seen, view):
-    assert seen["faults"][view] == []
-
-
-def test_a_narrow_window_need_not_be_scrolled_sideways(seen):
-    assert seen["overflow_narrow"] <= 0 and seen["overflow_wide"] <= 0
