@@ -111,6 +111,27 @@ tally_would_remove() {
   LC_ALL=C apt-get -s install --no-install-recommends "${missing[@]}" 2>/dev/null | awk '$1 == "Remv" {printf " %s", $2}'
 }
 
+# Installs axe-core, which no Debian package has, in folder $1 by its lock file, where npm is on PATH; the output goes to file $2.
+# Without it the tests of accessibility are skipped, or fail if TALLY_CI=1; one line on stderr says why it is not there.
+tally_install_axe() {
+  local folder=$1 log=$2 status=0 why
+  # npm takes the old version away before it gets the new one: so only for another lock file.
+  [ ! "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ] || return 0
+  if ! command -v npm >/dev/null; then
+    why="npm, which installs it, is not on PATH"
+  else
+    mkdir -p "$(dirname "$log")"
+    # Without the option, npm waits for 70 s between its three tries.
+    (cd "$folder" && timeout -k 5 60 npm ci --ignore-scripts --no-audit --no-fund --fetch-retry-mintimeout=1000) >"$log" 2>&1 || status=$?
+    case $status in
+      0) return 0 ;;
+      124) why="npm ci took longer than 60 s" ;;
+      *) why="npm ci failed: $(grep -m1 -E 'npm (ERR!|error)' "$log" || tail -n 1 "$log") (all of it: $log)" ;;
+    esac
+  fi
+  tally_say "tally: without axe-core in $folder, accessibility is not tested: $why"
+}
+
 # How many compilers, or tests, may run at once: the CPUs this process may use, but one for each 1.5 GiB of memory at
 # most, which is what the largest source needs under a sanitizer.
 tally_jobs() {

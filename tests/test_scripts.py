@@ -119,9 +119,47 @@ def test_who_measures_need_not_install_what_tests_alone_need(machine, root):
     assert to_test.startswith(to_measure) and "chromium" in to_test and "pytest" in to_test
 
 
+def test_no_test_needs_node_or_npm(machine, root):
+    assert not re.search(r"^(nodejs|npm) ", shared(machine, root, "tally_packages tests").stdout, re.M)
+
+
 def test_an_unknown_preset_is_refused(machine, root):
     done = run(machine, root, "scripts/test", "release")
     assert done.returncode == 2 and "use dev, asan or tsan" in done.stderr
+
+
+@pytest.fixture
+def install_axe(machine, root, tmp_path):
+    """Installs axe-core in a folder with a lock file; gives what the shell function did."""
+    (tmp_path / "package-lock.json").touch()
+    os.utime(tmp_path / "package-lock.json", (0, 0))
+    return lambda: shared(machine, root, f"tally_install_axe '{tmp_path}' '{tmp_path}/logs/npm.log'")
+
+
+def test_axe_is_installed_once_for_a_lock_file(machine, install_axe, tmp_path):
+    machine("npm", 'echo "npm $*" >>"$LOG"; mkdir -p node_modules; touch node_modules/.package-lock.json')
+    for _ in range(2):
+        done = install_axe()
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.log.read_text().startswith("npm ci ") and machine.log.read_text().count("\n") == 1
+    assert (tmp_path / "node_modules").is_dir()
+
+
+@pytest.mark.parametrize("name, body, why", [
+    ("npm", "echo npm error code UNTRUSTED; echo npm error more; exit 1", "npm ci failed: npm error code UNTRUSTED"),
+    ("npm", "echo what is this; exit 1", "npm ci failed: what is this"), ("timeout", "exit 124", "npm ci took longer than 60 s")])
+def test_why_axe_cannot_be_installed_is_said_in_one_line_and_stops_nothing(machine, install_axe, name, body, why):
+    machine("npm", "true")
+    machine(name, body)
+    done = install_axe()
+    assert done.returncode == 0 and done.stderr.count("\n") == 1 and f"accessibility is not tested: {why}" in done.stderr
+
+
+def test_without_npm_nothing_is_run_and_one_line_says_so(machine, install_axe, tmp_path):
+    machine.env["PATH"] = str(tmp_path / "bin")
+    machine("bash", 'exec /bin/bash "$@"')
+    done = install_axe()
+    assert done.returncode == 0 and done.stderr.count("\n") == 1 and "npm, which installs it, is not on PATH" in done.stderr
 
 
 JUNIT = """<testsuites><testsuite>
