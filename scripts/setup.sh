@@ -49,8 +49,8 @@ libclang-rt-19-dev       libFuzzer, and Clang's sanitizers
 mawk                     what scripts/real_targets.py compares tally count with
 jq                       the same, of NDJSON
 chromium                 the browser in which reports are tested
-nodejs                   drives the browser
-npm                      installs what nodejs drives it with (tests/report)
+chromium-driver          ChromeDriver: takes the commands to the browser
+python3-selenium         gives these commands, from Python
 LIST
 }
 
@@ -60,14 +60,11 @@ tally_python() { printf '%s\n' "${TALLY_PYTHON:-/usr/bin/python3}"; }
 
 tally_say() { printf '%s\n' "$*" >&2; }
 
-# Names, one a line, of the packages that are neither installed nor provided by another that is: Node.js of another source
-# than Debian has npm in it, and cannot lie beside Debian's.
+# Names, one a line, of the packages that are not installed.
 tally_missing_packages() {
-  local name provided
-  provided=$(dpkg-query -W -f='${db:Status-Status} ${Provides}\n' 2>/dev/null | sed -n 's/^installed \(.\)/, \1/p') || true
+  local name
   while read -r name _; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
-      grep -qE ", ${name//+/\\+}( \(|,|\$)" <<<"$provided" || printf '%s\n' "$name"
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || printf '%s\n' "$name"
   done < <(tally_packages "$@")
 }
 
@@ -119,6 +116,27 @@ tally_install() {
 tally_apt_install() { "${apt[@]}" install --no-install-recommends --no-remove "${missing[@]}"; }
 tally_would_remove() {
   LC_ALL=C apt-get -s install --no-install-recommends "${missing[@]}" 2>/dev/null | awk '$1 == "Remv" {printf " %s", $2}'
+}
+
+# Installs axe-core, which no Debian package has, in folder $1 by its lock file, where npm is on PATH; the output goes to file $2.
+# Without it the tests of accessibility are skipped, or fail if TALLY_CI=1; one line on stderr says why it is not there.
+tally_install_axe() {
+  local folder=$1 log=$2 status=0 why
+  # npm takes the old version away before it gets the new one: so only for another lock file.
+  [ ! "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ] || return 0
+  if ! command -v npm >/dev/null; then
+    why="npm, which installs it, is not on PATH"
+  else
+    mkdir -p "$(dirname "$log")"
+    # Without the option, npm waits for 70 s between its three tries.
+    (cd "$folder" && timeout -k 5 60 npm ci --ignore-scripts --no-audit --no-fund --fetch-retry-mintimeout=1000) >"$log" 2>&1 || status=$?
+    case $status in
+      0) return 0 ;;
+      124) why="npm ci took longer than 60 s" ;;
+      *) why="npm ci failed: $(grep -m1 -E 'npm (ERR!|error)' "$log" || tail -n 1 "$log") (all of it: $log)" ;;
+    esac
+  fi
+  tally_say "tally: without axe-core in $folder, accessibility is not tested: $why"
 }
 
 # How many compilers, or tests, may run at once: the CPUs this process may use, but one for each 1.5 GiB of memory at

@@ -94,14 +94,15 @@ def of_stream(results, stream, model):
     if not sound:
         return
     least = [part[0] for part in by_grain(sound)]  # where what is not the grain shows best
+    groups = results.groups(stream)
     if stream == "cpu":
         for part in by_grain(sound):
             yield from (metg(level, part) for level in LEVELS)
         if model != results_.SEQUENTIAL:
             for cell in least:
-                yield from overheads(results, cell)
+                yield from overheads(groups, cell)
     if stream == "lookup":
-        yield from (per_wait(results, cell) for cell in least)
+        yield from (per_wait(groups, cell) for cell in least)
     for _, part in apart(least, ("batch", "rate", "wait")):
         yield start_up(part[0])
     axis, thing = {"lookup": ("in_flight", "event in flight"), "ingest": ("connections", "connection")}.get(stream, (None, None))
@@ -143,9 +144,9 @@ def by_grain(cells):
     return paired if own else parts
 
 
-def beside(results, cell, model):
+def beside(groups, cell, model):
     """The cell of `model` in a group of `cell` that has figures; None if there is none."""
-    for _, members in results.groups(cell.stream):
+    for _, members in groups:
         if any(member is cell for member in members):
             for member in members:
                 if member.model == model and not member.failure:
@@ -319,10 +320,10 @@ def granularity(grains, found, sure, few, setting):
 # ---- one cell, or two ----
 
 
-def overheads(results, cell):
+def overheads(groups, cell):
     """CPU time per event, and per batch, beyond grain and counting: what `sequential` takes for the same events in the same round is
     taken off; where the file has none, the grain alone."""
-    base = beside(results, cell, results_.SEQUENTIAL)
+    base = beside(groups, cell, results_.SEQUENTIAL)
     mine, batch = known(cell, results_.cpu_per_event), cell.params.get("batch", 1)
     taken = known(base, results_.cpu_per_event) if base else dict.fromkeys(mine, cell.params.get("grain", 0))
     extra = [mine[round_] - taken[round_] for round_ in mine if round_ in taken]
@@ -346,13 +347,13 @@ def overheads(results, cell):
         yield of_interval(name, "s", interval, [cell, base] if base else [cell], said)
 
 
-def per_wait(results, cell):
+def per_wait(groups, cell):
     """CPU time per event that waits, beyond its grain; what `limit`, a bare loop, takes beside it."""
     name, grain = "overhead per wait", cell.params.get("grain", 0)
     values = [value - grain for value in known(cell, results_.cpu_per_event).values()]
     if not values:
         return absent(name, "s", f"The overhead of a wait with {cell.model} cannot be told {where([cell])}: no sample has a CPU time", [cell])
-    bare = beside(results, cell, CEILING)
+    bare = beside(groups, cell, CEILING)
     bare = bare and bare.interval(results_.cpu_per_event)
     compared = f"; with limit, a bare loop, {spelled('s', bare.median - grain)}" if bare else ""
     return of_interval(name, "s", results_.median_interval(values), [cell],

@@ -52,6 +52,16 @@ class File:
         return results.ratio_by_round(mine, other, self.summaries[name].get("ratio_to_against_confidence", 0)) if mine and other else None
 
 
+KINDS = {"integer": (int,), "number": (int, float), "string": (str,), "boolean": (bool,)}
+
+
+def plainly_right(value, rule):
+    """True if `value` satisfies a rule that consists of a type and a minimum, or of words. After False, jsonschema has to check."""
+    if rule.keys() <= {"type", "minimum", "description"}:
+        return type(value) in KINDS.get(rule.get("type"), ()) and value >= rule.get("minimum", value)
+    return type(value) is str and (rule == {"const": value} or rule.keys() == {"enum"} and value in rule["enum"])
+
+
 def schema(file):
     """The file's shape (result.schema.json)."""
     try:
@@ -59,7 +69,16 @@ def schema(file):
     except ImportError:
         raise results.NotTally("checking a result file needs jsonschema: install python3-jsonschema") from None
 
-    validator = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    wanted = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    numbers = {f"#/definitions/{name}": rule for name, rule in wanted["definitions"].items() if rule.get("type") == "number"}
+
+    def properties(validator, rules, instance, _):
+        """Replaces jsonschema's check of `properties`, which takes 8 us for each number. Most values of a file are plainly right."""
+        for name, rule in rules.items() if isinstance(instance, dict) else ():
+            if name in instance and not plainly_right(instance[name], numbers.get(rule.get("$ref"), rule)):
+                yield from validator.descend(instance[name], rule, path=name, schema_path=name)
+
+    validator = jsonschema.validators.extend(jsonschema.Draft7Validator, {"properties": properties})(wanted)
     for error in validator.iter_errors(file.data):
         # Of the three shapes an entry may have, the one that fits best says most.
         best = jsonschema.exceptions.best_match([error])

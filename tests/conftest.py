@@ -14,6 +14,15 @@ sys.path.insert(0, str(ROOT / "scripts"))
 sys.dont_write_bytecode = True
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
+MARKERS = [
+    "browser: opens pages in Chromium",
+]
+
+
+def pytest_configure(config):
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+
 
 @pytest.fixture(scope="session")
 def root():

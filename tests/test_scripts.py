@@ -134,6 +134,40 @@ def test_a_part_that_there_is_not_is_refused(machine, root, arguments):
     assert "quick" in done.stderr
 
 
+@pytest.fixture
+def install_axe(machine, root, tmp_path):
+    """Installs axe-core in a folder with a lock file; gives what the shell function did."""
+    (tmp_path / "package-lock.json").touch()
+    os.utime(tmp_path / "package-lock.json", (0, 0))
+    return lambda: shared(machine, root, f"tally_install_axe '{tmp_path}' '{tmp_path}/logs/npm.log'")
+
+
+def test_axe_is_installed_once_for_a_lock_file(machine, install_axe, tmp_path):
+    machine("npm", 'echo "npm $*" >>"$LOG"; mkdir -p node_modules; touch node_modules/.package-lock.json')
+    for _ in range(2):
+        done = install_axe()
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.log.read_text().startswith("npm ci ") and machine.log.read_text().count("\n") == 1
+    assert (tmp_path / "node_modules").is_dir()
+
+
+@pytest.mark.parametrize("name, body, why", [
+    ("npm", "echo npm error code UNTRUSTED; echo npm error more; exit 1", "npm ci failed: npm error code UNTRUSTED"),
+    ("npm", "echo what is this; exit 1", "npm ci failed: what is this"), ("timeout", "exit 124", "npm ci took longer than 60 s")])
+def test_why_axe_cannot_be_installed_is_said_in_one_line_and_stops_nothing(machine, install_axe, name, body, why):
+    machine("npm", "true")
+    machine(name, body)
+    done = install_axe()
+    assert done.returncode == 0 and done.stderr.count("\n") == 1 and f"accessibility is not tested: {why}" in done.stderr
+
+
+def test_without_npm_nothing_is_run_and_one_line_says_so(machine, install_axe, tmp_path):
+    machine.env["PATH"] = str(tmp_path / "bin")
+    machine("bash", 'exec /bin/bash "$@"')
+    done = install_axe()
+    assert done.returncode == 0 and done.stderr.count("\n") == 1 and "npm, which installs it, is not on PATH" in done.stderr
+
+
 JUNIT = """<testsuites><testsuite>
 <testcase name="a" status="run" time="0.5"/><testcase name="b"/>
 <testcase name="c" status="fail"><failure message="no"/></testcase>
@@ -234,7 +268,7 @@ def one_cell(invented, tmp_path):
 
 
 @pytest.mark.parametrize("status", [0, 1, 130])
-def test_what_was_measured_is_drawn_and_the_status_passed_on(bench, one_cell, status):
+def test_what_was_measured_is_drawn_and_reported_and_the_status_passed_on(bench, one_cell, status):
     done, local = bench(f'[ "$1 $2 $4" = "run --out --rounds" ] || exit 9; cp {one_cell} "$3"; exit {status}', "--rounds", "3:5")
     assert done.returncode == status, done.stderr
     results = list(local.glob("*.json"))
@@ -243,6 +277,8 @@ def test_what_was_measured_is_drawn_and_the_status_passed_on(bench, one_cell, st
     assert (plots / "cpu-throughput.svg").exists()
     assert f"results: results/local/{results[0].name}" in done.stderr
     assert f"plots:   results/local/{plots.name}/" in done.stderr
+    assert (plots / "report.html").exists()
+    assert f"report:  results/local/{plots.name}/report.html" in done.stderr
 
 
 def test_a_wrong_command_line_leaves_nothing_behind(bench):

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import jsonschema
 import pytest
 
 import tally_results as results
@@ -255,6 +256,23 @@ def test_what_is_said_of_another_build_is_computed_again(reference, change, said
     median(data).update(change)
     found = [what for rule, what in validate.broken(signed(data)) if rule == "against"]
     assert (found == []) if said is None else (len(found) == 1 and said in found[0])
+
+
+def rules_of(schema):
+    """Every rule for the value of a key, anywhere in the schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {}).values()
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from rules_of(part)
+
+
+def test_what_is_plainly_right_is_right_to_jsonschema():
+    schema = json.loads(validate.SCHEMA.read_text(encoding="utf-8"))
+    values = [0, 1, -1, 0.5, -0.5, 1.5, float("nan"), 2**70, "", "ms", "cpu", "iteration", "a" * 64, True, False, None, [], {}]
+    plain = [(rule, value) for rule in rules_of(schema) for value in values if validate.plainly_right(value, rule)]
+    assert len(plain) > 200
+    for rule, value in plain:
+        assert jsonschema.Draft7Validator({**rule, "definitions": schema["definitions"]}).is_valid(value), (rule, value)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"context": {}, "benchmarks": ['])
