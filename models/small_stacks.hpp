@@ -27,7 +27,7 @@ class SmallStacks {
   SmallStacks& operator=(SmallStacks const&) = delete;
 
  private:
-#ifdef __SANITIZE_THREAD__
+#ifdef TALLY_THREAD_SANITIZER
   static constexpr std::size_t kBytes =
       8 * 1024 * 1024;  // ThreadSanitizer keeps more than the others' stack in each
 #else

@@ -57,7 +57,7 @@ CellResult const& cell_of(CampaignResult const& result, std::string_view model) 
 bool no_child_left() { return ::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD; }
 
 TEST(Campaign, NoSampleIsChargedWithTheMemoryThatWritingResultsTook) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(TALLY_ADDRESS_SANITIZER) || defined(TALLY_THREAD_SANITIZER)
   GTEST_SKIP() << "sanitizers keep what is freed";
 #endif
   RunOptions options = options_for({&kPlain, &kGood});

@@ -31,7 +31,7 @@ using namespace std::chrono_literals;
 /// Boost.Context switches stacks in assembly that ThreadSanitizer knows nothing of, as Debian builds it: it
 /// would take every fiber for a torn stack of one thread and report, or crash.
 bool beyond_this_sanitizer([[maybe_unused]] Model const& model) {
-#ifdef __SANITIZE_THREAD__
+#ifdef TALLY_THREAD_SANITIZER
   return model.name == "fibers";
 #else
   return false;

@@ -83,8 +83,8 @@ TEST(WorkerThreads, ThatAreNeverStartedEnd) {
   EXPECT_EQ(worked, 0);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)  // which need more address space than this leaves
+#if !defined(TALLY_ADDRESS_SANITIZER) && \
+    !defined(TALLY_THREAD_SANITIZER)  // which need more address space than this leaves
 TEST(WorkerThreads, OneThatCannotBeStartedEndsThoseBeforeIt) {
   auto const start_too_many = [] {
     // Room for a few stacks of 8 MiB more.
