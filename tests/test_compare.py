@@ -5,11 +5,11 @@ import lzma
 import math
 import random
 import subprocess
-import sys
 
 import pytest
 
 import compare
+from in_process import run_script
 from result_files import keep, scaled, signed
 
 MODELS = ("sequential", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "limit")
@@ -102,20 +102,30 @@ CELL = "cpu/coroutines/workers:2/grain_ns:1000/batch:256"
 
 
 @pytest.fixture
-def run(root, tmp_path):
+def run(tmp_path):
     """run(old text, new text, arguments…)"""
 
     def call(old, new, *arguments):
         for name, text in (("old.json", old), ("new.json", new)):
             (tmp_path / name).write_text(text, encoding="utf-8")
-        return subprocess.run([sys.executable, root / "scripts/compare.py", tmp_path / "old.json", tmp_path / "new.json", *arguments],
-                              capture_output=True, text=True, timeout=120)
+        return run_script("compare.py", tmp_path / "old.json", tmp_path / "new.json", *arguments)
 
     return call
 
 
-def test_a_file_and_itself_are_not_separated(run, reference):
-    done = run(reference, reference, "--json", "--fail-on", "slower")
+@pytest.fixture
+def command(root, tmp_path):
+    """Runs `scripts/compare.py` in the test's folder, in a process of its own."""
+
+    def call(*arguments):
+        return subprocess.run([root / "scripts/compare.py", *arguments], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+
+    return call
+
+
+def test_a_file_and_itself_are_not_separated(command, root):
+    path = root / "results/reference/default.json"
+    done = command(path, path, "--json", "--fail-on", "slower")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert len(said["cells"]) == 27 and said["differences"] == []
@@ -263,16 +273,16 @@ def test_a_gate_is_not_passed_by_what_failed_or_was_not_compared():
     assert compare.fails([good, row | {"failed": False}], "slower") == ""
 
 
-def test_a_file_of_one_build_alone_needs_another(run, reference, root, tmp_path):
-    (tmp_path / "old.json").write_text(reference, encoding="utf-8")
-    done = subprocess.run([sys.executable, root / "scripts/compare.py", tmp_path / "old.json"], capture_output=True, text=True, check=False)
+def test_a_file_of_one_build_alone_needs_another(command, root):
+    done = command(root / "results/reference/default.json")
     assert done.returncode == 2 and "no other build was measured in it" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_files_compressed_by_xz_are_read(reference, root, tmp_path):
-    (tmp_path / "old.json.xz").write_bytes(lzma.compress(reference.encode()))
-    (tmp_path / "cut.json.xz").write_bytes(lzma.compress(reference.encode())[:-100])
-    command = [sys.executable, root / "scripts/compare.py", tmp_path / "old.json.xz"]
-    assert subprocess.run([*command, tmp_path / "old.json.xz"], capture_output=True, check=False).returncode == 0
-    cut = subprocess.run([*command, tmp_path / "cut.json.xz"], capture_output=True, text=True, check=False)
+def test_files_compressed_by_xz_are_read(reference, tmp_path):
+    # Little of it, since compressing takes longer than comparing.
+    packed = lzma.compress(signed(keep(json.loads(reference), lambda b: b["run_name"] == CELL)).encode(), preset=0)
+    (tmp_path / "old.json.xz").write_bytes(packed)
+    (tmp_path / "cut.json.xz").write_bytes(packed[:-100])
+    assert run_script("compare.py", tmp_path / "old.json.xz", tmp_path / "old.json.xz").returncode == 0
+    cut = run_script("compare.py", tmp_path / "old.json.xz", tmp_path / "cut.json.xz")
     assert cut.returncode == 2 and "cut.json.xz: not JSON, perhaps cut off" in cut.stderr
