@@ -1,4 +1,10 @@
-"""What the tests of the scripts share."""
+"""What the tests of the scripts share.
+
+    pytest -n 2 -m "not serial" tests && pytest -m serial tests    all of them, as scripts/test does
+    pytest -n 2 -m "not redis and not mpi and not browser and not slow and not serial" tests    the quick run, which needs no more than a build
+
+pytest -n is python3-pytest-xdist. Markers are explained by pytest --markers.
+"""
 
 import json
 import os
@@ -13,6 +19,19 @@ sys.path.insert(0, str(ROOT / "scripts"))
 # The tests leave nothing behind in the sources.
 sys.dont_write_bytecode = True
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
+MARKERS = {
+    "redis": "needs redis-server and redis-cli",
+    "mpi": "needs an MPI, and tally-mpi built with it",
+    "serial": "measures, or is disturbed by what else runs: runs alone, all others under pytest -n",
+    "slow": "is left out of the quick run: costs more than it finds",
+}
+
+
+def pytest_configure(config):
+    for name, what in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {what}")
 
 
 @pytest.fixture(scope="session")

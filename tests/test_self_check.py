@@ -14,7 +14,7 @@ from result_files import scaled, signed
 
 def keep_raw(folder, name, text):
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(lzma.compress(text.encode()))
+    (folder / name).write_bytes(lzma.compress(text.encode(), preset=0))
 
 
 def judged(rows, part):

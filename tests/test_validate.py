@@ -4,25 +4,35 @@ import copy
 import json
 import re
 import subprocess
-import sys
 
 import pytest
 
 import tally_results as results
 import validate
+from in_process import run_script
 from result_files import keep, signed
 
 CELL = "cpu/coroutines/workers:2/grain_ns:1000/batch:256"
 
 
 @pytest.fixture
-def run(root, tmp_path):
+def run(tmp_path):
     """run(script, text, arguments…) on a file of this text."""
 
     def call(script, text, *arguments):
         path = tmp_path / "result.json"
         path.write_text(text, encoding="utf-8")
-        return subprocess.run([sys.executable, root / "scripts" / script, path, *arguments], capture_output=True, text=True, timeout=120)
+        return run_script(script, path, *arguments)
+
+    return call
+
+
+@pytest.fixture
+def command(root):
+    """Runs a script in a process of its own, on the reference result if nothing else is given."""
+
+    def call(script, *arguments, file=root / "results/reference/default.json"):
+        return subprocess.run([root / "scripts" / script, file, *arguments], capture_output=True, text=True, timeout=120)
 
     return call
 
@@ -35,8 +45,8 @@ def median(data, name=CELL):
     return next(b for b in data["benchmarks"] if b["run_name"] == name and b.get("aggregate_name") == "median")
 
 
-def test_the_reference_result_holds(run, reference):
-    done = run("validate.py", reference)
+def test_the_reference_result_holds(command):
+    done = command("validate.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "holds: 27 cells" in done.stdout
 
@@ -258,8 +268,9 @@ def test_what_is_said_of_another_build_is_computed_again(reference, change, said
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"context": {}, "benchmarks": ['])
-def test_a_file_that_is_cut_off_is_refused_in_a_line(run, text):
-    done = run("validate.py", text)
+def test_a_file_that_is_cut_off_is_refused_in_a_line(command, tmp_path, text):
+    (tmp_path / "cut.json").write_text(text)
+    done = command("validate.py", file=tmp_path / "cut.json")
     assert done.returncode == 2 and "not JSON" in done.stderr and done.stderr.count("\n") == 1
 
 
@@ -272,8 +283,8 @@ def test_a_file_of_another_kind_breaks_the_schema(run, text):
 # cite.py
 
 
-def test_a_citation_has_all_that_a_citation_needs(run, reference):
-    done = run("cite.py", reference, "--cell", CELL)
+def test_a_citation_has_all_that_a_citation_needs(command, reference):
+    done = command("cite.py", "--cell", CELL)
     assert done.returncode == 0, done.stderr
     context = json.loads(reference)["context"]
     sentence = done.stdout.splitlines()[1]
@@ -330,8 +341,8 @@ def test_too_few_samples_are_not_cited(run, reference):
 
 
 @pytest.mark.parametrize("part, said", [("no/such", "no cell is called"), ("fibers", "cells are called")])
-def test_a_cell_must_be_one(run, reference, part, said):
-    done = run("cite.py", reference, "--cell", part)
+def test_a_cell_must_be_one(command, part, said):
+    done = command("cite.py", "--cell", part)
     assert done.returncode == 1 and said in done.stderr
 
 
