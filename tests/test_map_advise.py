@@ -3,13 +3,12 @@
 import json
 import lzma
 import math
-import subprocess
-import sys
 
 import pytest
 
 import check_advice
 from command_line import refused
+from in_process import run_script
 from result_files import signed
 
 POINTS = [(workers, grain_ns, wait_ns, in_flight) for workers in (1, 2) for grain_ns in (0, 30_000) for wait_ns in (100_000, 5_000_000)
@@ -231,6 +230,7 @@ def test_contradictory_questions_are_refused(tally, made_up):
     refused(tally("advise", "--slo", "p99=5ms", "--from", path), "--slo", "add --wait", status=2)
     refused(tally("advise", "--wait", "1ms", "--batch", "5", "--from", path), "--batch", status=2)
     refused(tally("advise", "--wait", "soon", "--from", path), "--wait 'soon'", status=2)
+    refused(tally("advise", "--rounds", "6", "--from", path), "--rounds", "add --confirm", status=2)
 
 
 def test_a_failed_cell_is_no_measurement_and_is_named(tally, made_up):
@@ -241,28 +241,31 @@ def test_a_failed_cell_is_no_measurement_and_is_named(tally, made_up):
     assert any("failed when measured" in line and "wrong count: key 3" in line for line in said["warnings"])
 
 
-def test_a_map_is_measured_refined_and_advised_from(tally, root, tmp_path):
-    done = tally("map", "--model", "sequential,fibers,thread_pool", "--workers", "1", "--grain", "0", "--wait", "0,100us,300us", "--in-flight", "1,20",
+@pytest.mark.slow
+def test_a_map_is_measured_and_advised_from(tally, tmp_path):
+    # As few cells as advice takes: four of lookups for each model. The budget is what bounds the refinement.
+    done = tally("map", "--model", "fibers,thread_pool", "--workers", "1", "--grain", "0", "--wait", "0,100us,300us", "--in-flight", "1,20",
                  "--rounds", "6", "--time-budget", "100s", "--no-progress", "--out", "map.json", timeout=300)
     assert done.returncode == 0, done.stderr
     said = done.stdout.decode()
     assert "lookup: 1 worker, 20 in flight" in said and "cpu: events that do not wait, 1 worker" in said
     assert "border" in said and "points" in said
     path = tmp_path / "map.json"
-    checked = subprocess.run([sys.executable, root / "scripts/validate.py", path], capture_output=True, text=True, check=False)
+    checked = run_script("validate.py", path)
     # A build for tests is nothing to disclose; but every other rule holds.
     assert all(": disclosure: " in line or ": holds: " in line for line in checked.stdout.splitlines()), checked.stdout
     context = json.loads(path.read_text(encoding="utf-8"))["context"]
     assert context["command_line"][:2] == ["tally", "map"]
     assert context["factors"]["idle"] == "poll" and any("--idle poll" in note for note in context["notes"])
     said = advised(tally, "--grain", "5us", "--wait", "200us", "--in-flight", "10", "--workers", "1", "--from", "map.json")
-    assert {model["model"] for model in said["models"]} == {"sequential", "fibers", "thread_pool"}
-    again = subprocess.run([sys.executable, root / "scripts/reproduce.py", path], capture_output=True, text=True, check=False)
+    assert {model["model"] for model in said["models"]} == {"fibers", "thread_pool"}
+    again = run_script("reproduce.py", path)
     assert again.returncode == 2 and "tally map" in again.stderr
 
 
 def test_the_asked_point_can_be_measured(tally, made_up):
-    done = tally("advise", "--wait", "200us", "--in-flight", "4", "--workers", "1", "--confirm", "--json", "--from", made_up(), timeout=120)
+    done = tally("advise", "--wait", "200us", "--in-flight", "4", "--workers", "1", "--confirm", "--rounds", "6", "--json", "--from", made_up(),
+                 timeout=120)
     said = json.loads(done.stdout)
     assert all(model["measured"] > 0 for model in said["models"])
     fastest = max(said["models"], key=lambda model: model["measured"])
