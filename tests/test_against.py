@@ -10,6 +10,7 @@ import time
 import pytest
 
 from command_line import refused
+from in_process import run_script
 
 CELLS = ["--stream", "cpu", "--model", "sequential,fibers", "--grain", "0", "--workers", "1", "--events", "200k"]
 ROUNDS = ["--rounds", "7", "--no-progress"]
@@ -17,14 +18,9 @@ FIBERS = "cpu/fibers/workers:1/grain_ns:0/batch:256"
 
 
 @pytest.fixture
-def scripts(root, tmp_path):
+def scripts(tmp_path):
     """Runs a script on r.json in the test's folder."""
-
-    def run(script, *arguments):
-        return subprocess.run(["python3", root / "scripts" / script, *arguments, "r.json"], cwd=tmp_path, capture_output=True, text=True,
-                              check=False)
-
-    return run
+    return lambda script, *arguments: run_script(script, *arguments, "r.json", cwd=tmp_path)
 
 
 @pytest.fixture
@@ -85,10 +81,11 @@ def test_events_of_a_file_are_counted_by_both(tally, program, tmp_path):
     assert len(samples) == 14 and all(b["events_counted"] == 20_000 for b in samples)
 
 
+@pytest.mark.slow
 def test_a_slowed_model_counts_right_and_does_its_work_again(tally, program, tmp_path):
     slowed = program.parent.parent / "tests/slowed_tally"
     cells = ["--stream", "cpu", "--model", "fibers", "--grain", "10us", "--workers", "1", "--events", "2k"]
-    done = tally("run", *cells, *ROUNDS, "--against", slowed, "--out", "r.json", env={**os.environ, "TALLY_SLOWED": "fibers:900"})
+    done = tally("run", *cells, "--rounds", "2", "--no-progress", "--against", slowed, "--out", "r.json", env={**os.environ, "TALLY_SLOWED": "fibers:900"})
     assert done.returncode == 0, done.stderr
     samples = [b for b in json.loads((tmp_path / "r.json").read_text())["benchmarks"] if b["run_type"] == "iteration"]
     # CPU time, which does not depend on what else runs here: ten times as much work.
@@ -166,20 +163,22 @@ sys.exit(3)
 
 
 def test_an_interrupted_campaign_leaves_no_process(tally, program, tmp_path):
-    command = [program, "run", "--stream", "cpu,lookup", "--model", "fibers", "--against", program, "--rounds", "1000", "--time-budget", "1000s",
-               "--out", "r.json", "--order-seed", "918273"]
+    seed = str(os.getpid())  # tells its processes from those of other tests
+    command = [program, "run", "--stream", "cpu,lookup", "--model", "fibers", "--grain", "0", "--wait", "100us", "--in-flight", "10", "--events", "2k",
+               "--against", program, "--rounds", "10000", "--time-budget", "1000s", "--out", "r.json", "--order-seed", seed]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def left():
+        return subprocess.run(["pgrep", "-f", f"sampler.*order-seed.{seed}"], capture_output=True, text=True, check=False).stdout
+
     deadline = time.monotonic() + 60
     while not (tmp_path / "r.json").exists():
         assert time.monotonic() < deadline and running.poll() is None
         time.sleep(0.05)
+    assert left()
     running.send_signal(signal.SIGINT)
     assert running.wait(timeout=30) == 130
     running.stdout.close()
-
-    def left():
-        return subprocess.run(["pgrep", "-f", "sampler.*918273"], capture_output=True, text=True, check=False).stdout
-
     while left():  # what dies with its parent takes a moment
         assert time.monotonic() < deadline
         time.sleep(0.05)

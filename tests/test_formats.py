@@ -301,6 +301,7 @@ def test_progress_is_shown_on_a_terminal_alone(program):
         # Longer than it keeps silent, in more than one block.
         while time.monotonic() - began < 1:
             child.stdin.write(piece)
+            time.sleep(0.02)
         child.stdin.close()
         assert child.wait(timeout=60) == 0
         said = b""
