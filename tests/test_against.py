@@ -65,6 +65,7 @@ def test_two_builds_are_measured_in_turn_and_compared(tally, program, scripts, t
     assert compared["differences"] == [], "it is the same program"
 
 
+@pytest.mark.slow
 def test_lookups_are_measured_against_another_build_too(tally, program, tmp_path):
     done = tally("run", "--stream", "lookup", "--model", "coroutines", "--in-flight", "10", "--wait", "100us", "--events", "1k", *ROUNDS,
                  "--against", program, "--out", "r.json")
@@ -73,6 +74,7 @@ def test_lookups_are_measured_against_another_build_too(tally, program, tmp_path
     assert len(samples) == 14 and all(b["replies"] == 1000 and "service_cpu_s" in b for b in samples)
 
 
+@pytest.mark.slow
 def test_events_of_a_file_are_counted_by_both(tally, program, tmp_path):
     (tmp_path / "log").write_text("".join(f"key{i % 7} x\n" for i in range(20_000)))
     done = tally("run", "--input", "log", "--format", "lines", "--key", "1", "--model", "sequential", *ROUNDS, "--against", program, "--out", "r.json")
@@ -130,6 +132,7 @@ def test_a_program_that_ends_its_output_and_lives_on_is_refused(tally, pretender
     refused(tally("run", *CELLS, *ROUNDS, "--against", pretender("import os, time\nos.close(1)\ntime.sleep(1000)\n")), "killed by signal 15")
 
 
+@pytest.mark.slow
 def test_a_cell_that_the_builds_count_differently_fails(tally, pretender, tmp_path):
     other = pretender(HELLO + "say(prepared={name: 'another digest' for name in cells})\nsys.stdin.read()\n")
     done = tally("run", *CELLS, *ROUNDS, "--against", other, "--out", "r.json")
@@ -138,6 +141,7 @@ def test_a_cell_that_the_builds_count_differently_fails(tally, pretender, tmp_pa
     assert b"measured in this build alone" in done.stdout, "sequential, which the other does not have"
 
 
+@pytest.mark.slow
 def test_a_build_that_dies_fails_the_cell_and_is_started_again_once(tally, program, pretender, tmp_path):
     # The digest is this build's own: the pretender asks it.
     other = pretender(HELLO + f"""

@@ -42,6 +42,7 @@ def called(old, new):
     return [row["cell"] for row in compare.compare(old, new) if row["verdict"] in ("faster", "slower")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [{}, {"heavy": True}, {"with_floor": False}, {"machine": 0.1}, {"rounds": 10}, {"noise": 0.1}], ids=str)
 def test_of_campaigns_that_differ_by_noise_alone_few_cells_are_called(kind):
     pairs = 60
@@ -49,6 +50,7 @@ def test_of_campaigns_that_differ_by_noise_alone_few_cells_are_called(kind):
     assert calls <= 0.05 * pairs * len(MODELS) * len(GROUPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [{}, {"heavy": True}, {"with_floor": False}], ids=str)
 def test_a_model_that_is_a_sixth_slower_is_found_and_no_other(kind):
     found = wrong = 0
@@ -133,28 +135,28 @@ def test_a_file_and_itself_are_not_separated(command, root):
         assert cell["ratio"] == 1 and cell["low"] <= 1 <= cell["high"] and cell["verdict"] == "not separated"
 
 
-def test_fail_on_is_for_cells_that_are_slower_by_more_than_so_much(run, reference):
-    half = scaled(reference, 0.5)
-    assert run(reference, half, "--fail-on", "slower").returncode == 1
-    assert run(reference, half, "--fail-on", "slower:40").returncode == 1
-    assert run(reference, half, "--fail-on", "slower:60").returncode == 0
-    assert run(reference, half).returncode == 0
-    assert run(half, reference, "--fail-on", "slower").returncode == 0
-    assert run(reference, half, "--fail-on", "faster").returncode == 2
+def test_fail_on_is_for_cells_that_are_slower_by_more_than_so_much(run, group):
+    half = scaled(group, 0.5)
+    assert run(group, half, "--fail-on", "slower").returncode == 1
+    assert run(group, half, "--fail-on", "slower:40").returncode == 1
+    assert run(group, half, "--fail-on", "slower:60").returncode == 0
+    assert run(group, half).returncode == 0
+    assert run(half, group, "--fail-on", "slower").returncode == 0
+    assert run(group, half, "--fail-on", "faster").returncode == 2
 
 
-def test_the_ratio_is_new_over_old(run, reference):
-    cells = {c["cell"]: c for c in json.loads(run(reference, scaled(reference, 2), "--json").stdout)["cells"]}
+def test_the_ratio_is_new_over_old(run, group):
+    cells = {c["cell"]: c for c in json.loads(run(group, scaled(group, 2), "--json").stdout)["cells"]}
     assert cells[CELL]["ratio"] == pytest.approx(2) and cells[CELL]["verdict"] == "faster"
     assert cells[CELL.replace("coroutines", "fibers")]["verdict"] == "not separated"
 
 
-def test_differences_of_machine_and_build_come_first(run, reference):
-    data = json.loads(reference)
+def test_differences_of_machine_and_build_come_first(run, group):
+    data = json.loads(group)
     data["context"]["kernel"] = "Linux 9.9"
     data["context"]["build"]["compiler"] = "Another 1.0"
     data["context"]["build"]["libraries"]["onetbb"] = "2030.1"
-    said = run(reference, signed(data)).stdout
+    said = run(group, signed(data)).stdout
     before = said[:said.index("ratio")]
     for part in "kernel", "Linux 9.9", "build compiler", "Another 1.0", "library onetbb", "2030.1":
         assert part in before, before
@@ -168,10 +170,10 @@ def test_differences_of_machine_and_build_come_first(run, reference):
     (lambda d: [b.update(events=b["events"] * 3, events_counted=b["events"] * 3) for b in d["benchmarks"] if b["run_name"] == CELL
                 and b["run_type"] == "iteration"], "differs in events a sample"),
     (lambda d: keep(d, lambda b: b["round"] < 5), "5 samples in")])
-def test_what_is_not_alike_is_not_compared_and_the_factor_named(run, reference, change, said):
-    data = json.loads(reference)
+def test_what_is_not_alike_is_not_compared_and_the_factor_named(run, group, change, said):
+    data = json.loads(group)
     change(data)
-    done = run(reference, signed(data))
+    done = run(group, signed(data))
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith(CELL))
     assert "not comparable: " in line and said in line
@@ -183,8 +185,8 @@ def test_what_is_not_alike_is_not_compared_and_the_factor_named(run, reference, 
      "the file was changed"),
     (lambda text: signed(keep(json.loads(text), lambda b: False)), "no samples"),
     (lambda text: "[]", "no result of Tally or Google Benchmark")])
-def test_a_file_that_is_broken_is_refused_in_a_line_that_says_which(run, reference, spoil, said):
-    done = run(reference, spoil(reference))
+def test_a_file_that_is_broken_is_refused_in_a_line_that_says_which(run, group, spoil, said):
+    done = run(group, spoil(group))
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert "new.json" in done.stderr and said in done.stderr, done.stderr
 
@@ -278,9 +280,9 @@ def test_a_file_of_one_build_alone_needs_another(command, root):
     assert done.returncode == 2 and "no other build was measured in it" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_files_compressed_by_xz_are_read(reference, tmp_path):
+def test_files_compressed_by_xz_are_read(group, tmp_path):
     # Little of it, since compressing takes longer than comparing.
-    packed = lzma.compress(signed(keep(json.loads(reference), lambda b: b["run_name"] == CELL)).encode(), preset=0)
+    packed = lzma.compress(signed(keep(json.loads(group), lambda b: b["run_name"] == CELL)).encode(), preset=0)
     (tmp_path / "old.json.xz").write_bytes(packed)
     (tmp_path / "cut.json.xz").write_bytes(packed[:-100])
     assert run_script("compare.py", tmp_path / "old.json.xz", tmp_path / "old.json.xz").returncode == 0

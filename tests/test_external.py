@@ -78,9 +78,10 @@ def failure_of(done, entries, model="own"):
     ("multiprocessing_count", "{events} {workers}"),
 ])
 def test_every_program_that_counts_a_file_counts_right(run, name, arguments):
-    done, entries = run(*peer(name, arguments), *CPU, "--workers", "2", *SMALL)
+    models = [] if name == "asyncio_await" else ["--model", f"{name},coroutines"]
+    done, entries = run(*peer(name, arguments), *models, *CPU, "--workers", "2", *SMALL)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
-    assert name in entries and len(entries) == 9, "all models, and the program"
+    assert name in entries and len(entries) == (2 if models else 9), "all models, and the program"
     entry = entries[name]
     assert entry["verified"] and entry["events_counted"] == 20_000
     assert entry["startup_s"] > 0 and entry["cpu_s"] > 0 and entry["peak_rss_bytes"] > 2**20
@@ -105,6 +106,7 @@ def test_the_asyncio_client_looks_every_event_up(run):
     assert entries["asyncio_lookup"]["service_cpu_s"] >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [[], ["--window", "5ms"], ["--window", "60s"]])
 @pytest.mark.parametrize("name", ["asyncio_server", "twisted_server"])
 def test_every_program_that_serves_counts_right_by_window(run, name, window):
@@ -133,6 +135,7 @@ def test_one_name_may_have_a_command_for_each_stream(run, tmp_path):
     assert {entry["stream"] for entry in entries if entry["model"] == "own" and entry.get("verified")} == {"cpu", "lookup"}
 
 
+@pytest.mark.slow
 def test_the_number_of_events_is_one_that_the_program_can_do(run, tmp_path):
     done, entries = run(*peer("asyncio_tasks", "{events}"), "--model", "asyncio_tasks,sequential,limit", *CPU, "--workers", "1",
                         "--rounds", "1", "--benchmark_min_time=0.02s", "--no-progress")
@@ -147,6 +150,7 @@ def test_no_events_are_counted_too(run, tmp_path):
     assert entries["own"]["verified"]
 
 
+@pytest.mark.slow
 def test_the_table_and_the_file_say_that_it_is_external(run, tmp_path):
     done, _ = run(*script(tmp_path, COUNT + PRINT), "--model", "own,sequential,limit", *CPU, *SMALL)
     assert done.returncode == 0
@@ -165,6 +169,7 @@ def test_the_table_and_the_file_say_that_it_is_external(run, tmp_path):
     assert drawn and all("External programs: own." in text for text in drawn)
 
 
+@pytest.mark.slow
 def test_its_cpu_time_is_that_of_all_its_processes(run, tmp_path):
     body = """
 import multiprocessing
@@ -181,6 +186,7 @@ for other in others: other.join()
     assert entries["own"]["cpu_s"] >= 0.6
 
 
+@pytest.mark.slow
 def test_start_up_is_reported_apart(run, tmp_path):
     body = "time.sleep(0.3)\n" + COUNT + "time.sleep(0.3)\n" + PRINT
     done, entries = run(*script(tmp_path, body), "--model", "own", *CPU, *SMALL)
@@ -243,6 +249,7 @@ def broken_off(program, tmp_path_factory):
     return {"sequential": entries.pop("sequential"), **{what: entries[name] for what, name in names.items()}}
 
 
+@pytest.mark.xdist_group("broken_off")
 @pytest.mark.parametrize("what", BREAKS_OFF)
 def test_a_program_that_breaks_off_is_one_failed_row(broken_off, what):
     entry = broken_off[what]
@@ -252,6 +259,7 @@ def test_a_program_that_breaks_off_is_one_failed_row(broken_off, what):
     assert broken_off["sequential"]["verified"], "the campaign goes on"
 
 
+@pytest.mark.xdist_group("broken_off")
 def test_processes_that_a_program_left_are_ended(broken_off):
     assert not processes(f"sleep {LEFT}")
 
@@ -390,6 +398,7 @@ def wait_until(condition):
     raise AssertionError("waited too long")
 
 
+@pytest.mark.slow
 def test_a_result_with_programs_is_plotted_reported_compared_cited_and_valid(run, tmp_path):
     done, _ = run(*peer("asyncio_await", "{events}"), *script(tmp_path, "sys.exit(1)\n"), "--model",
                   "asyncio_await,own,sequential,limit", *CPU, "--workers", "1", "--rounds", "6", "--events", "20k", "--no-progress")

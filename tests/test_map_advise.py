@@ -263,6 +263,7 @@ def test_a_map_is_measured_and_advised_from(tally, tmp_path):
     assert again.returncode == 2 and "tally map" in again.stderr
 
 
+@pytest.mark.slow
 def test_the_asked_point_can_be_measured(tally, made_up):
     done = tally("advise", "--wait", "200us", "--in-flight", "4", "--workers", "1", "--confirm", "--rounds", "6", "--json", "--from", made_up(),
                  timeout=120)

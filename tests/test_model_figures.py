@@ -212,7 +212,7 @@ def law(workers, sigma, kappa, rate=5e6):
 
 def exact(workers, sigma, kappa, rounds=8):
     """usl_fit of throughputs on a machine whose speed changes from round to round."""
-    return usl_fit(workers, [{r: law(n, sigma, kappa) * (1 + 0.1 * (r % 3 - 1)) for r in range(rounds)} for n in workers])
+    return usl_fit(workers, [{r: law(n, sigma, kappa) * (1 + 0.1 * (r % 3 - 1)) for r in range(rounds)} for n in workers], draws=100)
 
 
 def noisy_rounds(workers, sigma, kappa, rounds, noise, drift, seed):
@@ -421,9 +421,9 @@ def test_a_failed_cell_is_left_out_and_named(run, reference):
     assert all(FAILED_CELL not in figure["cells"] for figure in said["models"]["coroutines"])
 
 
-def test_a_file_that_was_changed_or_is_not_verified_is_refused(run, reference):
-    changed = run(reference.replace('"interrupted": false', '"interrupted":  false', 1))
-    data = json.loads(reference)
+def test_a_file_that_was_changed_or_is_not_verified_is_refused(run, group):
+    changed = run(group.replace('"interrupted": false', '"interrupted":  false', 1))
+    data = json.loads(group)
     next(b for b in data["benchmarks"] if b["run_type"] == "iteration")["verified"] = False
     for done, said in ((changed, "the file was changed"), (run(signed(data)), "refused: ")):
         assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1 and said in done.stderr, done.stderr

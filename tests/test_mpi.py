@@ -188,6 +188,7 @@ def refusals(tally_mpi, tmp_path_factory):
         return dict(zip(REFUSED, pool.map(run, REFUSED)))
 
 
+@pytest.mark.xdist_group("refusals")
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_is_said_once_in_one_line(refusals, what):
     done, said = refusals[what], REFUSED[what][1]
@@ -210,6 +211,7 @@ def rank_processes(program, rank):
     return sorted(found)
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("sign, said", [(signal.SIGKILL, "killed by signal 9"), (signal.SIGSTOP, "hang")])
 def test_a_rank_that_is_killed_or_hangs_is_named_and_what_was_finished_is_kept(tally_mpi, tmp_path, sign, said):
     # A copy, so that its processes are told from those of other tests.
@@ -230,6 +232,7 @@ def test_a_rank_that_is_killed_or_hangs_is_named_and_what_was_finished_is_kept(t
     until(lambda: not children_of(str(program)), 10)
 
 
+@pytest.mark.serial
 def test_a_rank_that_hangs_in_merging_is_named_and_finished_rounds_are_kept(tally_mpi, tmp_path):
     program = tmp_path / "tally-mpi-merging"
     shutil.copy(tally_mpi, program)
@@ -274,6 +277,7 @@ def wrong(broken, tmp_path_factory):
     return json.loads((folder / "r.json").read_text())["benchmarks"]
 
 
+@pytest.mark.xdist_group("wrong")
 @pytest.mark.parametrize("model, said", WRONG.items())
 def test_a_model_that_counts_wrong_in_any_rank_fails_and_the_others_are_measured(wrong, model, said):
     entries = [b for b in wrong if f"/{model}/" in b["name"]]
@@ -287,6 +291,7 @@ def test_a_model_that_alone_counts_wrong_fails_the_campaign(broken, tmp_path):
     assert done.returncode == 1 and "wrong count" in done.stdout, done.stdout
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("model, said", [("segfaults", "killed by signal 11"), ("hangs", "hang"), ("unmerged", "merging")])
 def test_a_model_that_ends_or_stops_one_rank_is_named_with_it(broken, tmp_path, model, said):
     done = broken(f"right,{model}", "--sample-timeout", "2s", cwd=tmp_path)
@@ -373,6 +378,7 @@ def test_a_file_that_one_host_misses_is_named(hosts, tally_mpi, tmp_path):
     assert done.returncode == 2 and len(lines) == 1 and "rank 1 (host h2)" in lines[0] and "events.log" in lines[0], done.stderr
 
 
+@pytest.mark.serial
 def test_a_host_that_leaves_the_network_is_named(hosts, tally_mpi, tmp_path):
     # It comes back when it was named: else mpirun, which has a daemon there, waits until the kernel gives its connection up.
     script = (f"mpirun -n 3 {shlex.join(map(str, [tally_mpi, *LONG]))} --model sequential --out r.json 2>said & job=$!; "

@@ -85,6 +85,7 @@ def fail(entry, reason):
 LOOKUP_STEMS = {"lookup-throughput", "lookup-cpu-time", "lookup-by-in-flight", "lookup-memory"}
 
 
+@pytest.mark.slow
 def test_a_whole_result_becomes_every_figure(tmp_path, invented):
     path = tmp_path / "result.json"
     path.write_text(json.dumps(invented))
@@ -93,6 +94,7 @@ def test_a_whole_result_becomes_every_figure(tmp_path, invented):
     assert {stem for stem, _ in tally_figures.figures(tally_results.load(path), lambda stream: [])} == stems
 
 
+@pytest.mark.xdist_group("lookup_plots")
 def test_every_figure_is_written_as_svg_and_png(lookup_plots):
     assert set(os.listdir(lookup_plots)) == {f"{stem}.{kind}" for stem in LOOKUP_STEMS for kind in ("svg", "png")}
     for path in lookup_plots.iterdir():
@@ -114,6 +116,8 @@ def test_figures_name_models_units_machine_suite_and_failed_cells(plot, invented
     assert {"CPU time per event", "2.5 ns"} & set(svg_texts(folder / "cpu-cpu-time.svg"))
 
 
+@pytest.mark.xdist_group("lookup_plots")
+@pytest.mark.slow
 def test_the_same_file_gives_the_same_bytes(plot, lookup_plots, invented):
     done, folder = plot(lookups(invented))
     assert done.returncode == 0
@@ -123,6 +127,7 @@ def test_the_same_file_gives_the_same_bytes(plot, lookup_plots, invented):
         assert (folder / name).read_bytes() == (lookup_plots / name).read_bytes(), name
 
 
+@pytest.mark.xdist_group("lookup_plots")
 def test_a_model_keeps_its_colour_in_every_figure(lookup_plots):
     for path in lookup_plots.glob("*.svg"):
         text = path.read_text().lower()
@@ -250,6 +255,7 @@ def test_sequential_belongs_to_every_group_that_shares_its_other_parameters(tmp_
         assert all(sum(cell.model == "sequential" for cell in cells) == 1 for _, cells in groups)
 
 
+@pytest.mark.slow
 def test_cells_over_io_uring_are_groups_of_their_own_and_told_from_those_over_epoll(plot, tmp_path, invented):
     both = lookups(invented)
     over = json.loads(json.dumps([entry for entry in both["benchmarks"] if entry["run_name"].split("/")[1] in ("coroutines", "limit")]))
@@ -474,6 +480,7 @@ def test_a_file_says_what_is_asked_of_latencies(context, slo):
     assert tally_results.slo({}) is None
 
 
+@pytest.mark.slow
 def test_the_files_own_slo_is_drawn_unless_another_is_given(plot):
     data = ingest(ingest_cell("fibers", 50_000), slo={"percentile": 99.0, "latency_s": 0.005})
     for arguments, text in (((), "SLO: p99 within 5 ms"), (("--slo", "p99.9=20ms"), "SLO: p99.9 within 20 ms")):
@@ -580,6 +587,7 @@ def test_what_was_measured_at_no_rate_has_no_latency_to_draw(tmp_path, invented)
     assert latency_figures(invented, tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_throughput_is_drawn_against_connections_at_no_rate_and_memory_at_any(plot):
     data = ingest(*(ingest_cell("fibers", rate, connections=n, memory=n << 20) for rate in (50_000, "max") for n in (10, 100)))
     done, folder = plot(data)
@@ -605,6 +613,7 @@ def test_a_failed_cell_is_named_under_the_latencies_and_not_drawn(plot):
         assert "Not drawn: ingest/limit/workers:1/connections:100/rate:50000 (lost an event)." in " ".join(texts)
 
 
+@pytest.mark.slow
 def test_the_same_latencies_give_the_same_bytes(plot):
     data = ingest(ingest_cell("fibers", 50_000, late_s=1), ingest_cell("fibers", 90_000),
                   ingest_cell("limit", 50_000, saturated=True))

@@ -194,6 +194,7 @@ def one_cell(invented, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_drawn(bench, one_cell):
     measured_and_drawn(bench, one_cell, 0)
 

@@ -95,7 +95,8 @@ class DropsOne:
         connection.close()
 
 
-@pytest.mark.parametrize("options", [["--workers", "1"], ["--workers", "2"], ["--workers", "2", "--grain", "5us"]], ids=" ".join)
+@pytest.mark.parametrize("options", [["--workers", "1"], ["--workers", "2"],
+                                     pytest.param(["--workers", "2", "--grain", "5us"], marks=pytest.mark.slow)], ids=" ".join)
 def test_one_connection_that_is_lost_is_named_and_the_others_end(tally, tmp_path, strange_service, options):
     service, events = DropsOne(), 20_000
     done = tally("run", "--stream", "lookup", "--model", ",".join(MODELS[1:]), "--in-flight", "20", "--events", events, "--rounds", "1",

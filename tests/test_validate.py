@@ -51,10 +51,14 @@ def test_the_reference_result_holds(command):
     assert "holds: 27 cells" in done.stdout
 
 
-def test_a_changed_figure_is_seen_by_its_hash(run, reference):
-    rate = str(samples(json.loads(reference))[0]["items_per_second"])
-    assert reference.count(rate) == 1
-    done = run("validate.py", reference.replace(rate, rate.replace("1", "2", 1)))
+def test_a_group_of_it_holds(group):
+    assert list(validate.broken(group)) == []
+
+
+def test_a_changed_figure_is_seen_by_its_hash(run, group):
+    rate = str(samples(json.loads(group))[0]["items_per_second"])
+    assert group.count(rate) == 1
+    done = run("validate.py", group.replace(rate, rate.replace("1", "2", 1)))
     assert done.returncode == 1 and "result_id: the file was changed" in done.stdout
 
 
@@ -154,8 +158,12 @@ def serving(program, out, *arguments):
 @pytest.fixture(scope="module")
 def served(program, tmp_path_factory):
     """The folder of a result of the ingest stream at a rate, and the result."""
-    folder = tmp_path_factory.mktemp("served")
-    return folder, serving(program, folder / "rate.json", "--rate", "5k", "--events", "500", "--rounds", "6", "--hgrm", folder / "rate")
+    for _ in range(3):
+        folder = tmp_path_factory.mktemp("served")
+        rate = serving(program, folder / "rate.json", "--rate", "5k", "--events", "500", "--rounds", "6", "--hgrm", folder / "rate")
+        if not summary_of_ingest(json.loads(rate)).get("saturated"):  # as on a machine that stalls, and then it has no latency
+            break
+    return folder, rate
 
 
 def rules_broken(text):
@@ -163,6 +171,7 @@ def rules_broken(text):
     return {rule for rule, _ in validate.broken(text)} - {"disclosure", "length", "floor"}
 
 
+@pytest.mark.xdist_group("served")
 def test_results_of_serving_at_a_rate_hold(served):
     assert rules_broken(served[1]) == set()
 
@@ -178,6 +187,7 @@ def test_results_of_a_search_for_a_rate_hold(program, tmp_path):
     assert search["probes"][-1]["longer"] and search["probes"][-1]["kept"]
 
 
+@pytest.mark.xdist_group("served")
 def test_a_cell_at_a_rate_is_cited_with_its_latency_and_no_ratio(run, served):
     data = json.loads(served[1])
     data["context"].update(tally_tree="clean")
@@ -215,6 +225,7 @@ def summary_of_ingest(data):
     return next(b for b in data["benchmarks"] if b.get("aggregate_name") == "median")
 
 
+@pytest.mark.xdist_group("served")
 @pytest.mark.parametrize("change", [latency_of_another_histogram, a_latency_is_lost, enough_for_every_percentile, latencies_of_a_saturated_cell])
 def test_latencies_that_are_not_those_of_the_histogram_are_named(served, change):
     data = json.loads(served[1])
@@ -222,6 +233,7 @@ def test_latencies_that_are_not_those_of_the_histogram_are_named(served, change)
     assert rules_broken(signed(data)) == {"latency"}
 
 
+@pytest.mark.xdist_group("served")
 def test_percentiles_are_written_as_hdrhistogram_writes_them(served):
     folder, rate = served
     latency = next(b for b in json.loads(rate)["benchmarks"] if b.get("aggregate_name") == "median")["latency"]
@@ -241,8 +253,8 @@ def test_percentiles_are_written_as_hdrhistogram_writes_them(served):
     (no_reason, "finite"), (no_number, "finite"), (no_compiler, "schema"), (modified_tree, "disclosure"),
     (another_floor, "floor"), (a_floor_that_is_kept_quiet, "floor"),
     (unsteady_memory_that_is_kept_quiet, "floor")])
-def test_a_broken_rule_is_named(run, reference, change, rule):
-    data = json.loads(reference)
+def test_a_broken_rule_is_named(run, group, change, rule):
+    data = json.loads(group)
     change(data)
     done = run("validate.py", signed(data))
     assert done.returncode == 1
@@ -266,8 +278,8 @@ def beside_another_build(reference, factor):
 @pytest.mark.parametrize("change, said", [
     ({}, None), ({"verdict_against": "not separated"}, "called not separated, and is slower"),
     ({"ratio_to_against_low": 0.4}, "its ratio to the other build"), ({"ratio_to_against_confidence": 0.9}, "is not corrected for 1 comparisons")])
-def test_what_is_said_of_another_build_is_computed_again(reference, change, said):
-    data = beside_another_build(reference, 2)
+def test_what_is_said_of_another_build_is_computed_again(group, change, said):
+    data = beside_another_build(group, 2)
     median(data).update(change)
     found = [what for rule, what in validate.broken(signed(data)) if rule == "against"]
     assert (found == []) if said is None else (len(found) == 1 and said in found[0])
@@ -300,17 +312,17 @@ def test_a_citation_has_all_that_a_citation_needs(command, reference):
     assert f"git checkout {context['tally_commit']}" in done.stdout and "@misc{" in done.stdout and f"| {CELL} |" in done.stdout
 
 
-def test_the_figure_that_is_cited_is_the_median_of_the_samples(run, reference):
-    data = json.loads(reference)
+def test_the_figure_that_is_cited_is_the_median_of_the_samples(run, group):
+    data = json.loads(group)
     rates = sorted(s["items_per_second"] for s in samples(data))
     middle = (rates[(len(rates) - 1) // 2] + rates[len(rates) // 2]) / 2
-    sentence = run("cite.py", reference, "--cell", CELL).stdout.splitlines()[1]
+    sentence = run("cite.py", group, "--cell", CELL).stdout.splitlines()[1]
     assert float(re.search(r"reached ([0-9.]+) M events/s", sentence)[1]) == float(f"{middle / 1e6:.3g}"), sentence
     assert f"median of {len(rates)} samples" in sentence
 
 
-def test_what_cannot_be_told_apart_is_not_called_faster(run, reference):
-    data = json.loads(reference)
+def test_what_cannot_be_told_apart_is_not_called_faster(run, group):
+    data = json.loads(group)
     base = {s["round"]: s["items_per_second"] for s in samples(data, CELL.replace("coroutines", "fibers"))}
     kept = copy.deepcopy(data)
     kept["benchmarks"] = [b for b in kept["benchmarks"] if b["run_name"] != CELL or b["run_type"] != "iteration" or b["round"] in base]
@@ -323,13 +335,13 @@ def test_what_cannot_be_told_apart_is_not_called_faster(run, reference):
     assert "not separated from fibers" in done.stdout, done.stdout + done.stderr
 
 
-def test_a_changed_result_is_not_cited(run, reference):
-    done = run("cite.py", reference.replace('"interrupted": false', '"interrupted":  false', 1), "--cell", CELL)
+def test_a_changed_result_is_not_cited(run, group):
+    done = run("cite.py", group.replace('"interrupted": false', '"interrupted":  false', 1), "--cell", CELL)
     assert done.returncode == 1 and "was changed" in done.stderr and done.stdout == ""
 
 
-def test_a_failed_cell_is_not_cited(run, reference):
-    data = json.loads(reference)
+def test_a_failed_cell_is_not_cited(run, group):
+    data = json.loads(group)
     data["benchmarks"] = [b for b in data["benchmarks"] if b["run_name"] != CELL or b["run_type"] == "iteration"]
     for sample in samples(data):
         for key in list(sample):
@@ -341,8 +353,8 @@ def test_a_failed_cell_is_not_cited(run, reference):
     assert done.returncode == 1 and "expected 3, got 2" in done.stderr and done.stdout == ""
 
 
-def test_too_few_samples_are_not_cited(run, reference):
-    done = run("cite.py", signed(keep(json.loads(reference), lambda b: b["round"] < 5)), "--cell", CELL)
+def test_too_few_samples_are_not_cited(run, group):
+    done = run("cite.py", signed(keep(json.loads(group), lambda b: b["round"] < 5)), "--cell", CELL)
     assert done.returncode == 1 and "has 5 samples" in done.stderr
 
 
@@ -352,8 +364,8 @@ def test_a_cell_must_be_one(command, part, said):
     assert done.returncode == 1 and said in done.stderr
 
 
-def test_what_is_claimed_is_never_narrower_than_the_noise_floor(reference):
-    data = json.loads(reference)
+def test_what_is_claimed_is_never_narrower_than_the_noise_floor(group):
+    data = json.loads(group)
     found = results.Interval(100.0, 99.5, 104.0, 10)
     data["context"]["noise_floor"]["relative_half_width"] = 0.02
     assert results.claimed(found, data["context"]) == results.Interval(100.0, 98.0, 104.0, 10)
@@ -363,8 +375,8 @@ def test_what_is_claimed_is_never_narrower_than_the_noise_floor(reference):
     assert results.claimed(found, data["context"]) == found, "of five samples there is no floor"
 
 
-def test_a_claim_that_the_floor_does_not_allow_is_seen(reference):
-    data = json.loads(reference)
+def test_a_claim_that_the_floor_does_not_allow_is_seen(group):
+    data = json.loads(group)
     median(data).update(claimed_low=median(data)["items_per_second_low"], claimed_high=median(data)["items_per_second_high"])
     data["context"]["noise_floor"]["relative_half_width"] = 0.5
     assert any(rule == "interval" and "claims" in what for rule, what in validate.broken(signed(data)))
