@@ -33,6 +33,7 @@ LIST
   [ "${1:-}" = tests ] || return 0
   cat <<'LIST'
 python3-pytest           the tests of the scripts
+python3-pytest-xdist     several of them at once
 redis-server             the database that lookups are tested on (scripts/with_redis)
 iproute2                 ip and tc: hosts of their own, on which tally-mpi is tested (scripts/with_hosts)
 redis-tools              redis-cli and redis-benchmark, which lookups are compared with
