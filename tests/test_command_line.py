@@ -230,7 +230,7 @@ BRIEFLY = ["--looks", "6"]
 
 @pytest.mark.slow
 def test_the_doctor_says_whether_the_machine_is_fit_and_exits_so(tally, tmp_path):
-    done = tally("doctor", "--json", "--ci", "99%", *BRIEFLY)
+    done = tally("doctor", "--json", "--ci", "99%", *BRIEFLY, timeout=300)
     said = json.loads(done.stdout)
     verdicts = {finding["what"]: finding["verdict"] for finding in said["findings"]}
     assert {"noise floor", "other work", "steal", "CPUs", "governor", "virtualisation", "huge pages"} <= set(verdicts)
@@ -242,7 +242,7 @@ def test_the_doctor_says_whether_the_machine_is_fit_and_exits_so(tally, tmp_path
 
 @pytest.mark.slow
 def test_no_machine_is_fit_for_an_interval_of_almost_nothing(tally):
-    done = tally("doctor", "--ci", "0.0000001", *BRIEFLY)
+    done = tally("doctor", "--ci", "0.0000001", *BRIEFLY, timeout=300)
     assert done.returncode == 1
     text = done.stdout.decode()
     assert "UNFIT  noise floor" in text and "-> " in text and text.splitlines()[-1].startswith("NOT FIT")

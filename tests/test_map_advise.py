@@ -244,7 +244,7 @@ def test_a_failed_cell_is_no_measurement_and_is_named(tally, made_up):
 @pytest.mark.slow
 def test_a_map_is_measured_and_advised_from(tally, tmp_path):
     # As few cells as advice takes: four of lookups for each model. The budget is what bounds the refinement.
-    done = tally("map", "--model", "fibers,thread_pool", "--workers", "1", "--grain", "0", "--wait", "0,100us,300us", "--in-flight", "1,20",
+    done = tally("map", "--model", "fibers,thread_pool", "--workers", "1", "--grain", "0", "--wait", "0,100us,150us", "--in-flight", "20,100",
                  "--rounds", "6", "--time-budget", "100s", "--no-progress", "--out", "map.json", timeout=300)
     assert done.returncode == 0, done.stderr
     said = done.stdout.decode()

@@ -178,9 +178,9 @@ def test_results_of_serving_at_a_rate_hold(served):
 
 @pytest.mark.slow
 def test_results_of_a_search_for_a_rate_hold(program, tmp_path):
-    # A search takes ten probes of half a second, and more for each that has to be taken twice; the shorter the grain, the fewer seconds
-    # it takes to send what a probe needs. The timeout is what bounds the verification.
-    slo = serving(program, tmp_path / "slo.json", "--slo", "p50=100ms", "--grain", "1us", "--rounds", "1", "--events", "1k", "--sample-timeout", "2s")
+    # Probes last 2.5 samples, of which a search takes ten, and more where the machine is busy.
+    slo = serving(program, tmp_path / "slo.json", "--slo", "p50=100ms", "--grain", "1us", "--rounds", "1", "--events", "1k",
+                  "--benchmark_min_time=0.02s")
     assert rules_broken(slo) == set()
     search = json.loads(slo)["context"]["slo"]["searches"][0]
     assert search["cell"].endswith(f"/rate:{search['rate_per_s']:.0f}/grain_ns:1000")
