@@ -192,7 +192,7 @@ def test_a_table_that_cannot_be_written_is_an_error(program, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["benchmarks"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("stream", [["--stream", "cpu,lookup", "--wait", "1ms", "--in-flight", "100"],
                                     ["--stream", "ingest", "--connections", "20"],
                                     ["--stream", "ingest", "--connections", "20", "--rate", "5k", "--lookup"]])

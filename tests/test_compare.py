@@ -225,6 +225,7 @@ def builds(rounds, factor, seed=1, noise=0.02):
     return compare.File("r.json", {}, True, cells, {}, {})
 
 
+@pytest.mark.slow
 def test_of_two_builds_that_are_alike_few_cells_are_called():
     calls = sum(row["verdict"] in ("faster", "slower") for seed in range(100) for row in compare.compare_builds(builds(20, 1.0, seed)))
     assert calls <= 0.05 * 100, "of a hundred campaigns one in twenty may call a cell"

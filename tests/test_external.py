@@ -70,6 +70,7 @@ def failure_of(done, entries, model="own"):
     return entry["error_message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, arguments", [
     ("asyncio_await", "{events}"),
     ("asyncio_tasks", "{events}"),
@@ -97,6 +98,7 @@ def test_the_program_in_c_counts_right_with_windows_and_without(run, program, wi
     assert entries["count_c"]["verified"]
 
 
+@pytest.mark.slow
 def test_the_asyncio_client_looks_every_event_up(run):
     done, entries = run(*peer("asyncio_lookup", "{host} {port} {count} {in_flight}"), "--model", "asyncio_lookup,coroutines",
                         "--stream", "lookup", "--workers", "1", "--in-flight", "10", "--wait", "1ms", "--rounds", "1",
@@ -126,6 +128,7 @@ def test_a_shell_script_is_a_model_too(run):
     assert entries["own"]["verified"]
 
 
+@pytest.mark.slow
 def test_one_name_may_have_a_command_for_each_stream(run, tmp_path):
     lookups = peer("asyncio_lookup", "{host} {port} {count} {in_flight}")[1].partition("=")[2]
     done, _ = run(*script(tmp_path, COUNT + PRINT), "--external", f"own={lookups}", "--model", "own,sequential", "--grain", "0",
@@ -196,6 +199,7 @@ def test_start_up_is_reported_apart(run, tmp_path):
     assert "real_time" in entry
 
 
+@pytest.mark.slow
 def test_it_runs_where_its_workers_belong(run, tmp_path):
     body = "assert len(os.sched_getaffinity(0)) == 1, os.sched_getaffinity(0)\n" + COUNT + PRINT
     done, _ = run(*script(tmp_path, body), "--model", "own", *CPU, "--workers", "1", *SMALL)
@@ -280,6 +284,7 @@ def command_of(entry):
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body, said", [
     ("print('not yet', file=sys.stderr, flush=True)\ntime.sleep(99)\n", "no 'ready' within 1 s: killed"),
     (COUNT.replace('print("done"', "print('not yet', file=sys.stderr, flush=True)\nsubprocess.Popen(['sleep', sys.argv[2]], start_new_session=True)\ntime.sleep(99)\nprint(\"done\""), "no 'done' within 1 s: killed"),
@@ -302,6 +307,7 @@ def test_a_program_that_is_none_is_a_failed_row(run, command, said):
     assert said in failure_of(done, entries)
 
 
+@pytest.mark.slow
 def test_a_program_that_counts_without_asking_the_service_is_found_out(run, tmp_path, program):
     # It has the right counts from elsewhere.
     events = run("--external", f"own=/bin/sh -c 'cp $0 {tmp_path}/events' {{events}}", "--model", "own", *CPU, *SMALL)[0]

@@ -267,6 +267,7 @@ def test_memory_does_not_grow_with_what_comes_through_a_pipe(program):
     assert abs(large - small) <= 16 * 1024 and large <= 256 * 1024, (small, large)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_file(program, tmp_path):
     peaks = []
     for pieces in 10, 100:

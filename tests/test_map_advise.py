@@ -85,6 +85,7 @@ def merges(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_advice_on_many_hosts_has_the_share_of_merging_and_where_it_passes_counting(tally, made_up, merges):
     files = f"{made_up()},{merges}"
     few, many = (advised(tally, *ASKED, "--from", files, "--hosts", hosts, "--events", "10M", "--keys", "1M", "--text")["on_hosts"]
@@ -104,6 +105,7 @@ def test_advice_on_many_hosts_has_the_share_of_merging_and_where_it_passes_count
     assert "on 10 hosts" in text and "merging passes counting" in text and "1.00 M text keys of 16 bytes" in text
 
 
+@pytest.mark.slow
 def test_advice_on_hosts_says_where_it_goes_beyond_what_was_merged_and_whose_merges_they_are(tally, made_up, merges):
     def warned(hosts):
         return " ".join(advised(tally, *ASKED, "--from", f"{made_up()},{merges}", "--hosts", hosts)["warnings"])

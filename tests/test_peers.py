@@ -16,7 +16,7 @@ import ingest_targets
 import tally_results as results
 import targets
 
-PEERS = ["twisted", "asyncio"]
+PEERS = [pytest.param("twisted", marks=pytest.mark.slow), "asyncio"]  # what is imported for twisted takes longer than its tests
 
 
 class Server:

@@ -6,7 +6,6 @@ import math
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
@@ -221,9 +220,8 @@ def test_cells_that_counted_no_events_have_no_rate_and_are_no_failure_of_another
     assert done.returncode == 1 and "no events, so no rate" in done.stderr
 
 
-def test_a_missing_file_and_a_missing_argument_are_wrong_command_lines(root, tmp_path):
-    script = root / "scripts/plot.py"
-    absent = subprocess.run([sys.executable, script, tmp_path / "none.json", "-o", tmp_path], capture_output=True, text=True)
+def test_a_missing_file_and_a_missing_argument_are_wrong_command_lines(tmp_path):
+    absent = run_script("plot.py", tmp_path / "none.json", "-o", tmp_path)
     assert absent.returncode == 2 and "none.json: No such file" in absent.stderr
     assert run_script("plot.py", tmp_path / "none.json").returncode == 2
 

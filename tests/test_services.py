@@ -70,7 +70,7 @@ def silent(connection):
 def test_a_service_that_is_none_is_named_and_does_not_hang_the_campaign(tally, strange_service, behaviour):
     port = strange_service(behaviour)
     before = time.monotonic()
-    done = tally(*LOOKUP_FROM, f"redis://127.0.0.1:{port}", "--sample-timeout", "2s")
+    done = tally(*LOOKUP_FROM, f"redis://127.0.0.1:{port}", "--sample-timeout", "1s")
     assert done.returncode == 1
     assert time.monotonic() - before < 15
     said = (done.stdout + done.stderr).decode()

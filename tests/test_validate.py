@@ -286,9 +286,8 @@ def test_what_is_said_of_another_build_is_computed_again(group, change, said):
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"context": {}, "benchmarks": ['])
-def test_a_file_that_is_cut_off_is_refused_in_a_line(command, tmp_path, text):
-    (tmp_path / "cut.json").write_text(text)
-    done = command("validate.py", file=tmp_path / "cut.json")
+def test_a_file_that_is_cut_off_is_refused_in_a_line(run, command, text):
+    done = run("validate.py", text) if text else command("validate.py", file="/dev/null")
     assert done.returncode == 2 and "not JSON" in done.stderr and done.stderr.count("\n") == 1
 
 
@@ -359,8 +358,8 @@ def test_too_few_samples_are_not_cited(run, group):
 
 
 @pytest.mark.parametrize("part, said", [("no/such", "no cell is called"), ("fibers", "cells are called")])
-def test_a_cell_must_be_one(command, part, said):
-    done = command("cite.py", "--cell", part)
+def test_a_cell_must_be_one(run, reference, part, said):
+    done = run("cite.py", reference, "--cell", part)
     assert done.returncode == 1 and said in done.stderr
 
 
