@@ -1,6 +1,6 @@
 """What the tests of the scripts share.
 
-    pytest -n 2 --dist loadgroup -m "not serial" tests && pytest -m serial tests
+    pytest -n 3 --dist loadgroup -m "not serial" tests && pytest -m serial tests
         all of them, as scripts/test does
     pytest -n 2 --dist loadgroup -m "not redis and not mpi and not browser and not slow" tests
         the quick run, which needs no more than a build

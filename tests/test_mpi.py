@@ -51,7 +51,7 @@ def own_lines(done):
 
 
 # Long campaigns, of samples of some ms, that are not left to come to their end.
-LONG = ["run", "--stream", "cpu", "--events", "1M", "--grain", "0", "--rounds", "10000", "--time-budget", "300s", "--sample-timeout", "1s",
+LONG = ["run", "--stream", "cpu", "--events", "1M", "--grain", "0", "--rounds", "10000", "--time-budget", "300s", "--sample-timeout", "2s",
         "--no-progress"]
 
 
@@ -211,7 +211,6 @@ def rank_processes(program, rank):
     return sorted(found)
 
 
-@pytest.mark.serial
 @pytest.mark.parametrize("sign, said", [(signal.SIGKILL, "killed by signal 9"), (signal.SIGSTOP, "hang")])
 def test_a_rank_that_is_killed_or_hangs_is_named_and_what_was_finished_is_kept(tally_mpi, tmp_path, sign, said):
     # A copy, so that its processes are told from those of other tests.
@@ -232,13 +231,12 @@ def test_a_rank_that_is_killed_or_hangs_is_named_and_what_was_finished_is_kept(t
     until(lambda: not children_of(str(program)), 10)
 
 
-@pytest.mark.serial
 def test_a_rank_that_hangs_in_merging_is_named_and_finished_rounds_are_kept(tally_mpi, tmp_path):
     program = tmp_path / "tally-mpi-merging"
     shutil.copy(tally_mpi, program)
     out = tmp_path / "m.json"
     with subprocess.Popen([MPIRUN, "--oversubscribe", "-n", "2", program, "merge", "--keys", "1k", "--rounds", "100000", "--sample-timeout",
-                           "1s", "--out", out], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                           "2s", "--out", out], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           env=environment()) as running:
         until(out.exists)
         os.kill(rank_processes(program, 1)[-1], signal.SIGSTOP)
@@ -291,14 +289,14 @@ def test_a_model_that_alone_counts_wrong_fails_the_campaign(broken, tmp_path):
     assert done.returncode == 1 and "wrong count" in done.stdout, done.stdout
 
 
-@pytest.mark.serial
 @pytest.mark.parametrize("model, said", [("segfaults", "killed by signal 11"), ("hangs", "hang"), ("unmerged", "merging")])
 def test_a_model_that_ends_or_stops_one_rank_is_named_with_it(broken, tmp_path, model, said):
-    done = broken(f"right,{model}", "--sample-timeout", "1s", cwd=tmp_path)
+    done = broken(f"right,{model}", "--sample-timeout", "2s", cwd=tmp_path)
     named = [line for line in done.stderr.splitlines() if line.startswith("tally: ") and "rank 1" in line]
     assert done.returncode == 1 and len(named) == 1 and said in named[0] and f"/{model}/" in named[0], done.stderr
 
 
+@pytest.mark.serial
 def test_a_rank_without_memory_for_its_part_is_named(tally_mpi, tmp_path):
     # The address space of rank 1 alone is limited, to a part of what its events take.
     script = '[ "$OMPI_COMM_WORLD_RANK" = 0 ] || ulimit -v 600000; exec "$@"'
@@ -344,6 +342,7 @@ def hosts(root, program, no_hosts, tmp_path):
     return run
 
 
+@pytest.mark.serial
 def test_ranks_on_three_hosts_count_together(hosts, tally_mpi, tmp_path):
     done = hosts(3, "--delay", "1ms", "--rate", "1gbit", "mpirun", "-n", 3, tally_mpi, "run", "--stream", "cpu", "--model",
                  "sequential,thread_pool,process_shard", "--events", "30000", "--grain", "0", "--out", "r.json", *SMALL)
@@ -354,6 +353,7 @@ def test_ranks_on_three_hosts_count_together(hosts, tally_mpi, tmp_path):
             assert s["merge_s"] > 1e-3  # no message is faster than the link
 
 
+@pytest.mark.serial
 def test_hosts_have_cpus_of_their_own_as_long_as_there_are_enough(hosts, tally_mpi, tmp_path):
     cpus = len(os.sched_getaffinity(0))
     for number in (2, cpus + 1):
