@@ -247,11 +247,11 @@ def test_a_failed_cell_is_no_measurement_and_is_named(tally, made_up):
 @pytest.mark.slow
 def test_a_map_is_measured_and_advised_from(tally, tmp_path):
     # As few cells as advice takes, four of lookups for each model; and threads are so much slower that no point is measured again.
-    done = tally("map", "--model", "fibers,thread_pool", "--workers", "1", "--grain", "0", "--wait", "100us,150us", "--in-flight", "20,100",
+    done = tally("map", "--model", "fibers,thread_pool", "--workers", "1", "--grain", "0", "--wait", "100us,150us", "--in-flight", "100,200",
                  "--rounds", "6", "--time-budget", "100s", "--no-progress", "--out", "map.json", timeout=300)
     assert done.returncode == 0, done.stderr
     said = done.stdout.decode()
-    assert "lookup: 1 worker, 20 in flight" in said and "lookup: 1 worker, 100 in flight" in said
+    assert "lookup: 1 worker, 100 in flight" in said and "lookup: 1 worker, 200 in flight" in said
     assert "border" in said and "points" in said
     path = tmp_path / "map.json"
     checked = run_script("validate.py", path)
