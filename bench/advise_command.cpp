@@ -287,7 +287,7 @@ std::optional<OnHosts> on_hosts(HostsOptions const& given, std::vector<MeasuredM
 
 /// Measures the point that was asked for, with the models that were advised on.
 CampaignResult confirm(Question const& question, Advice const& advice, ResultFile const& file,
-                       std::span<Model const> models) {
+                       std::string const& rounds, std::span<Model const> models) {
   std::vector<std::string> names;
   for (ModelAdvice const& m : advice.models) {
     auto const known =
@@ -302,7 +302,7 @@ CampaignResult confirm(Question const& question, Advice const& advice, ResultFil
                       "--stream",      std::string(name_of(point.stream)),
                       "--workers",     std::to_string(point.workers),
                       "--grain",       ns(point.grain_s),
-                      "--rounds",      kConfirmRounds,
+                      "--rounds",      rounds,
                       "--time-budget", kConfirmBudget,
                       "--idle",        std::string(name_of(file.idle))};
   if (point.stream == StreamKind::cpu) {
@@ -364,6 +364,8 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   auto const& round_trip = parser.option(
       "--round-trip", "D", "of a small message between hosts (default: the shortest that was measured)");
   bool const& confirming = parser.flag("--confirm", "measure it here, and show the prediction beside it");
+  auto const& rounds = parser.option(
+      "--rounds", "N:M", std::string("of --confirm, as for 'tally run' (default ") + kConfirmRounds + ")");
   bool const& json = parser.flag("--json", "as JSON");
   parser.parse(arguments);
 
@@ -383,6 +385,8 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   for (auto const& [flag, given] : {std::pair{"--in-flight", &in_flight}, {"--slo", &slo}})
     if (*given && point.stream == StreamKind::cpu)
       throw UsageError(std::string(flag) + " is of events that wait: add --wait D, or leave it out");
+  if (rounds && !confirming)
+    throw UsageError("--rounds is of what is measured: add --confirm, or leave it out");
   if (batch && point.stream == StreamKind::lookup)
     throw UsageError("--batch is of events that do not wait: leave it, or --wait, out");
   auto const [files, merges] = read_results(from);
@@ -400,7 +404,8 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   Confirmed measured;
   bool failed = false;
   if (confirming) {
-    CampaignResult const result = confirm(question, advice, files.front(), models);
+    CampaignResult const result =
+        confirm(question, advice, files.front(), rounds.value_or(kConfirmRounds), models);
     if (result.interrupted) return kInterruptedStatus;
     measured = confirmed(result);
     failed = result.any_failed();

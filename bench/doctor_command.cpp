@@ -12,7 +12,7 @@ namespace tally {
 namespace {
 
 constexpr int kUnfit = 1;
-constexpr int kLooks = 60;  ///< times that the reference computation runs
+constexpr int kLooks = 60, kMostLooks = 1000;  ///< times that the reference computation runs
 constexpr std::size_t kColumn = 23;
 
 std::string_view name(Finding::Verdict verdict) {
@@ -70,14 +70,20 @@ int doctor_command(Arguments const& arguments) {
   auto const& rounds_text = parser.option(
       "--rounds", "N",
       "the rounds that a campaign would have (default " + std::to_string(defaults::kMinRounds) + ")");
+  auto const& looks_text =
+      parser.option("--looks", "N",
+                    "times that the fixed computation runs which shows the noise floor (default " +
+                        std::to_string(kLooks) + "): fewer take less time, and show less");
   bool const& json = parser.flag("--json", "as JSON");
   parser.parse(arguments);
   double const ci = ci_text ? parse_half_width("--ci", *ci_text) : defaults::kCi;
   int const rounds = rounds_text ? static_cast<int>(parse_count("--rounds", *rounds_text, kLeastValues, 1000))
                                  : defaults::kMinRounds;
+  int const looks =
+      looks_text ? static_cast<int>(parse_count("--looks", *looks_text, kLeastValues, kMostLooks)) : kLooks;
 
   StopSignals const stop;
-  auto const findings = diagnose(examine(kLooks, stop), ci, rounds);
+  auto const findings = diagnose(examine(looks, stop), ci, rounds);
   bool const fit = std::none_of(findings.begin(), findings.end(),
                                 [](Finding const& f) { return f.verdict == Finding::Verdict::unfit; });
   write_output(json ? findings_json(findings, fit, ci)

@@ -10,17 +10,20 @@
 namespace tally {
 namespace {
 
-constexpr double kShort_s = 0.5, kShortMost_s = 5, kShortEvents = 4'000;
-constexpr double kLong_s = 3, kLongMost_s = 30, kOfTimeout = 0.7;
+/// How long a probe lasts, in samples of the length that is aimed at: 0.5 s to 5 s by default, and 3 s to
+/// verify.
+constexpr double kShort = 2.5, kShortMost = 25, kShortEvents = 4'000, kLong = 15;
+constexpr double kLongMost_s = 30, kOfTimeout = 0.7;
 
 double length_s(RunOptions const& options, double rate_per_s, bool longer) {
-  if (!longer) return std::clamp(kShortEvents / rate_per_s, kShort_s, kShortMost_s);
+  double const sample_s = std::chrono::duration<double>(options.sample_length).count();
+  if (!longer) return std::clamp(kShortEvents / rate_per_s, kShort * sample_s, kShortMost * sample_s);
   // Numbers of events are cut to two digits, by up to a tenth.
   double const needed_s = 1.1 * static_cast<double>(latencies_needed(options.slo->percent)) / rate_per_s;
   // A sample must be over before its time is.
   double const timeout_s = std::chrono::duration<double>(options.sample_timeout).count();
   double const most_s = timeout_s > 0 ? std::min(kLongMost_s, timeout_s * kOfTimeout) : kLongMost_s;
-  return std::clamp(needed_s, std::min(kLong_s, most_s), most_s);
+  return std::clamp(needed_s, std::min(kLong * sample_s, most_s), most_s);
 }
 
 std::string spell_failure(Cell const& cell, std::string const& failure) {

@@ -64,18 +64,21 @@ int supervise(std::function<int(RankWatch&)> const& rank) {
     std::exit(rank(*watch));
   }
   ::sigprocmask(SIG_BLOCK, &ends, nullptr);
-  OwnedFd const signals(::signalfd(-1, &ends, SFD_CLOEXEC));
+  OwnedFd const signals(::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK));
   OwnedFd const ended(watch_process("the rank", pid));
   bool killed_here = false;
+  int passed_on = 0;
+  auto const take_signal = [&] {
+    signalfd_siginfo info{};
+    if (::read(signals.get(), &info, sizeof info) == sizeof info)
+      passed_on = static_cast<int>(info.ssi_signo);
+    return passed_on;
+  };
   for (;;) {
     pollfd fds[] = {{ended.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
     if (::poll(fds, 2, kLookEveryMs) < 0 && errno != EINTR)
       throw std::system_error(errno, std::generic_category(), "poll on the rank");
-    if (fds[1].revents != 0) {
-      signalfd_siginfo info{};
-      if (::read(signals.get(), &info, sizeof info) == sizeof info)
-        ::kill(pid, static_cast<int>(info.ssi_signo));
-    }
+    if (fds[1].revents != 0) ::kill(pid, take_signal());
     if (fds[0].revents != 0) break;
     std::int64_t const deadline = watch->deadline_ns.load();
     if (deadline == 0 || steady_ns() < deadline || killed_here) continue;
@@ -88,7 +91,9 @@ int supervise(std::function<int(RankWatch&)> const& rank) {
   }
   for (pid_t const left : kill_descendants(::getpid())) ::waitpid(left, nullptr, 0);
   if (WIFEXITED(status)) return WEXITSTATUS(status);
-  if (!killed_here)
+  // A rank that ended by a signal that was sent to both is not lost: who sent it knows. So mpirun ends all
+  // others when one has failed.
+  if (!killed_here && WTERMSIG(status) != take_signal())
     complain(name_of_rank(*watch) + " was " + describe_wait_status(status) +
              (watch->deadline_ns.load() != 0 ? doing_of(*watch) : "") +
              (WTERMSIG(status) == SIGKILL ? ": by somebody, or by the kernel for want of memory" : ""));

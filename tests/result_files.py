@@ -22,6 +22,16 @@ def keep(data, wanted):
     return data
 
 
+def part(data, wanted):
+    """Keeps the cells that are `wanted`, by their names, with aggregates and noise floor, as if no others had been in their rounds."""
+    data["benchmarks"] = [b for b in data["benchmarks"] if wanted(b["run_name"])]
+    rounds = {}
+    samples = [b for b in data["benchmarks"] if b["run_type"] == "iteration"] + data["context"]["noise_floor"]["samples"]
+    for sample in sorted(samples, key=lambda s: (s["round"], s["order"])):
+        sample["order"] = rounds[sample["round"]] = rounds.get(sample["round"], -1) + 1
+    return data
+
+
 def scaled(text, factor, model="coroutines"):
     """The samples of the result, with one model so many times as fast."""
     data = json.loads(text)

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from command_line import refused
+from in_process import run_script
 
 CELLS = ["--stream", "cpu", "--model", "sequential,fibers", "--grain", "0", "--workers", "1", "--events", "200k"]
 ROUNDS = ["--rounds", "7", "--no-progress"]
@@ -17,14 +18,9 @@ FIBERS = "cpu/fibers/workers:1/grain_ns:0/batch:256"
 
 
 @pytest.fixture
-def scripts(root, tmp_path):
+def scripts(tmp_path):
     """Runs a script on r.json in the test's folder."""
-
-    def run(script, *arguments):
-        return subprocess.run(["python3", root / "scripts" / script, *arguments, "r.json"], cwd=tmp_path, capture_output=True, text=True,
-                              check=False)
-
-    return run
+    return lambda script, *arguments: run_script(script, *arguments, "r.json", cwd=tmp_path)
 
 
 @pytest.fixture
@@ -69,6 +65,7 @@ def test_two_builds_are_measured_in_turn_and_compared(tally, program, scripts, t
     assert compared["differences"] == [], "it is the same program"
 
 
+@pytest.mark.slow
 def test_lookups_are_measured_against_another_build_too(tally, program, tmp_path):
     done = tally("run", "--stream", "lookup", "--model", "coroutines", "--in-flight", "10", "--wait", "100us", "--events", "1k", *ROUNDS,
                  "--against", program, "--out", "r.json")
@@ -77,6 +74,7 @@ def test_lookups_are_measured_against_another_build_too(tally, program, tmp_path
     assert len(samples) == 14 and all(b["replies"] == 1000 and "service_cpu_s" in b for b in samples)
 
 
+@pytest.mark.slow
 def test_events_of_a_file_are_counted_by_both(tally, program, tmp_path):
     (tmp_path / "log").write_text("".join(f"key{i % 7} x\n" for i in range(20_000)))
     done = tally("run", "--input", "log", "--format", "lines", "--key", "1", "--model", "sequential", *ROUNDS, "--against", program, "--out", "r.json")
@@ -85,10 +83,11 @@ def test_events_of_a_file_are_counted_by_both(tally, program, tmp_path):
     assert len(samples) == 14 and all(b["events_counted"] == 20_000 for b in samples)
 
 
+@pytest.mark.slow
 def test_a_slowed_model_counts_right_and_does_its_work_again(tally, program, tmp_path):
     slowed = program.parent.parent / "tests/slowed_tally"
     cells = ["--stream", "cpu", "--model", "fibers", "--grain", "10us", "--workers", "1", "--events", "2k"]
-    done = tally("run", *cells, *ROUNDS, "--against", slowed, "--out", "r.json", env={**os.environ, "TALLY_SLOWED": "fibers:900"})
+    done = tally("run", *cells, "--rounds", "2", "--no-progress", "--against", slowed, "--out", "r.json", env={**os.environ, "TALLY_SLOWED": "fibers:900"})
     assert done.returncode == 0, done.stderr
     samples = [b for b in json.loads((tmp_path / "r.json").read_text())["benchmarks"] if b["run_type"] == "iteration"]
     # CPU time, which does not depend on what else runs here: ten times as much work.
@@ -133,6 +132,7 @@ def test_a_program_that_ends_its_output_and_lives_on_is_refused(tally, pretender
     refused(tally("run", *CELLS, *ROUNDS, "--against", pretender("import os, time\nos.close(1)\ntime.sleep(1000)\n")), "killed by signal 15")
 
 
+@pytest.mark.slow
 def test_a_cell_that_the_builds_count_differently_fails(tally, pretender, tmp_path):
     other = pretender(HELLO + "say(prepared={name: 'another digest' for name in cells})\nsys.stdin.read()\n")
     done = tally("run", *CELLS, *ROUNDS, "--against", other, "--out", "r.json")
@@ -141,6 +141,7 @@ def test_a_cell_that_the_builds_count_differently_fails(tally, pretender, tmp_pa
     assert b"measured in this build alone" in done.stdout, "sequential, which the other does not have"
 
 
+@pytest.mark.slow
 def test_a_build_that_dies_fails_the_cell_and_is_started_again_once(tally, program, pretender, tmp_path):
     # The digest is this build's own: the pretender asks it.
     other = pretender(HELLO + f"""
@@ -166,20 +167,22 @@ sys.exit(3)
 
 
 def test_an_interrupted_campaign_leaves_no_process(tally, program, tmp_path):
-    command = [program, "run", "--stream", "cpu,lookup", "--model", "fibers", "--against", program, "--rounds", "1000", "--time-budget", "1000s",
-               "--out", "r.json", "--order-seed", "918273"]
+    seed = str(os.getpid())  # tells its processes from those of other tests
+    command = [program, "run", "--stream", "cpu,lookup", "--model", "fibers", "--grain", "0", "--wait", "100us", "--in-flight", "10", "--events", "2k",
+               "--against", program, "--rounds", "10000", "--time-budget", "1000s", "--out", "r.json", "--order-seed", seed]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def left():
+        return subprocess.run(["pgrep", "-f", f"sampler.*order-seed.{seed}"], capture_output=True, text=True, check=False).stdout
+
     deadline = time.monotonic() + 60
     while not (tmp_path / "r.json").exists():
         assert time.monotonic() < deadline and running.poll() is None
         time.sleep(0.05)
+    assert left()
     running.send_signal(signal.SIGINT)
     assert running.wait(timeout=30) == 130
     running.stdout.close()
-
-    def left():
-        return subprocess.run(["pgrep", "-f", "sampler.*918273"], capture_output=True, text=True, check=False).stdout
-
     while left():  # what dies with its parent takes a moment
         assert time.monotonic() < deadline
         time.sleep(0.05)

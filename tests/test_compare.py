@@ -5,11 +5,11 @@ import lzma
 import math
 import random
 import subprocess
-import sys
 
 import pytest
 
 import compare
+from in_process import run_script
 from result_files import keep, scaled, signed
 
 MODELS = ("sequential", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "limit")
@@ -42,6 +42,7 @@ def called(old, new):
     return [row["cell"] for row in compare.compare(old, new) if row["verdict"] in ("faster", "slower")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [{}, {"heavy": True}, {"with_floor": False}, {"machine": 0.1}, {"rounds": 10}, {"noise": 0.1}], ids=str)
 def test_of_campaigns_that_differ_by_noise_alone_few_cells_are_called(kind):
     pairs = 60
@@ -49,6 +50,7 @@ def test_of_campaigns_that_differ_by_noise_alone_few_cells_are_called(kind):
     assert calls <= 0.05 * pairs * len(MODELS) * len(GROUPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [{}, {"heavy": True}, {"with_floor": False}], ids=str)
 def test_a_model_that_is_a_sixth_slower_is_found_and_no_other(kind):
     found = wrong = 0
@@ -102,20 +104,30 @@ CELL = "cpu/coroutines/workers:2/grain_ns:1000/batch:256"
 
 
 @pytest.fixture
-def run(root, tmp_path):
+def run(tmp_path):
     """run(old text, new text, arguments…)"""
 
     def call(old, new, *arguments):
         for name, text in (("old.json", old), ("new.json", new)):
             (tmp_path / name).write_text(text, encoding="utf-8")
-        return subprocess.run([sys.executable, root / "scripts/compare.py", tmp_path / "old.json", tmp_path / "new.json", *arguments],
-                              capture_output=True, text=True, timeout=120)
+        return run_script("compare.py", tmp_path / "old.json", tmp_path / "new.json", *arguments)
 
     return call
 
 
-def test_a_file_and_itself_are_not_separated(run, reference):
-    done = run(reference, reference, "--json", "--fail-on", "slower")
+@pytest.fixture
+def command(root, tmp_path):
+    """Runs `scripts/compare.py` in the test's folder, in a process of its own."""
+
+    def call(*arguments):
+        return subprocess.run([root / "scripts/compare.py", *arguments], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+
+    return call
+
+
+def test_a_file_and_itself_are_not_separated(command, root):
+    path = root / "results/reference/default.json"
+    done = command(path, path, "--json", "--fail-on", "slower")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert len(said["cells"]) == 27 and said["differences"] == []
@@ -123,28 +135,28 @@ def test_a_file_and_itself_are_not_separated(run, reference):
         assert cell["ratio"] == 1 and cell["low"] <= 1 <= cell["high"] and cell["verdict"] == "not separated"
 
 
-def test_fail_on_is_for_cells_that_are_slower_by_more_than_so_much(run, reference):
-    half = scaled(reference, 0.5)
-    assert run(reference, half, "--fail-on", "slower").returncode == 1
-    assert run(reference, half, "--fail-on", "slower:40").returncode == 1
-    assert run(reference, half, "--fail-on", "slower:60").returncode == 0
-    assert run(reference, half).returncode == 0
-    assert run(half, reference, "--fail-on", "slower").returncode == 0
-    assert run(reference, half, "--fail-on", "faster").returncode == 2
+def test_fail_on_is_for_cells_that_are_slower_by_more_than_so_much(run, group):
+    half = scaled(group, 0.5)
+    assert run(group, half, "--fail-on", "slower").returncode == 1
+    assert run(group, half, "--fail-on", "slower:40").returncode == 1
+    assert run(group, half, "--fail-on", "slower:60").returncode == 0
+    assert run(group, half).returncode == 0
+    assert run(half, group, "--fail-on", "slower").returncode == 0
+    assert run(group, half, "--fail-on", "faster").returncode == 2
 
 
-def test_the_ratio_is_new_over_old(run, reference):
-    cells = {c["cell"]: c for c in json.loads(run(reference, scaled(reference, 2), "--json").stdout)["cells"]}
+def test_the_ratio_is_new_over_old(run, group):
+    cells = {c["cell"]: c for c in json.loads(run(group, scaled(group, 2), "--json").stdout)["cells"]}
     assert cells[CELL]["ratio"] == pytest.approx(2) and cells[CELL]["verdict"] == "faster"
     assert cells[CELL.replace("coroutines", "fibers")]["verdict"] == "not separated"
 
 
-def test_differences_of_machine_and_build_come_first(run, reference):
-    data = json.loads(reference)
+def test_differences_of_machine_and_build_come_first(run, group):
+    data = json.loads(group)
     data["context"]["kernel"] = "Linux 9.9"
     data["context"]["build"]["compiler"] = "Another 1.0"
     data["context"]["build"]["libraries"]["onetbb"] = "2030.1"
-    said = run(reference, signed(data)).stdout
+    said = run(group, signed(data)).stdout
     before = said[:said.index("ratio")]
     for part in "kernel", "Linux 9.9", "build compiler", "Another 1.0", "library onetbb", "2030.1":
         assert part in before, before
@@ -158,10 +170,10 @@ def test_differences_of_machine_and_build_come_first(run, reference):
     (lambda d: [b.update(events=b["events"] * 3, events_counted=b["events"] * 3) for b in d["benchmarks"] if b["run_name"] == CELL
                 and b["run_type"] == "iteration"], "differs in events a sample"),
     (lambda d: keep(d, lambda b: b["round"] < 5), "5 samples in")])
-def test_what_is_not_alike_is_not_compared_and_the_factor_named(run, reference, change, said):
-    data = json.loads(reference)
+def test_what_is_not_alike_is_not_compared_and_the_factor_named(run, group, change, said):
+    data = json.loads(group)
     change(data)
-    done = run(reference, signed(data))
+    done = run(group, signed(data))
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith(CELL))
     assert "not comparable: " in line and said in line
@@ -173,8 +185,8 @@ def test_what_is_not_alike_is_not_compared_and_the_factor_named(run, reference, 
      "the file was changed"),
     (lambda text: signed(keep(json.loads(text), lambda b: False)), "no samples"),
     (lambda text: "[]", "no result of Tally or Google Benchmark")])
-def test_a_file_that_is_broken_is_refused_in_a_line_that_says_which(run, reference, spoil, said):
-    done = run(reference, spoil(reference))
+def test_a_file_that_is_broken_is_refused_in_a_line_that_says_which(run, group, spoil, said):
+    done = run(group, spoil(group))
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert "new.json" in done.stderr and said in done.stderr, done.stderr
 
@@ -213,6 +225,7 @@ def builds(rounds, factor, seed=1, noise=0.02):
     return compare.File("r.json", {}, True, cells, {}, {})
 
 
+@pytest.mark.slow
 def test_of_two_builds_that_are_alike_few_cells_are_called():
     calls = sum(row["verdict"] in ("faster", "slower") for seed in range(100) for row in compare.compare_builds(builds(20, 1.0, seed)))
     assert calls <= 0.05 * 100, "of a hundred campaigns one in twenty may call a cell"
@@ -263,16 +276,16 @@ def test_a_gate_is_not_passed_by_what_failed_or_was_not_compared():
     assert compare.fails([good, row | {"failed": False}], "slower") == ""
 
 
-def test_a_file_of_one_build_alone_needs_another(run, reference, root, tmp_path):
-    (tmp_path / "old.json").write_text(reference, encoding="utf-8")
-    done = subprocess.run([sys.executable, root / "scripts/compare.py", tmp_path / "old.json"], capture_output=True, text=True, check=False)
+def test_a_file_of_one_build_alone_needs_another(command, root):
+    done = command(root / "results/reference/default.json")
     assert done.returncode == 2 and "no other build was measured in it" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_files_compressed_by_xz_are_read(reference, root, tmp_path):
-    (tmp_path / "old.json.xz").write_bytes(lzma.compress(reference.encode()))
-    (tmp_path / "cut.json.xz").write_bytes(lzma.compress(reference.encode())[:-100])
-    command = [sys.executable, root / "scripts/compare.py", tmp_path / "old.json.xz"]
-    assert subprocess.run([*command, tmp_path / "old.json.xz"], capture_output=True, check=False).returncode == 0
-    cut = subprocess.run([*command, tmp_path / "cut.json.xz"], capture_output=True, text=True, check=False)
+def test_files_compressed_by_xz_are_read(group, tmp_path):
+    # Little of it, since compressing takes longer than comparing.
+    packed = lzma.compress(signed(keep(json.loads(group), lambda b: b["run_name"] == CELL)).encode(), preset=0)
+    (tmp_path / "old.json.xz").write_bytes(packed)
+    (tmp_path / "cut.json.xz").write_bytes(packed[:-100])
+    assert run_script("compare.py", tmp_path / "old.json.xz", tmp_path / "old.json.xz").returncode == 0
+    cut = run_script("compare.py", tmp_path / "old.json.xz", tmp_path / "cut.json.xz")
     assert cut.returncode == 2 and "cut.json.xz: not JSON, perhaps cut off" in cut.stderr

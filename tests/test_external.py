@@ -15,6 +15,7 @@ import pytest
 
 import validate
 from command_line import refused
+from in_process import run_script
 
 PEERS = pathlib.Path(__file__).resolve().parent.parent / "scripts/peers"
 PYTHON = "/usr/bin/python3"
@@ -69,6 +70,7 @@ def failure_of(done, entries, model="own"):
     return entry["error_message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, arguments", [
     ("asyncio_await", "{events}"),
     ("asyncio_tasks", "{events}"),
@@ -77,9 +79,10 @@ def failure_of(done, entries, model="own"):
     ("multiprocessing_count", "{events} {workers}"),
 ])
 def test_every_program_that_counts_a_file_counts_right(run, name, arguments):
-    done, entries = run(*peer(name, arguments), *CPU, "--workers", "2", *SMALL)
+    models = [] if name == "asyncio_await" else ["--model", f"{name},coroutines"]
+    done, entries = run(*peer(name, arguments), *models, *CPU, "--workers", "2", *SMALL)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
-    assert name in entries and len(entries) == 9, "all models, and the program"
+    assert name in entries and len(entries) == (2 if models else 9), "all models, and the program"
     entry = entries[name]
     assert entry["verified"] and entry["events_counted"] == 20_000
     assert entry["startup_s"] > 0 and entry["cpu_s"] > 0 and entry["peak_rss_bytes"] > 2**20
@@ -95,6 +98,7 @@ def test_the_program_in_c_counts_right_with_windows_and_without(run, program, wi
     assert entries["count_c"]["verified"]
 
 
+@pytest.mark.slow
 def test_the_asyncio_client_looks_every_event_up(run):
     done, entries = run(*peer("asyncio_lookup", "{host} {port} {count} {in_flight}"), "--model", "asyncio_lookup,coroutines",
                         "--stream", "lookup", "--workers", "1", "--in-flight", "10", "--wait", "1ms", "--rounds", "1",
@@ -104,6 +108,7 @@ def test_the_asyncio_client_looks_every_event_up(run):
     assert entries["asyncio_lookup"]["service_cpu_s"] >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [[], ["--window", "5ms"], ["--window", "60s"]])
 @pytest.mark.parametrize("name", ["asyncio_server", "twisted_server"])
 def test_every_program_that_serves_counts_right_by_window(run, name, window):
@@ -123,6 +128,7 @@ def test_a_shell_script_is_a_model_too(run):
     assert entries["own"]["verified"]
 
 
+@pytest.mark.slow
 def test_one_name_may_have_a_command_for_each_stream(run, tmp_path):
     lookups = peer("asyncio_lookup", "{host} {port} {count} {in_flight}")[1].partition("=")[2]
     done, _ = run(*script(tmp_path, COUNT + PRINT), "--external", f"own={lookups}", "--model", "own,sequential", "--grain", "0",
@@ -132,9 +138,10 @@ def test_one_name_may_have_a_command_for_each_stream(run, tmp_path):
     assert {entry["stream"] for entry in entries if entry["model"] == "own" and entry.get("verified")} == {"cpu", "lookup"}
 
 
+@pytest.mark.slow
 def test_the_number_of_events_is_one_that_the_program_can_do(run, tmp_path):
     done, entries = run(*peer("asyncio_tasks", "{events}"), "--model", "asyncio_tasks,sequential,limit", *CPU, "--workers", "1",
-                        "--rounds", "1", "--no-progress")
+                        "--rounds", "1", "--benchmark_min_time=0.02s", "--no-progress")
     assert done.returncode == 0, done.stdout.decode()
     assert entries["asyncio_tasks"]["events"] * 10 < entries["limit"]["events"]
 
@@ -146,7 +153,8 @@ def test_no_events_are_counted_too(run, tmp_path):
     assert entries["own"]["verified"]
 
 
-def test_the_table_and_the_file_say_that_it_is_external(run, tmp_path, root):
+@pytest.mark.slow
+def test_the_table_and_the_file_say_that_it_is_external(run, tmp_path):
     done, _ = run(*script(tmp_path, COUNT + PRINT), "--model", "own,sequential,limit", *CPU, *SMALL)
     assert done.returncode == 0
     assert re.search(r"own .* ext", done.stdout.decode())
@@ -156,19 +164,20 @@ def test_the_table_and_the_file_say_that_it_is_external(run, tmp_path, root):
     assert set(told["files"]) == {PYTHON, str(tmp_path / "own.py")}
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in told["files"].values())
     assert {entry["model"] for entry in data["benchmarks"] if entry.get("external")} == {"own"}
-    subprocess.run([root / "scripts/report.py", "out.json", "--markdown", "-o", "page.md"], cwd=tmp_path, capture_output=True, check=True)
+    assert run_script("report.py", "out.json", "--markdown", "-o", "page.md", cwd=tmp_path).returncode == 0
     page = (tmp_path / "page.md").read_text()
     assert "ext a program of its own (--external)" in page
-    subprocess.run([root / "scripts/plot.py", "out.json", "-o", "plots"], cwd=tmp_path, capture_output=True, check=True)
+    assert run_script("plot.py", "out.json", "-o", "plots", cwd=tmp_path).returncode == 0
     drawn = [path.read_text() for path in (tmp_path / "plots").glob("*.svg")]
     assert drawn and all("External programs: own." in text for text in drawn)
 
 
+@pytest.mark.slow
 def test_its_cpu_time_is_that_of_all_its_processes(run, tmp_path):
     body = """
 import multiprocessing
 def spin():
-    end = time.process_time() + 0.3
+    end = time.process_time() + 0.2
     while time.process_time() < end: pass
 """ + COUNT + """
 others = [multiprocessing.Process(target=spin) for _ in range(3)]
@@ -177,18 +186,20 @@ for other in others: other.join()
 """ + PRINT
     done, entries = run(*script(tmp_path, body), "--model", "own", *CPU, *SMALL)
     assert done.returncode == 0, done.stdout.decode()
-    assert entries["own"]["cpu_s"] >= 0.9
+    assert entries["own"]["cpu_s"] >= 0.6
 
 
+@pytest.mark.slow
 def test_start_up_is_reported_apart(run, tmp_path):
-    body = "time.sleep(0.5)\n" + COUNT + "time.sleep(0.5)\n" + PRINT
+    body = "time.sleep(0.3)\n" + COUNT + "time.sleep(0.3)\n" + PRINT
     done, entries = run(*script(tmp_path, body), "--model", "own", *CPU, *SMALL)
     assert done.returncode == 0
     entry = entries["own"]
-    assert entry["startup_s"] >= 0.5 and entry["teardown_s"] >= 0.5
+    assert entry["startup_s"] >= 0.3 and entry["teardown_s"] >= 0.3
     assert "real_time" in entry
 
 
+@pytest.mark.slow
 def test_it_runs_where_its_workers_belong(run, tmp_path):
     body = "assert len(os.sched_getaffinity(0)) == 1, os.sched_getaffinity(0)\n" + COUNT + PRINT
     done, _ = run(*script(tmp_path, body), "--model", "own", *CPU, "--workers", "1", *SMALL)
@@ -198,37 +209,68 @@ def test_it_runs_where_its_workers_belong(run, tmp_path):
 SAYS = 'print("the reason is here", file=sys.stderr)\n'
 
 
-@pytest.mark.parametrize("what, body, said", [
-    ("ends early", SAYS, ["ended before it said 'ready'", "exited with status 0", "the reason is here"]),
-    ("throws", COUNT + "raise ValueError('a reason')\n", ["its counts cannot be read|failed after", "status 1", "ValueError: a reason"]),
-    ("throws while counting", "print('ready', flush=True)\nsys.stdin.readline()\nraise ValueError('a reason')\n",
+# A number that no other process sleeps for.
+LEFT = f"1001.{os.getpid()}"
+
+# What is wrong with a program -> (its body, parts of what is said of it).
+BREAKS_OFF = {
+    "ends early": (SAYS, ["ended before it said 'ready'", "exited with status 0", "the reason is here"]),
+    "throws": (COUNT + "raise ValueError('a reason')\n", ["its counts cannot be read|failed after", "status 1", "ValueError: a reason"]),
+    "throws while counting": ("print('ready', flush=True)\nsys.stdin.readline()\nraise ValueError('a reason')\n",
      ["ended before it said 'done'", "status 1", "ValueError: a reason"]),
-    ("crashes", "print('ready', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)\n", ["signal 11"]),
-    ("fails at last", COUNT + PRINT + SAYS + "sys.stdout.flush()\nsys.exit(3)\n", ["failed after it had counted", "status 3", "reason is here"]),
-    ("says other things", "print('hello', flush=True)\ntime.sleep(9)\n", ['printed "hello" where the line \'ready\'']),
-    ("prints a flood", "while True: print('x' * 1000)\n", ["where the line 'ready' was expected"]),
-    ("closes its output", "os.close(1)\ntime.sleep(9)\n", ["closed its output before it said 'ready'"]),
-    ("loses an event", COUNT + "counts['7'] -= 1\n" + PRINT, ["wrong count", "key 7: expected"]),
-    ("invents a key", COUNT + "counts['77777'] = 1\n" + PRINT, ["keys are numbers from 0 to 999", '77777']),
-    ("counts a key twice", COUNT + PRINT + "print(1, key, sep='\\t')\n", ["the key was there before"]),
-    ("prints nonsense", COUNT + "print('nonsense')\n", ["expected count<TAB>key", "nonsense"]),
-    ("prints a negative count", COUNT + "print('-1\\t1')\n", ["a count is a decimal number from 1 on"]),
-    ("prints a fraction", COUNT + "print('1.5\\t1')\n", ["a count is a decimal number from 1 on"]),
-    ("ends in a line", COUNT + PRINT + "print('5\\t5', end='')\n", ["it has no end"]),
-    ("prints after its counts", COUNT + PRINT + "print('bye')\n", ["expected count<TAB>key", "bye"]),
-    ("prints without end", COUNT + "while True: print(1, 1, sep='\\t')\n", ["the key was there before"]),
-    ("prints a long line", COUNT + "print('1\\t' + 'x' * 100000)\n", ["longer than"]),
-    ("leaves a process behind", COUNT + PRINT + "subprocess.Popen(['sleep', '1001'])\n", ["left processes behind: sleep ("]),
-    ("leaves one in another session", COUNT + PRINT
-     + "subprocess.Popen(['sleep', '1001'], start_new_session=True, stdout=subprocess.DEVNULL)\n", ["left processes behind: sleep ("]),
-])
-def test_a_program_that_breaks_off_is_one_failed_row(run, tmp_path, what, body, said):
-    done, entries = run(*script(tmp_path, body), "--model", "own,sequential", *CPU, *SMALL)
-    message = failure_of(done, entries)
-    for part in said:
-        assert re.search("|".join(map(re.escape, part.split("|"))), message), message
-    assert entries["sequential"]["verified"], "the campaign goes on"
-    assert not processes("sleep 1001")
+    "crashes": ("print('ready', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)\n", ["signal 11"]),
+    "fails at last": (COUNT + PRINT + SAYS + "sys.stdout.flush()\nsys.exit(3)\n", ["failed after it had counted", "status 3", "reason is here"]),
+    "says other things": ("print('hello', flush=True)\ntime.sleep(9)\n", ['printed "hello" where the line \'ready\'']),
+    "prints a flood": ("while True: print('x' * 1000)\n", ["where the line 'ready' was expected"]),
+    "closes its output": ("os.close(1)\ntime.sleep(9)\n", ["closed its output before it said 'ready'"]),
+    "loses an event": (COUNT + "counts['7'] -= 1\n" + PRINT, ["wrong count", "key 7: expected"]),
+    "invents a key": (COUNT + "counts['77777'] = 1\n" + PRINT, ["keys are numbers from 0 to 999", '77777']),
+    "counts a key twice": (COUNT + PRINT + "print(1, key, sep='\\t')\n", ["the key was there before"]),
+    "prints nonsense": (COUNT + "print('nonsense')\n", ["expected count<TAB>key", "nonsense"]),
+    "prints a negative count": (COUNT + "print('-1\\t1')\n", ["a count is a decimal number from 1 on"]),
+    "prints a fraction": (COUNT + "print('1.5\\t1')\n", ["a count is a decimal number from 1 on"]),
+    "ends in a line": (COUNT + PRINT + "print('5\\t5', end='')\n", ["it has no end"]),
+    "prints after its counts": (COUNT + PRINT + "print('bye')\n", ["expected count<TAB>key", "bye"]),
+    "prints without end": (COUNT + "while True: print(1, 1, sep='\\t')\n", ["the key was there before"]),
+    "prints a long line": (COUNT + "print('1\\t' + 'x' * 100000)\n", ["longer than"]),
+    "leaves a process behind": (COUNT + PRINT + "subprocess.Popen(['sleep', '{LEFT}'])\n", ["left processes behind: sleep ("]),
+    "leaves one in another session": (COUNT + PRINT
+     + "subprocess.Popen(['sleep', '{LEFT}'], start_new_session=True, stdout=subprocess.DEVNULL)\n", ["left processes behind: sleep ("]),
+}
+
+
+@pytest.fixture(scope="module")
+def broken_off(program, tmp_path_factory):
+    """The entries, by what is wrong, of a campaign of all the programs of BREAKS_OFF and of sequential."""
+    folder = tmp_path_factory.mktemp("broken_off")
+    names = {what: what.replace(" ", "_") for what in BREAKS_OFF}
+    externals = [part for what, (body, _) in BREAKS_OFF.items() for part in script(folder, body.replace("{LEFT}", LEFT), name=names[what])]
+    done = subprocess.run([program, "run", *externals, "--model", ",".join([*names.values(), "sequential"]), *CPU, *SMALL, "--out", "out.json"],
+                          cwd=folder, capture_output=True, timeout=120)
+    assert done.returncode == 1, done.stderr.decode()
+    assert done.stdout.decode().count("FAILED") >= len(BREAKS_OFF)
+    entries = {entry["model"]: entry for entry in json.loads((folder / "out.json").read_text())["benchmarks"] if entry["run_type"] == "iteration"}
+    return {"sequential": entries.pop("sequential"), **{what: entries[name] for what, name in names.items()}}
+
+
+@pytest.mark.xdist_group("broken_off")
+@pytest.mark.parametrize("what", BREAKS_OFF)
+def test_a_program_that_breaks_off_is_one_failed_row(broken_off, what):
+    entry = broken_off[what]
+    assert entry["error_occurred"] and entry["verified"] is False and "items_per_second" not in entry and entry["external"] is True
+    for part in BREAKS_OFF[what][1]:
+        assert re.search("|".join(map(re.escape, part.split("|"))), entry["error_message"]), entry["error_message"]
+    assert broken_off["sequential"]["verified"], "the campaign goes on"
+
+
+@pytest.mark.xdist_group("broken_off")
+def test_processes_that_a_program_left_are_ended(broken_off):
+    assert not processes(f"sleep {LEFT}")
+
+
+def test_a_program_that_alone_breaks_off_fails_the_campaign(run, tmp_path):
+    done, entries = run(*script(tmp_path, SAYS), "--model", "own,sequential", *CPU, *SMALL)
+    assert "the reason is here" in failure_of(done, entries)
 
 
 def processes(command):
@@ -242,16 +284,18 @@ def command_of(entry):
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body, said", [
     ("print('not yet', file=sys.stderr, flush=True)\ntime.sleep(99)\n", "no 'ready' within 1 s: killed"),
-    (COUNT.replace('print("done"', "print('not yet', file=sys.stderr, flush=True)\nsubprocess.Popen(['sleep', '1002'], start_new_session=True)\ntime.sleep(99)\nprint(\"done\""), "no 'done' within 1 s: killed"),
+    (COUNT.replace('print("done"', "print('not yet', file=sys.stderr, flush=True)\nsubprocess.Popen(['sleep', sys.argv[2]], start_new_session=True)\ntime.sleep(99)\nprint(\"done\""), "no 'done' within 1 s: killed"),
     (COUNT + PRINT + "sys.stdout.flush()\nprint('not yet', file=sys.stderr, flush=True)\ntime.sleep(99)\n", "no end of its counts within 1 s: killed"),
-])
+], ids=["ready", "done", "counts"])
 def test_a_program_that_never_comes_to_an_end_is_killed_with_all_it_started(run, tmp_path, body, said):
-    done, entries = run(*script(tmp_path, body), "--model", "own,sequential", *CPU, *SMALL, "--sample-timeout", "1s")
+    own = f"1002.{os.getpid()}"
+    done, entries = run(*script(tmp_path, body, f"{{events}} {own}"), "--model", "own,sequential", *CPU, *SMALL, "--sample-timeout", "1s")
     message = failure_of(done, entries)
     assert said in message and "not yet" in message
-    assert not processes("sleep 1002")
+    assert not processes(f"sleep {own}")
 
 
 @pytest.mark.parametrize("command, said", [
@@ -263,6 +307,7 @@ def test_a_program_that_is_none_is_a_failed_row(run, command, said):
     assert said in failure_of(done, entries)
 
 
+@pytest.mark.slow
 def test_a_program_that_counts_without_asking_the_service_is_found_out(run, tmp_path, program):
     # It has the right counts from elsewhere.
     events = run("--external", f"own=/bin/sh -c 'cp $0 {tmp_path}/events' {{events}}", "--model", "own", *CPU, *SMALL)[0]
@@ -318,6 +363,7 @@ def test_a_command_that_cannot_be_is_refused(tally, given, said):
     refused(tally("run", *given), said)
 
 
+@pytest.mark.slow
 def test_cells_that_no_program_can_have_are_left_out_with_a_reason(run, tmp_path):
     done, entries = run(*script(tmp_path, COUNT + PRINT), "--model", "own,sequential", "--stream", "cpu", "--grain", "0,1us", *SMALL)
     assert done.returncode == 0
@@ -328,7 +374,8 @@ def test_cells_that_no_program_can_have_are_left_out_with_a_reason(run, tmp_path
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_stopped_campaign_leaves_no_program_behind(program, tmp_path, number, status):
-    body = COUNT.replace('print("done"', "subprocess.Popen(['sleep', '1003'])\ntime.sleep(99)\nprint(\"done\"")
+    left = f"sleep 1003.{os.getpid()}"
+    body = COUNT.replace('print("done"', f"subprocess.Popen({left.split()})\ntime.sleep(99)\nprint(\"done\"")
     campaign = subprocess.Popen([program, "run", *script(tmp_path, body), "--model", "own", *CPU, *SMALL], stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL)
     own = f"{PYTHON} {tmp_path}/own.py /proc/{campaign.pid}/fd/"
@@ -337,15 +384,15 @@ def test_a_stopped_campaign_leaves_no_program_behind(program, tmp_path, number, 
         return [entry for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline") if command_of(entry).startswith(own)]
 
     try:
-        wait_until(lambda: alive() and processes("sleep 1003"))
+        wait_until(lambda: alive() and processes(left))
         campaign.send_signal(number)
         assert campaign.wait(timeout=20) == status
         wait_until(lambda: not alive())
         if number == signal.SIGINT:
-            assert not processes("sleep 1003")
+            assert not processes(left)
     finally:
         campaign.kill()
-        for pid in processes("sleep 1003"):
+        for pid in processes(left):
             os.kill(pid, signal.SIGKILL)
 
 
@@ -357,7 +404,8 @@ def wait_until(condition):
     raise AssertionError("waited too long")
 
 
-def test_a_result_with_programs_is_plotted_reported_compared_cited_and_valid(run, tmp_path, root):
+@pytest.mark.slow
+def test_a_result_with_programs_is_plotted_reported_compared_cited_and_valid(run, tmp_path):
     done, _ = run(*peer("asyncio_await", "{events}"), *script(tmp_path, "sys.exit(1)\n"), "--model",
                   "asyncio_await,own,sequential,limit", *CPU, "--workers", "1", "--rounds", "6", "--events", "20k", "--no-progress")
     assert done.returncode == 1
@@ -369,12 +417,12 @@ def test_a_result_with_programs_is_plotted_reported_compared_cited_and_valid(run
                     ["report.py", result, "--markdown", "-o", tmp_path / "report.md"], ["compare.py", result, result],
                     ["figures.py", result],
                     ["cite.py", result, "--cell", "cpu/asyncio_await/workers:1/grain_ns:0/batch:256"]):
-        made = subprocess.run([sys.executable, root / "scripts" / command[0], *map(str, command[1:])], capture_output=True, text=True,
-                              check=False)
+        made = run_script(*command)
         assert made.returncode == 0, (command, made.stdout, made.stderr)
     assert "asyncio_await" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_peer_campaign_runs_and_judges_what_it_measured(program, tmp_path, root):
     done = subprocess.run([PYTHON, root / "scripts/peer_campaign.py", "-o", tmp_path, "--tally", program, "--quick", "--only",
                            "ingest,overhead"], cwd=root, capture_output=True, text=True, check=False, timeout=600)

@@ -261,11 +261,13 @@ def peak_rss(program, size, path):
     return peak
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_what_comes_through_a_pipe(program):
     small, large = (peak_rss(program, size, "-") for size in (100_000_000, 300_000_000))
     assert abs(large - small) <= 16 * 1024 and large <= 256 * 1024, (small, large)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_file(program, tmp_path):
     peaks = []
     for pieces in 10, 100:
@@ -291,6 +293,7 @@ def test_a_stop_signal_ends_it_with_130_and_no_counts(program):
         assert (child.returncode, out) == (130, b"") and b"interrupted" in err
 
 
+@pytest.mark.slow
 def test_progress_is_shown_on_a_terminal_alone(program):
     piece = b"".join(b"line %d\n" % n for n in range(100_000))
     for arguments, shown in ([], True), (["--no-progress"], False):
@@ -301,6 +304,7 @@ def test_progress_is_shown_on_a_terminal_alone(program):
         # Longer than it keeps silent, in more than one block.
         while time.monotonic() - began < 1:
             child.stdin.write(piece)
+            time.sleep(0.02)
         child.stdin.close()
         assert child.wait(timeout=60) == 0
         said = b""

@@ -16,7 +16,7 @@ import ingest_targets
 import tally_results as results
 import targets
 
-PEERS = ["twisted", "asyncio"]
+PEERS = [pytest.param("twisted", marks=pytest.mark.slow), "asyncio"]  # what is imported for twisted takes longer than its tests
 
 
 class Server:
@@ -187,6 +187,7 @@ def fake(root, tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.slow
 def test_all_servers_count_in_every_round_and_their_ratios_are_taken_within_it(fake, tmp_path):
     ingest_targets.measure_peers("peers", fake(), rounds=2, seconds=0.01)
     found = results.load(tmp_path / "peers.json")
@@ -199,6 +200,7 @@ def test_all_servers_count_in_every_round_and_their_ratios_are_taken_within_it(f
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")], "nothing half written is left"
 
 
+@pytest.mark.slow
 def test_a_count_that_is_wrong_leaves_no_figure_and_says_what_it_was(fake, tmp_path, capsys):
     ingest_targets.measure_peers("peers", fake(lost=1), rounds=1, seconds=0.01)
     found = results.load(tmp_path / "peers.json")
@@ -208,6 +210,7 @@ def test_a_count_that_is_wrong_leaves_no_figure_and_says_what_it_was(fake, tmp_p
     assert unmet == len(rows) == 5, "four ratios, and exactness"
 
 
+@pytest.mark.slow
 def test_the_generator_is_measured_into_a_sink_that_must_have_read_every_byte(fake, tmp_path):
     ingest_targets.measure_generator("generator", fake(), rounds=1, seconds=0.01)
     rows, unmet, _ = targets.judge(tmp_path, [t for t in ingest_targets.TARGETS if t.campaign == "generator"])

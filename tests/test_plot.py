@@ -6,7 +6,6 @@ import math
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
@@ -15,27 +14,55 @@ import tally_figures
 import tally_latency_figures
 import tally_results
 import tally_style
+from in_process import run_script
 
 MODELS = ["limit", "sequential", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines"]
 
 
 @pytest.fixture
-def plot(root, tmp_path):
-    """plot(data or text, folder, more arguments) runs plot.py on it; gives the finished process and the folder."""
+def plot(tmp_path):
+    """plot(data or text, folder, more arguments) is plot.py on it: what it did, and the folder."""
 
     def run(content, out="plots", *arguments):
         source = tmp_path / "result.json"
         source.write_text(content if isinstance(content, str) else json.dumps(content))
-        done = subprocess.run([sys.executable, root / "scripts/plot.py", source, "-o", tmp_path / out, *arguments],
-                              capture_output=True, text=True)
-        return done, tmp_path / out
+        return run_script("plot.py", source, "-o", tmp_path / out, *arguments), tmp_path / out
 
     return run
+
+
+@pytest.fixture(scope="session")
+def plotted(root, tmp_path_factory):
+    """plotted(data) is a folder that the command `scripts/plot.py` has drawn that into, in a process of its own."""
+
+    def run(data):
+        folder = tmp_path_factory.mktemp("plotted")
+        (folder / "result.json").write_text(json.dumps(data))
+        done = subprocess.run([root / "scripts/plot.py", folder / "result.json", "-o", folder / "plots"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return folder / "plots"
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def lookup_plots(plotted, invented_text):
+    """The figures of the invented lookups with 1 and with 10 in flight."""
+    return plotted(lookups(json.loads(invented_text)))
 
 
 def keep(data, *beginnings):
     """`data` with those entries alone whose names begin so: figures take time to draw."""
     return {**data, "benchmarks": [entry for entry in data["benchmarks"] if entry["run_name"].startswith(beginnings)]}
+
+
+def ending(data, *ends):
+    """`data` with those entries alone whose names end so."""
+    return {**data, "benchmarks": [entry for entry in data["benchmarks"] if entry["run_name"].endswith(ends)]}
+
+
+def lookups(data):
+    return ending(keep(data, "lookup/"), "in_flight:1", "in_flight:10")
 
 
 def entries(data, name):
@@ -54,18 +81,29 @@ def fail(entry, reason):
     entry.update(verified=False, error_occurred=True, error_message=reason)
 
 
-def test_a_whole_result_becomes_every_figure_as_svg_and_png(plot, invented):
-    done, folder = plot(invented)
-    assert done.returncode == 0, done.stderr
-    stems = {"cpu-throughput", "cpu-cpu-time", "lookup-throughput", "lookup-cpu-time", "lookup-by-in-flight", "lookup-memory"}
+LOOKUP_STEMS = {"lookup-throughput", "lookup-cpu-time", "lookup-by-in-flight", "lookup-memory"}
+
+
+@pytest.mark.slow
+def test_a_whole_result_becomes_every_figure(tmp_path, invented):
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(invented))
+    stems = {"cpu-throughput", "cpu-cpu-time", *LOOKUP_STEMS}
     stems |= {f"cpu-by-{axis}-{page}" for axis in ("workers", "grain", "batch") for page in (1, 2)}
-    assert set(os.listdir(folder)) == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "png")}
-    for path in folder.iterdir():
+    assert {stem for stem, _ in tally_figures.figures(tally_results.load(path), lambda stream: [])} == stems
+
+
+@pytest.mark.xdist_group("lookup_plots")
+def test_every_figure_is_written_as_svg_and_png(lookup_plots):
+    assert set(os.listdir(lookup_plots)) == {f"{stem}.{kind}" for stem in LOOKUP_STEMS for kind in ("svg", "png")}
+    for path in lookup_plots.iterdir():
         assert path.read_bytes().startswith(b"\x89PNG\r\n" if path.suffix == ".png" else b"<?xml")
 
 
 def test_figures_name_models_units_machine_suite_and_failed_cells(plot, invented):
-    done, folder = plot(keep(invented, "cpu/"))
+    # No two groups differ in one parameter alone: no figure against a parameter is drawn.
+    done, folder = plot(ending(keep(invented, "cpu/"), "workers:2/grain_ns:1000/batch:1", "workers:1/grain_ns:0/batch:1",
+                               "workers:2/grain_ns:0/batch:256", "sequential/workers:1/grain_ns:1000/batch:1"))
     assert done.returncode == 0, done.stderr
     texts = svg_texts(folder / "cpu-throughput.svg")
     assert set(MODELS) <= set(texts)
@@ -77,26 +115,27 @@ def test_figures_name_models_units_machine_suite_and_failed_cells(plot, invented
     assert {"CPU time per event", "2.5 ns"} & set(svg_texts(folder / "cpu-cpu-time.svg"))
 
 
-def test_the_same_file_gives_the_same_bytes(plot, invented):
-    part = keep(invented, "lookup/")
-    first, second = plot(part, "first"), plot(part, "second")
-    assert first[0].returncode == second[0].returncode == 0
-    names = sorted(os.listdir(first[1]))
-    assert names == sorted(os.listdir(second[1])) and names
+@pytest.mark.xdist_group("lookup_plots")
+@pytest.mark.slow
+def test_the_same_file_gives_the_same_bytes(plot, lookup_plots, invented):
+    done, folder = plot(lookups(invented))
+    assert done.returncode == 0
+    names = sorted(os.listdir(folder))
+    assert names == sorted(os.listdir(lookup_plots)) and names
     for name in names:
-        assert (first[1] / name).read_bytes() == (second[1] / name).read_bytes(), name
+        assert (folder / name).read_bytes() == (lookup_plots / name).read_bytes(), name
 
 
-def test_a_model_keeps_its_colour_in_every_figure(plot, invented):
-    _, folder = plot(keep(invented, "lookup/"))
-    for path in folder.glob("*.svg"):
+@pytest.mark.xdist_group("lookup_plots")
+def test_a_model_keeps_its_colour_in_every_figure(lookup_plots):
+    for path in lookup_plots.glob("*.svg"):
         text = path.read_text().lower()
         for model in MODELS:
             assert tally_style.MODELS[model][0].lower() in text, (path.name, model)
 
 
 def test_an_unknown_model_gets_a_look_of_its_own_and_is_drawn(plot, invented):
-    text = json.dumps(keep(invented, "lookup/")).replace("/fibers/", "/actors/")
+    text = json.dumps(ending(keep(invented, "lookup/"), "in_flight:10")).replace("/fibers/", "/actors/")
     done, folder = plot(text)
     assert done.returncode == 0, done.stderr
     assert "actors" in svg_texts(folder / "lookup-throughput.svg")
@@ -111,7 +150,7 @@ def test_one_cell_alone_is_drawn(plot, invented):
 
 
 def test_aggregates_alone_are_drawn(plot, invented):
-    part = keep(invented, "lookup/")
+    part = ending(keep(invented, "lookup/"), "in_flight:10")
     part["benchmarks"] = [entry for entry in part["benchmarks"] if entry["run_type"] == "aggregate"]
     done, folder = plot(part)
     assert done.returncode == 0, done.stderr
@@ -181,16 +220,15 @@ def test_cells_that_counted_no_events_have_no_rate_and_are_no_failure_of_another
     assert done.returncode == 1 and "no events, so no rate" in done.stderr
 
 
-def test_a_missing_file_and_a_missing_argument_are_wrong_command_lines(root, tmp_path):
-    script = root / "scripts/plot.py"
-    absent = subprocess.run([sys.executable, script, tmp_path / "none.json", "-o", tmp_path], capture_output=True, text=True)
+def test_a_missing_file_and_a_missing_argument_are_wrong_command_lines(tmp_path):
+    absent = run_script("plot.py", tmp_path / "none.json", "-o", tmp_path)
     assert absent.returncode == 2 and "none.json: No such file" in absent.stderr
-    assert subprocess.run([sys.executable, script, tmp_path / "none.json"], capture_output=True).returncode == 2
+    assert run_script("plot.py", tmp_path / "none.json").returncode == 2
 
 
 def test_what_cannot_be_written_leaves_what_was_there(plot, invented, tmp_path):
     (tmp_path / "taken").write_text("mine")
-    done, _ = plot(keep(invented, "cpu/limit/"), "taken")
+    done, _ = plot(ending(keep(invented, "cpu/limit/"), "workers:1/grain_ns:0/batch:1"), "taken")
     assert done.returncode == 1 and "cannot write" in done.stderr and done.stderr.count("\n") == 1
     assert (tmp_path / "taken").read_text() == "mine"
 
@@ -215,19 +253,20 @@ def test_sequential_belongs_to_every_group_that_shares_its_other_parameters(tmp_
         assert all(sum(cell.model == "sequential" for cell in cells) == 1 for _, cells in groups)
 
 
+@pytest.mark.slow
 def test_cells_over_io_uring_are_groups_of_their_own_and_told_from_those_over_epoll(plot, tmp_path, invented):
-    lookups = keep(invented, "lookup/")
-    over = json.loads(json.dumps([entry for entry in lookups["benchmarks"] if entry["run_name"].split("/")[1] in ("coroutines", "limit")]))
+    both = lookups(invented)
+    over = json.loads(json.dumps([entry for entry in both["benchmarks"] if entry["run_name"].split("/")[1] in ("coroutines", "limit")]))
     for entry in over:
         entry["name"] = entry["name"].replace(entry["run_name"], entry["run_name"] + "/io_uring:1")
         entry["run_name"] += "/io_uring:1"
-    lookups["benchmarks"] += over
+    both["benchmarks"] += over
     path = tmp_path / "both.json"
-    path.write_text(json.dumps(lookups))
+    path.write_text(json.dumps(both))
     groups = [(params, {cell.model for cell in cells}) for params, cells in tally_results.load(path).groups("lookup")]
-    assert len(groups) == 8
+    assert len(groups) == 4
     assert all(models == {"coroutines", "limit", "sequential"} for params, models in groups if params.get("io_uring"))
-    done, folder = plot(lookups)
+    done, folder = plot(both)
     assert done.returncode == 0, done.stderr
     titles = " ".join(svg_texts(folder / "lookup-by-in-flight.svg"))
     assert "epoll" in titles and "io_uring" in titles
@@ -439,6 +478,7 @@ def test_a_file_says_what_is_asked_of_latencies(context, slo):
     assert tally_results.slo({}) is None
 
 
+@pytest.mark.slow
 def test_the_files_own_slo_is_drawn_unless_another_is_given(plot):
     data = ingest(ingest_cell("fibers", 50_000), slo={"percentile": 99.0, "latency_s": 0.005})
     for arguments, text in (((), "SLO: p99 within 5 ms"), (("--slo", "p99.9=20ms"), "SLO: p99.9 within 20 ms")):
@@ -545,6 +585,7 @@ def test_what_was_measured_at_no_rate_has_no_latency_to_draw(tmp_path, invented)
     assert latency_figures(invented, tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_throughput_is_drawn_against_connections_at_no_rate_and_memory_at_any(plot):
     data = ingest(*(ingest_cell("fibers", rate, connections=n, memory=n << 20) for rate in (50_000, "max") for n in (10, 100)))
     done, folder = plot(data)
@@ -570,6 +611,7 @@ def test_a_failed_cell_is_named_under_the_latencies_and_not_drawn(plot):
         assert "Not drawn: ingest/limit/workers:1/connections:100/rate:50000 (lost an event)." in " ".join(texts)
 
 
+@pytest.mark.slow
 def test_the_same_latencies_give_the_same_bytes(plot):
     data = ingest(ingest_cell("fibers", 50_000, late_s=1), ingest_cell("fibers", 90_000),
                   ingest_cell("limit", 50_000, saturated=True))

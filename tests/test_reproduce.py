@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
 import reproduce
+from in_process import run_script
 from result_files import keep, signed
 
 
@@ -33,17 +33,20 @@ def swapped(text, one, other):
 
 @pytest.fixture
 def run(root, tmp_path):
-    """run(old text, what the program then measures): the finished process; the program's arguments are in its stdout file."""
+    """run(old text, what the program then measures), in a process of its own if that is asked for: what it did. The program's arguments are
+    in a file."""
 
-    def call(old, new, status=0):
+    def call(old, new, status=0, process=False):
         (tmp_path / "old.json").write_text(old, encoding="utf-8")
         (tmp_path / "made.json").write_text(new, encoding="utf-8")
         tally = tmp_path / "tally"
         tally.write_text(f'#!/bin/sh\necho "$*" >{tmp_path}/arguments\nwhile [ $# -gt 1 ]; do [ "$1" = --out ] && cp {tmp_path}/made.json "$2"; '
                          f"shift; done\nexit {status}\n")
         tally.chmod(0o755)
-        return subprocess.run([sys.executable, root / "scripts/reproduce.py", "old.json", "-o", "new.json", "--tally", tally], cwd=tmp_path,
-                              capture_output=True, text=True, timeout=120)
+        command = ["old.json", "-o", "new.json", "--tally", tally]
+        if process:
+            return subprocess.run([root / "scripts/reproduce.py", *command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        return run_script("reproduce.py", *command, cwd=tmp_path)
 
     return call
 
@@ -76,7 +79,7 @@ def test_a_cell_that_is_not_there_any_more_is_named(run, reference):
 
 
 def test_what_tally_ends_with_is_passed_on(run, reference):
-    done = run(reference, reference, status=130)
+    done = run(reference, reference, status=130, process=True)
     assert done.returncode == 130 and "130" in done.stderr
 
 
@@ -89,7 +92,7 @@ def test_what_said_where_output_goes_is_left_out(command, kept):
 
 
 def test_a_changed_file_is_not_run_again(run, reference):
-    done = run(reference.replace('"interrupted": false', '"interrupted": true', 1), reference)
+    done = run(reference.replace('"interrupted": false', '"interrupted": true', 1), reference, process=True)
     assert done.returncode == 2 and "was changed" in done.stderr and done.stderr.count("\n") == 1
 
 

@@ -256,6 +256,18 @@ def bench(machine, root, tmp_path):
 
 
 @pytest.fixture
+def bench_that_draws_nothing(bench, machine, tmp_path):
+    """As `bench`, but for plots that are empty files, and a report of one letter: what draws and reports is tested by itself."""
+    python = tmp_path / "python"
+    # plot.py RESULT -o DIR; report.py RESULT -o FILE
+    python.write_text('#!/bin/sh\n[ -s "$2" ] || exit 1\ncase $1 in\nscripts/plot.py) mkdir -p "$4" && touch "$4/cpu-throughput.svg" "$4/cpu-throughput.png";;\n'
+                      'scripts/report.py) echo x >"$4";;\nesac\n')
+    python.chmod(0o755)
+    machine.env["TALLY_PYTHON"] = str(python)
+    return bench
+
+
+@pytest.fixture
 def one_cell(invented, tmp_path):
     """A result file with one cell."""
     import json
@@ -267,8 +279,17 @@ def one_cell(invented, tmp_path):
     return path
 
 
-@pytest.mark.parametrize("status", [0, 1, 130])
-def test_what_was_measured_is_drawn_and_reported_and_the_status_passed_on(bench, one_cell, status):
+@pytest.mark.slow
+def test_what_was_measured_is_drawn_and_reported(bench, one_cell):
+    measured_and_drawn(bench, one_cell, 0)
+
+
+@pytest.mark.parametrize("status", [1, 130])
+def test_the_status_of_what_was_measured_is_passed_on(bench_that_draws_nothing, one_cell, status):
+    measured_and_drawn(bench_that_draws_nothing, one_cell, status)
+
+
+def measured_and_drawn(bench, one_cell, status):
     done, local = bench(f'[ "$1 $2 $4" = "run --out --rounds" ] || exit 9; cp {one_cell} "$3"; exit {status}', "--rounds", "3:5")
     assert done.returncode == status, done.stderr
     results = list(local.glob("*.json"))
@@ -281,29 +302,29 @@ def test_what_was_measured_is_drawn_and_reported_and_the_status_passed_on(bench,
     assert f"report:  results/local/{plots.name}/report.html" in done.stderr
 
 
-def test_a_wrong_command_line_leaves_nothing_behind(bench):
-    done, local = bench('echo "tally: unknown flag" >&2; exit 2', "--nonsense")
+def test_a_wrong_command_line_leaves_nothing_behind(bench_that_draws_nothing):
+    done, local = bench_that_draws_nothing('echo "tally: unknown flag" >&2; exit 2', "--nonsense")
     assert done.returncode == 2
     assert list(local.iterdir()) == []
 
 
-def test_a_second_run_in_the_same_second_overwrites_nothing(bench, one_cell, machine):
+def test_a_second_run_in_the_same_second_overwrites_nothing(bench_that_draws_nothing, one_cell, machine):
     machine("date", "echo 2020-01-02T030405Z")
     for _ in range(2):
-        done, local = bench(f'cp {one_cell} "$3"')
+        done, local = bench_that_draws_nothing(f'cp {one_cell} "$3"')
         assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in local.glob("*.json")) == ["2020-01-02T030405Z-2.json", "2020-01-02T030405Z.json"]
 
 
-def test_a_path_given_by_the_caller_is_used(bench, one_cell, tmp_path):
+def test_a_path_given_by_the_caller_is_used(bench_that_draws_nothing, one_cell, tmp_path):
     mine = tmp_path / "mine.json"
-    done, _ = bench(f'[ "$1 $2" = "run --out={mine}" ] || exit 9; cp {one_cell} {mine}', f"--out={mine}")
+    done, _ = bench_that_draws_nothing(f'[ "$1 $2" = "run --out={mine}" ] || exit 9; cp {one_cell} {mine}', f"--out={mine}")
     assert done.returncode == 0, done.stderr
     assert f"results: {mine}" in done.stderr
 
 
-def test_termination_reaches_tally_and_what_it_wrote_is_drawn(bench, one_cell):
+def test_termination_reaches_tally_and_what_it_wrote_is_drawn(bench_that_draws_nothing, one_cell):
     # The shim ends its parent as a batch system would, and answers as tally does.
-    done, local = bench(f'trap \'cp {one_cell} "$3"; exit 130\' TERM; kill -TERM $PPID; for i in {{1..500}}; do sleep 0.02; done; exit 9')
+    done, local = bench_that_draws_nothing(f'trap \'cp {one_cell} "$3"; exit 130\' TERM; kill -TERM $PPID; for i in {{1..500}}; do sleep 0.02; done; exit 9')
     assert done.returncode == 130, done.stderr
     assert len(list(local.glob("*/cpu-throughput.png"))) == 1

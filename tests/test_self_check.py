@@ -14,7 +14,7 @@ from result_files import scaled, signed
 
 def keep_raw(folder, name, text):
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(lzma.compress(text.encode()))
+    (folder / name).write_bytes(lzma.compress(text.encode(), preset=0))
 
 
 def judged(rows, part):
@@ -37,6 +37,7 @@ def keep_chain(folder, first, slow, second, number=0):
         keep_raw(folder, f"{name}.json.xz", began(text, seconds + 1000 * number))
 
 
+@pytest.mark.slow
 def test_of_two_files_what_is_called_and_what_is_found_are_counted(tmp_path, reference):
     keep_chain(tmp_path, reference, scaled(reference, 1 / 1.1, self_check.slowed_in(0)), reference)
     keep_raw(tmp_path, "002.json.xz", began(reference, 183))
@@ -47,6 +48,7 @@ def test_of_two_files_what_is_called_and_what_is_found_are_counted(tmp_path, ref
     assert all("of 2" in judged(rows, part)[0] for part in ("with 1000 ns of work", "counting alone"))
 
 
+@pytest.mark.slow
 def test_files_between_which_time_went_by_are_no_pair(tmp_path, reference):
     keep_raw(tmp_path, "000.json.xz", began(reference, 0))
     keep_raw(tmp_path, "001.json.xz", began(reference, 5000))
@@ -57,18 +59,21 @@ def test_files_between_which_time_went_by_are_no_pair(tmp_path, reference):
     assert "of 4;" in judged(rows, "10% slower")[0], "the one after it, not the one before"
 
 
+@pytest.mark.slow
 def test_a_model_that_was_slowed_by_more_than_is_said_proves_nothing(tmp_path, reference):
     keep_chain(tmp_path, reference, scaled(reference, 0.5, self_check.slowed_in(0)), reference)
     measured, met = judged(self_check.judge_files(tmp_path), "10% slower")
     assert "8 of 8; ratio 0.500" in measured and not met
 
 
+@pytest.mark.slow
 def test_which_model_was_slowed_is_told_by_the_number_of_the_try(tmp_path, reference):
     keep_chain(tmp_path, reference, scaled(reference, 0.5, self_check.slowed_in(3)), reference, number=3)
     rows = self_check.judge_files(tmp_path)
     assert "8 of 8" in judged(rows, "10% slower")[0] and judged(rows, "beside it")[1]
 
 
+@pytest.mark.slow
 def test_calls_of_what_is_alike_fail_the_check(tmp_path, reference):
     keep_chain(tmp_path, reference, scaled(reference, 0.5, "coroutines"), scaled(reference, 0.5, "coroutines"))
     rows = self_check.judge_files(tmp_path)
