@@ -10,17 +10,22 @@
 namespace tally {
 namespace {
 
-constexpr double kShort_s = 0.5, kShortMost_s = 5, kShortEvents = 4'000;
-constexpr double kLong_s = 3, kLongMost_s = 30, kOfTimeout = 0.7;
+using Seconds = std::chrono::duration<double>;
+
+constexpr double kOfTimeout = 0.7;
 
 double length_s(RunOptions const& options, double rate_per_s, bool longer) {
-  if (!longer) return std::clamp(kShortEvents / rate_per_s, kShort_s, kShortMost_s);
+  RatedLengths const& lengths = options.rated_lengths;
+  if (!longer)
+    return std::clamp(lengths.probe_events / rate_per_s, Seconds(lengths.probe_least).count(),
+                      Seconds(lengths.probe_most).count());
   // Numbers of events are cut to two digits, by up to a tenth.
   double const needed_s = 1.1 * static_cast<double>(latencies_needed(options.slo->percent)) / rate_per_s;
   // A sample must be over before its time is.
-  double const timeout_s = std::chrono::duration<double>(options.sample_timeout).count();
-  double const most_s = timeout_s > 0 ? std::min(kLongMost_s, timeout_s * kOfTimeout) : kLongMost_s;
-  return std::clamp(needed_s, std::min(kLong_s, most_s), most_s);
+  double const timeout_s = Seconds(options.sample_timeout).count();
+  double most_s = Seconds(lengths.longer_most).count();
+  if (timeout_s > 0) most_s = std::min(most_s, timeout_s * kOfTimeout);
+  return std::clamp(needed_s, std::min(Seconds(lengths.longer_least).count(), most_s), most_s);
 }
 
 std::string spell_failure(Cell const& cell, std::string const& failure) {
@@ -46,11 +51,11 @@ SloAnswer search_rate(Cell const& cell, RunOptions const& options, Streams& stre
     if (!probe.failure.empty() && !taken.timed_out)
       throw SearchFailed(spell_failure(probed.cell, probe.failure));
     if (!probe.failure.empty()) return probe;
-    probe.latency_s = std::chrono::duration<double>(taken.corrected->at_percentile(slo.percent)).count();
+    probe.latency_s = Seconds(taken.corrected->at_percentile(slo.percent)).count();
     probed.samples.push_back(std::move(taken.sample));
     probe.saturated = is_saturated(probed);
     probe.generator_late = generator_is_late(probed);
-    probe.kept = !probe.saturated && *probe.latency_s <= std::chrono::duration<double>(slo.latency).count();
+    probe.kept = !probe.saturated && *probe.latency_s <= Seconds(slo.latency).count();
     return probe;
   };
   Cell unrated = cell;
