@@ -50,7 +50,7 @@ class Campaign {
     if (against_) result_.against = against_->describe_other();
     if (needs_grain(plan)) {
       progress_.say("calibrating the grain");
-      streams_.set_links_per_ns(calibrate_links_per_ns(runner_.worker_cpus(), stop_));
+      streams_.set_links_per_ns(calibrate_links_per_ns(runner_.worker_cpus(), stop_, options.reference));
     }
     result_.links_per_ns = streams_.links_per_ns();
     result_.reference_cpus = static_cast<int>(runner_.worker_cpus().size());
@@ -333,7 +333,7 @@ class Campaign {
 
   void take_reference(int round, int place) {
     auto const began = Clock::now();
-    auto sample = run_reference(runner_.worker_cpus(), stop_);
+    auto sample = run_reference(runner_.worker_cpus(), stop_, result_.options.reference);
     if (!sample) throw Interrupted("interrupted");
     sample->round = round;
     sample->order = place;

@@ -223,7 +223,7 @@ std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& p
     if (options.events)
       numbers[i].events = *options.events;
     else if (cell.rate_per_s > 0)
-      numbers[i].events = events_of_rate(cell, Seconds(defaults::kRatedSampleLength).count(), options);
+      numbers[i].events = events_of_rate(cell, Seconds(options.rated_lengths.sample).count(), options);
     else if (options.slo)
       numbers[i].events = 0;  // no rate was found, so that it is not measured
     else if (numbers[i].events == 0)

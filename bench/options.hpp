@@ -18,6 +18,7 @@
 #include "bench/defaults.hpp"
 #include "bench/external_models.hpp"
 #include "bench/redis_url.hpp"
+#include "bench/reference_work.hpp"
 #include "bench/slo_search.hpp"
 #include "bench/usage_error.hpp"
 #include "workloads/load_schedule.hpp"
@@ -93,6 +94,8 @@ struct RunOptions {
   /// The greatest part of a sample of lookups at whose end nothing is done but to wait.
   double most_draining = defaults::kMostDraining;
   std::chrono::nanoseconds sample_timeout{0};
+  ReferenceWork reference{};      ///< not an option
+  RatedLengths rated_lengths{};   ///< not an option
   std::filesystem::path against;  ///< another build of Tally; "": none
   std::filesystem::path out;      ///< "": no file
   std::filesystem::path hgrm;     ///< folder of latencies' percentiles; "": none

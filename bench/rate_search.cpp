@@ -10,20 +10,25 @@
 namespace tally {
 namespace {
 
-/// How long a probe lasts, in samples of the length that is aimed at: 0.5 s to 5 s by default, and 3 s to
-/// verify.
-constexpr double kShort = 2.5, kShortMost = 25, kShortEvents = 4'000, kLong = 15;
-constexpr double kLongMost_s = 30, kOfTimeout = 0.7;
+using Seconds = std::chrono::duration<double>;
+
+constexpr double kOfTimeout = 0.7;
 
 double length_s(RunOptions const& options, double rate_per_s, bool longer) {
-  double const sample_s = std::chrono::duration<double>(options.sample_length).count();
-  if (!longer) return std::clamp(kShortEvents / rate_per_s, kShort * sample_s, kShortMost * sample_s);
+  RatedLengths const& lengths = options.rated_lengths;
+  // As much longer or shorter as samples are to be.
+  double const scale = Seconds(options.sample_length) / Seconds(defaults::kSampleLength);
+  auto const scaled_s = [&](std::chrono::nanoseconds length) { return scale * Seconds(length).count(); };
+  if (!longer)
+    return std::clamp(lengths.probe_events / rate_per_s, scaled_s(lengths.probe_least),
+                      scaled_s(lengths.probe_most));
   // Numbers of events are cut to two digits, by up to a tenth.
   double const needed_s = 1.1 * static_cast<double>(latencies_needed(options.slo->percent)) / rate_per_s;
   // A sample must be over before its time is.
-  double const timeout_s = std::chrono::duration<double>(options.sample_timeout).count();
-  double const most_s = timeout_s > 0 ? std::min(kLongMost_s, timeout_s * kOfTimeout) : kLongMost_s;
-  return std::clamp(needed_s, std::min(kLong * sample_s, most_s), most_s);
+  double const timeout_s = Seconds(options.sample_timeout).count();
+  double most_s = Seconds(lengths.longer_most).count();
+  if (timeout_s > 0) most_s = std::min(most_s, timeout_s * kOfTimeout);
+  return std::clamp(needed_s, std::min(scaled_s(lengths.longer_least), most_s), most_s);
 }
 
 std::string spell_failure(Cell const& cell, std::string const& failure) {
@@ -49,11 +54,11 @@ SloAnswer search_rate(Cell const& cell, RunOptions const& options, Streams& stre
     if (!probe.failure.empty() && !taken.timed_out)
       throw SearchFailed(spell_failure(probed.cell, probe.failure));
     if (!probe.failure.empty()) return probe;
-    probe.latency_s = std::chrono::duration<double>(taken.corrected->at_percentile(slo.percent)).count();
+    probe.latency_s = Seconds(taken.corrected->at_percentile(slo.percent)).count();
     probed.samples.push_back(std::move(taken.sample));
     probe.saturated = is_saturated(probed);
     probe.generator_late = generator_is_late(probed);
-    probe.kept = !probe.saturated && *probe.latency_s <= std::chrono::duration<double>(slo.latency).count();
+    probe.kept = !probe.saturated && *probe.latency_s <= Seconds(slo.latency).count();
     return probe;
   };
   Cell unrated = cell;

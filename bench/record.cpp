@@ -341,7 +341,7 @@ Json entries(CampaignResult const& result) {
 Json noise_floor_of(CampaignResult const& result) {
   Json floor;
   floor["computation"] = kReferenceText;
-  floor["links"] = kReferenceLinks;
+  floor["links"] = result.options.reference.links;
   Json samples = Json::array();
   for (ReferenceSample const& s : result.reference)
     samples.push_back({{"round", s.round},

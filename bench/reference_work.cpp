@@ -33,16 +33,16 @@ struct ReferenceReport {
 /// Memory of a thread's own, all of it there; or none.
 class Buffer {
  public:
-  Buffer()
-      : at_(::mmap(nullptr, kReferenceReadBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                   0)) {
+  explicit Buffer(std::size_t bytes)
+      : bytes_(bytes),
+        at_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
     if (at_ == MAP_FAILED) return;
-    ::madvise(at_, kReferenceReadBytes, MADV_HUGEPAGE);
+    ::madvise(at_, bytes_, MADV_HUGEPAGE);
     constexpr std::size_t kSmallestPage = 4096;  // else all would be the one page of zeros
-    for (std::size_t i = 0; i < kReferenceReadBytes; i += kSmallestPage) static_cast<char*>(at_)[i] = 1;
+    for (std::size_t i = 0; i < bytes_; i += kSmallestPage) static_cast<char*>(at_)[i] = 1;
   }
   ~Buffer() {
-    if (at_ != MAP_FAILED) ::munmap(at_, kReferenceReadBytes);
+    if (at_ != MAP_FAILED) ::munmap(at_, bytes_);
   }
   Buffer(Buffer const&) = delete;
   Buffer& operator=(Buffer const&) = delete;
@@ -52,12 +52,13 @@ class Buffer {
   [[gnu::no_sanitize_thread, gnu::no_sanitize_address]] std::uint64_t sum() const {
     auto const* const words = static_cast<std::uint64_t const*>(at_);
     std::uint64_t sums[4]{};
-    for (std::size_t i = 0; i < kReferenceReadBytes / sizeof *words; i += 4)
+    for (std::size_t i = 0; i < bytes_ / sizeof *words; i += 4)
       for (std::size_t k = 0; k < 4; ++k) sums[k] += words[i + k];
     return sums[0] + sums[1] + sums[2] + sums[3];
   }
 
  private:
+  std::size_t bytes_;
   void* at_;
 };
 
@@ -65,7 +66,7 @@ constexpr int kReads = 2;
 /// No more of the memory there is than this share is taken for it.
 constexpr std::uint64_t kMemoryShare = 4;
 
-std::string compute(std::vector<int> const& cpus, bool read_too) {
+std::string compute(std::vector<int> const& cpus, ReferenceWork const& work, bool read_too) {
   std::size_t const threads = std::max<std::size_t>(1, cpus.size());
   std::barrier together(static_cast<std::ptrdiff_t>(threads));
   std::vector<double> read_rates(threads);  // bytes per second
@@ -81,20 +82,20 @@ std::string compute(std::vector<int> const& cpus, bool read_too) {
       }
       ready.arrive_and_wait();
       auto const began = Clock::now();
-      std::uint64_t volatile sink = grind(t, kReferenceLinks);
+      std::uint64_t volatile sink = grind(t, work.links);
       (void)sink;
       std::chrono::duration<double, std::nano> const took = Clock::now() - began;
-      rates[t] = static_cast<double>(kReferenceLinks) / took.count();
+      rates[t] = static_cast<double>(work.links) / took.count();
       done.count_down();
       together.arrive_and_wait();  // no chain is disturbed by another's memory
       if (!read_too) return;
-      Buffer const buffer;
+      Buffer const buffer(work.read_bytes);
       together.arrive_and_wait();
       if (!buffer.is_there()) return;
       auto const reads = Clock::now();
       for (int i = 0; i < kReads; ++i) sink = buffer.sum();
       std::chrono::duration<double> const read_s = Clock::now() - reads;
-      read_rates[t] = kReads * static_cast<double>(kReferenceReadBytes) / read_s.count();
+      read_rates[t] = kReads * static_cast<double>(work.read_bytes) / read_s.count();
     });
   };
   for (std::size_t t = 0; t < threads; ++t) {
@@ -122,14 +123,15 @@ std::string compute(std::vector<int> const& cpus, bool read_too) {
 
 }  // namespace
 
-std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopSignals const& stop) {
+std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopSignals const& stop,
+                                             ReferenceWork const& work) {
   if (stop.requested()) return std::nullopt;
   constexpr std::chrono::seconds kTimeout{30};
-  std::uint64_t const memory = kReferenceReadBytes * std::max<std::size_t>(1, cpus.size());
+  std::uint64_t const memory = work.read_bytes * std::max<std::size_t>(1, cpus.size());
   bool const read_too = memory <= read_system_limits().memory.value / kMemoryShare;
   ChildWatch child([&]() -> std::string {
     try {
-      return compute(cpus, read_too);
+      return compute(cpus, work, read_too);
     } catch (std::exception const&) {
       return {};  // no thread to be had
     }
@@ -172,11 +174,12 @@ std::optional<Interval> reference_read_bytes_per_s(std::vector<ReferenceSample> 
   return median_interval(rates);
 }
 
-double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop) {
+double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop,
+                              ReferenceWork const& work) {
   constexpr int kRuns = 9;
   std::vector<ReferenceSample> samples;
   for (int i = 0; i < kRuns; ++i) {
-    auto const sample = run_reference(cpus, stop);
+    auto const sample = run_reference(cpus, stop, work);
     if (!sample) throw Interrupted("interrupted");
     samples.push_back(*sample);
   }

@@ -12,16 +12,18 @@
 
 namespace tally {
 
-/// The computation: this many links of the grain's chain (workloads/grain.hpp) on each of some CPUs at once,
-/// some 70 ms. It touches no memory and makes no system call, so that whatever its times differ by is the
-/// machine's doing: clocks, neighbours, interrupts. The same on every machine.
-inline constexpr std::uint64_t kReferenceLinks = 50'000'000;
+/// How much the computation does. The same on every machine; tests that measure nothing do less.
+struct ReferenceWork {
+  /// Links of the grain's chain (workloads/grain.hpp) on each of some CPUs at once, some 70 ms. They touch no
+  /// memory and make no system call, so that whatever their times differ by is the machine's doing: clocks,
+  /// neighbours, interrupts.
+  std::uint64_t links = 50'000'000;
+  /// After them, each of the CPUs reads this much memory of its own, twice, from end to end, all at once:
+  /// more than their caches hold, but for a last one that many share.
+  std::size_t read_bytes = std::size_t{64} << 20;
+};
 inline constexpr std::string_view kReferenceText =
     "links of the grain's chain on each of the workers' CPUs at once; the slowest counts";
-
-/// After it, each of the CPUs reads this much memory of its own, twice, from end to end, all at once: more
-/// than their caches hold, but for a last one that many share.
-inline constexpr std::size_t kReferenceReadBytes = std::size_t{64} << 20;
 
 /// One time that the computation ran.
 struct ReferenceSample {
@@ -37,7 +39,8 @@ struct ReferenceSample {
 /// Runs it once, in a process of its own with a thread pinned to each of `cpus` (one thread anywhere, if
 /// empty). None if a stop signal came. Call single-threaded. Throws std::runtime_error if the computation
 /// could not be run, std::system_error.
-std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopSignals const& stop);
+std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopSignals const& stop,
+                                             ReferenceWork const& work = {});
 
 /// The times so far, in seconds, with the interval of their median; none without samples.
 std::optional<Interval> noise_floor(std::vector<ReferenceSample> const& samples);
@@ -53,7 +56,8 @@ std::optional<Interval> reference_read_bytes_per_s(std::vector<ReferenceSample> 
 /// Links of the chain per nanosecond and CPU, for grains: the median of some runs of the computation, on all
 /// of `cpus` at once as the workers are, since a CPU alone has a higher clock than it keeps beside others.
 /// Takes about two seconds. Throws Interrupted, and as run_reference() does.
-double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop);
+double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop,
+                              ReferenceWork const& work = {});
 
 /// Between the least and the greatest of the times, relative to their median; 0 without samples.
 double spread(std::vector<ReferenceSample> const& samples);

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/defaults.hpp"
+
 namespace tally {
 
 /// A service-level objective: so many percent of all events are counted within a time from when they were to
@@ -22,6 +24,16 @@ struct Slo {
 std::string spell(Slo const& slo);
 /// Reads what spell() writes, of a percentile from p1 to p99.99. Throws UsageError that begins with `flag`.
 Slo parse_slo(std::string_view flag, std::string const& text);
+
+/// How long it is measured at a rate. Tests that measure nothing do it for less.
+struct RatedLengths {
+  std::chrono::nanoseconds sample = defaults::kRatedSampleLength;  ///< of a cell, by its schedule
+  /// Of a search: as long as `probe_events` take, within limits; and to verify, for as long as the percentile
+  /// needs.
+  double probe_events = 4'000;
+  std::chrono::nanoseconds probe_least{std::chrono::milliseconds{500}}, probe_most{std::chrono::seconds{5}};
+  std::chrono::nanoseconds longer_least{std::chrono::seconds{3}}, longer_most{std::chrono::seconds{30}};
+};
 
 /// What was measured at a rate.
 struct SloProbe {
@@ -51,9 +63,10 @@ struct SloAnswer {
 };
 
 /// Bisects rates, whose ratios matter, until the highest that keeps the objective is known to 5%; then
-/// verifies it with a longer measurement, and goes lower, ever faster, until one holds. Begins at `first_per_s`. A rate counts
-/// as too high, or as not holding, when it is so twice, since a stall of the machine says nothing of the
-/// model. Rates have three digits. Finds none below 100 events a second. Throws what `measure` throws.
+/// verifies it with a longer measurement, and goes lower, ever faster, until one holds. Begins at
+/// `first_per_s`. A rate counts as too high, or as not holding, when it is so twice, since a stall of the
+/// machine says nothing of the model. Rates have three digits. Finds none below 100 events a second. Throws
+/// what `measure` throws.
 SloAnswer find_highest_rate(SloMeasure const& measure, double first_per_s);
 
 }  // namespace tally

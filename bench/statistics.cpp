@@ -16,12 +16,6 @@ std::vector<double> sorted(std::span<double const> values) {
   return result;
 }
 
-/// The probability that binomial(n, 1/2) is k.
-double binomial_half(int n, int k) {
-  double const log_choose = std::lgamma(n + 1.0) - std::lgamma(k + 1.0) - std::lgamma(n - k + 1.0);
-  return std::exp(log_choose - n * std::log(2.0));
-}
-
 }  // namespace
 
 double quantile(std::span<double const> sorted, double p) {
@@ -47,12 +41,13 @@ Interval Interval::no_narrower_than(double relative) const {
 
 Ranks median_ranks(int n, double confidence) {
   if (n < 1) throw std::invalid_argument("median_ranks: no values");
-  double coverage = 0;
-  for (int k = 1; k < n; ++k) coverage += binomial_half(n, k);
+  double coverage = 1 - std::ldexp(2, -n);  // all but the probabilities of 0 and of n
   Ranks ranks{1, n, coverage};
+  double log_probability = -n * std::log(2.0);  // of 0; then of 1, 2, ...
   // Each step inwards gives up the two outermost of the probabilities that are still in the sum.
   while (ranks.high - ranks.low > 2) {
-    double const narrower = coverage - 2 * binomial_half(n, ranks.low);
+    log_probability += std::log((n - ranks.low + 1.0) / ranks.low);
+    double const narrower = coverage - 2 * std::exp(log_probability);
     if (narrower < confidence) break;
     coverage = narrower;
     ranks = {ranks.low + 1, ranks.high - 1, coverage};

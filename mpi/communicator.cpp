@@ -28,15 +28,14 @@ int as_int(std::size_t n) { return static_cast<int>(n); }
 
 /// Small messages to rank 0 of ranks that waited in vain: whoever sends one is there.
 constexpr int kAliveTag = 79;
-constexpr std::chrono::seconds kAnswerWithin{2};
 constexpr timespec kAnswerNap{0, 5'000'000};
 
 /// What a rank does that waited in vain. At rank 0, returns who has not been heard of.
-std::vector<int> missing_ranks(MPI_Comm comm) {
+std::vector<int> missing_ranks(MPI_Comm comm, std::chrono::nanoseconds answer_within) {
   int rank = 0, size = 0;
   MPI_Comm_rank(comm, &rank);
   MPI_Comm_size(comm, &size);
-  auto const until = Patience::Clock::now() + kAnswerWithin;
+  auto const until = Patience::Clock::now() + answer_within;
   if (rank != 0) {
     static char const byte = 1;  // it may be sent when this is over
     MPI_Request request;
@@ -74,7 +73,8 @@ void wait_for(MPI_Request& request, MPI_Comm comm, Patience const& patience, cha
     if (!patience.sleeping) ::sched_yield();
     if (tests % kTestsBetweenLooks != 0) continue;
     if (patience.stop != nullptr && patience.stop->requested()) throw Interrupted("interrupted");
-    if (Patience::Clock::now() >= patience.until) throw PeersLate(what, missing_ranks(comm));
+    if (Patience::Clock::now() >= patience.until)
+      throw PeersLate(what, missing_ranks(comm, patience.answer_within));
     if (patience.sleeping) ::nanosleep(&kNap, nullptr);
   }
 }

@@ -58,6 +58,8 @@ struct Patience {
   StopSignals const* stop = nullptr;                   ///< then Interrupted; null: not heeded
   /// Sleep between looks, by some hundreds of microseconds: where nothing is timed, and others need the CPU.
   bool sleeping = true;
+  /// After `until`, rank 0 waits so long to hear who is there, and all who waited in vain to be heard.
+  std::chrono::nanoseconds answer_within = std::chrono::seconds(2);
 
   static Patience for_at_most(std::chrono::nanoseconds time, StopSignals const* stop = nullptr) {
     return {Clock::now() + time, stop, true};

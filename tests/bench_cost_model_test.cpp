@@ -4,7 +4,10 @@
 
 #include <cmath>
 #include <deque>
+#include <map>
 #include <queue>
+#include <tuple>
+#include <utility>
 
 #include "bench/advice.hpp"
 #include "bench/cost_model.hpp"
@@ -18,6 +21,12 @@ struct Truth {
   int cpus = 4;
   double cpu_s = 6e-6, doubling_s = 0.2e-6, contention = 0.1, delay_s = 40e-6, service_s = 4e-6;
 
+  bool operator<(Truth const& other) const {
+    auto const all = [](Truth const& t) {
+      return std::tuple(t.cpus, t.cpu_s, t.doubling_s, t.contention, t.delay_s, t.service_s);
+    };
+    return all(*this) < all(other);
+  }
   double busy_s(Point const& p) const {
     return p.grain_s + (cpu_s + doubling_s * std::log2(p.in_flight)) * (1 + contention * (p.workers - 1));
   }
@@ -82,8 +91,11 @@ MeasuredCell measured(Truth const& truth, Point const& point, std::string const&
           .peak_rss_bytes = 5e6 + 4096.0 * point.in_flight};
 }
 
-std::vector<MeasuredCell> grid(Truth const& truth, std::string const& model = "fibers") {
-  std::vector<MeasuredCell> cells;
+/// Simulated once for each truth: most tests have the same.
+std::vector<MeasuredCell> const& grid(Truth const& truth, std::string const& model = "fibers") {
+  static std::map<std::pair<Truth, std::string>, std::vector<MeasuredCell>> grids;
+  std::vector<MeasuredCell>& cells = grids[{truth, model}];
+  if (!cells.empty()) return cells;
   for (int const workers : {1, 2})
     for (double const grain_s : {0.0, 30e-6, 1e-3})
       for (double const wait_s : {100e-6, 1.5e-3, 20e-3})

@@ -15,6 +15,7 @@
 #include "bench/streams.hpp"
 #include "bench/table.hpp"
 #include "models/ingest_connection.hpp"
+#include "tests/quick_campaign.hpp"
 
 namespace tally {
 namespace {
@@ -29,7 +30,7 @@ Model const& model_called(std::string_view name) {
 RunOptions options(std::vector<std::string> more) {
   std::vector<std::string> arguments{"--stream", "ingest", "--workers", "1", "--no-progress"};
   arguments.insert(arguments.end(), more.begin(), more.end());
-  return parse_run_options(arguments, all_models());
+  return quick(parse_run_options(arguments, all_models()));
 }
 
 TEST(Ingest, CellsAreConnectionsAndRates) {

@@ -9,6 +9,7 @@
 #include "bench/rounds.hpp"
 #include "tests/bench_models.hpp"
 #include "tests/broken_models.hpp"
+#include "tests/quick_campaign.hpp"
 
 namespace tally {
 namespace {
@@ -235,7 +236,7 @@ TEST(GrowingCampaign, RunsRoundsOfWhatIsAddedAndKeepsWhatThereIs) {
   options.sample_timeout = 20s;
   options.progress = false;
   int asked = 0;
-  CampaignResult const result = run_campaign(options, make_plan(options), [&](CampaignResult const& so_far) {
+  CampaignResult const result = run_campaign(quick(options), make_plan(options), [&](CampaignResult const& so_far) {
     More more;
     if (++asked > 2) return more;
     EXPECT_EQ(so_far.cells.size(), static_cast<std::size_t>(asked));

@@ -1,6 +1,7 @@
 // `--slo`: the search for the highest rate that keeps a latency, on models that are simulated.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "bench/campaign.hpp"
@@ -10,6 +11,7 @@
 #include "bench/record.hpp"
 #include "bench/slo_search.hpp"
 #include "bench/table.hpp"
+#include "tests/quick_campaign.hpp"
 
 namespace tally {
 namespace {
@@ -102,16 +104,28 @@ TEST(Slo, IsForIngestAndFindsTheRatesItself) {
 }
 
 TEST(Slo, ACampaignMeasuresAModelAtTheRateThatWasFound) {
-  RunOptions const asked =
-      slo_options({"--stream", "ingest", "--model", "event_loop", "--workers", "1", "--connections", "2",
-                   "--grain", "200us", "--slo", "p50=50ms", "--rounds", "1", "--no-progress"});
+  // Two connections, each of which waits 400 us for every event: no more than 5,000 events a second.
+  RunOptions asked = quick(slo_options(
+      {"--stream", "ingest",   "--model", "event_loop",   "--workers", "1",       "--connections", "2",
+       "--lookup", "--wait",   "400us",   "--wait-dist",  "fixed",     "--grain", "10us",          "--slo",
+       "p50=50ms", "--rounds", "1",       "--no-progress"}));
+  asked.rated_lengths = {.sample = 100ms,
+                         .probe_events = 200,
+                         .probe_least = 40ms,
+                         .probe_most = 100ms,
+                         .longer_least = 200ms,
+                         .longer_most = 200ms};
   CampaignResult const result = run_campaign(asked, make_plan(asked));
   CellResult const& cell = result.cells.at(0);
   ASSERT_TRUE(cell.slo && cell.slo->rate_per_s);
   EXPECT_EQ(cell.cell.rate_per_s, *cell.slo->rate_per_s);
-  EXPECT_LT(cell.cell.rate_per_s, 5'500) << "200 us of work each";
+  EXPECT_LT(cell.cell.rate_per_s, 10'000) << "at which 200 ms of events take 400 ms";
   ASSERT_EQ(cell.samples.size(), 1u);
-  EXPECT_EQ(cell.samples[0].events, two_digits(cell.cell.rate_per_s)) << "a second at that rate";
+  EXPECT_EQ(cell.samples[0].events, two_digits(cell.cell.rate_per_s * 0.1)) << "100 ms at that rate";
+  for (SloProbe const& probe : cell.slo->probes) {
+    double const length_s = probe.longer ? 0.2 : std::clamp(200 / probe.rate_per_s, 0.04, 0.1);
+    EXPECT_EQ(probe.events, two_digits(probe.rate_per_s * length_s)) << probe.rate_per_s;
+  }
   auto const slo = Json::parse(record_text(result))["context"]["slo"];
   EXPECT_EQ(slo["percentile"], 50);
   ASSERT_EQ(slo["searches"].size(), 1u);

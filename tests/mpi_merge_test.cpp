@@ -60,7 +60,7 @@ TEST_F(MergeOverRanks, TellsOfWindowsThatTheStreamDoesNotHave) {
   EXPECT_EQ(figures.windows_beyond, ranks.rank() == 0 ? static_cast<std::uint64_t>(ranks.size()) : 0u);
 }
 
-TEST_F(MergeOverRanks, SumsRowsThatAreLargerThanAMessageOfManyRows) { expect_dense_sum(ranks, 1u << 20, 3); }
+TEST_F(MergeOverRanks, SumsRowsThatAreLargerThanAMessageOfManyRows) { expect_dense_sum(ranks, 550'000, 3); }
 
 TEST_F(MergeOverRanks, MergesNothingIfNobodyCountedAnything) {
   Counts counts = Counts::dense(5);
@@ -142,8 +142,10 @@ TEST_F(MergeOverRanks, SaysWhenARankDoesNotCome) {
   if (ranks.size() == 1) GTEST_SKIP() << "there is nobody to wait for";
   Communicator const others = Communicator::world();
   if (ranks.rank() == 0) {
+    Patience patience = Patience::for_at_most(50ms);
+    patience.answer_within = 100ms;
     try {
-      others.barrier(Patience::for_at_most(50ms), "waiting");
+      others.barrier(patience, "waiting");
       ADD_FAILURE() << "nobody is there";
     } catch (PeersLate const& late) {
       EXPECT_STREQ(late.what(), "waiting");
