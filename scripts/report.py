@@ -26,10 +26,11 @@ try:
 except ImportError as problem:
     sys.exit(f"report: {problem.name} is missing: apt-get install python3-matplotlib python3-numpy, and run with /usr/bin/python3")
 import tally_results
-from whole_files import write_whole
+from whole_files import target_of, write_whole
 
 # What a file may raise that has the outline of a result and not its shape.
 MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
+STDOUT = 1  # the descriptor
 
 
 def read(path):
@@ -66,7 +67,8 @@ def main(arguments=None):
     except OSError as problem:
         print(f"report: cannot write {options.out}: {problem.strerror}", file=sys.stderr)
         return 1
-    print(f"report in {options.out}", file=sys.stderr)
+    # Standard output that is the report is that alone.
+    print(f"report in {options.out}", file=sys.stderr if target_of(options.out) == STDOUT else sys.stdout)
     return 0
 
 

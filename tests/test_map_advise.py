@@ -255,8 +255,9 @@ def test_a_map_is_measured_and_advised_from(tally, tmp_path):
     assert "border" in said and "points" in said
     path = tmp_path / "map.json"
     checked = run_script("validate.py", path)
-    # A build for tests is nothing to disclose; but every other rule holds.
-    assert all(": disclosure: " in line or ": holds: " in line for line in checked.stdout.splitlines()), checked.stdout
+    # A build for tests is nothing to disclose, and a machine that does something else makes shorter samples than it planned; but every
+    # other rule holds.
+    assert all(": disclosure: " in line or ": length: " in line or ": holds: " in line for line in checked.stdout.splitlines()), checked.stdout
     context = json.loads(path.read_text(encoding="utf-8"))["context"]
     assert context["command_line"][:2] == ["tally", "map"]
     assert context["factors"]["idle"] == "poll" and any("--idle poll" in note for note in context["notes"])
