@@ -283,7 +283,7 @@ TEST(LookupService, ReadsOnAfterAPauseThoughNothingNewArrives) {
 
 TEST(LookupService, IsNeverEarly) {
   for (bool const spin : {false, true}) {
-    WaitSpec const wait{3ms, WaitDistribution::exponential};
+    WaitSpec const wait{1ms, WaitDistribution::exponential};
     Service service(wait, spin);
     Client client(service);
     for (std::uint64_t event = 0; event < 100; ++event) {
@@ -322,7 +322,7 @@ TEST(LookupService, ServesTwoThousandConnectionsAtOnce) {
 }
 
 TEST(LookupService, GivesNoReplyOfAClientThatVanishedToTheNextOne) {
-  Service service({200ms, WaitDistribution::fixed});
+  Service service({60ms, WaitDistribution::fixed});
   Client first(service);
   first.send(get(1));
   ASSERT_TRUE(service.eventually([](auto& c) { return c.requests == 1; }));
@@ -330,7 +330,7 @@ TEST(LookupService, GivesNoReplyOfAClientThatVanishedToTheNextOne) {
   ASSERT_TRUE(service.eventually([](auto& c) { return c.connections == 0; }));
   Client second(service);  // gets the same descriptor in the service
   EXPECT_EQ(second.ask("PING\r\n", 7), "+PONG\r\n");
-  std::this_thread::sleep_for(300ms);  // the vanished client's reply was due
+  std::this_thread::sleep_for(80ms);  // the vanished client's reply was due
   EXPECT_TRUE(second.silent());
   EXPECT_EQ(second.ask(get(2), value(2).size()), value(2));
 }
@@ -362,12 +362,12 @@ TEST(LookupService, CountsWhatItDoes) {
 }
 
 TEST(LookupService, IsNotBusyWhileItWaits) {
-  Service service({400ms, WaitDistribution::fixed}, true);
+  Service service({200ms, WaitDistribution::fixed}, true);
   Client client(service);
   client.ask(get(1), value(1).size());
   client.ask("PING\r\n", 7);
-  // It spun for 400 ms; what it did takes microseconds. Half of the time is far from both.
-  EXPECT_LT(service.control->busy_ns, 200'000'000);
+  // It spun for 200 ms; what it did takes microseconds. Half of the time is far from both.
+  EXPECT_LT(service.control->busy_ns, 100'000'000);
 }
 
 TEST(LookupService, RefusesInWordsWhenDescriptorsRunOutAndGoesOn) {
