@@ -2,17 +2,38 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
 #include <system_error>
 
 #include "bench/atomic_file.hpp"
+
+namespace {
+
+std::string read_text(std::filesystem::path const& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+/// Told of each file that is synced, by its path.
+std::function<void(std::filesystem::path const&)> on_sync;
+
+}  // namespace
+
+/// In place of the C library's.
+extern "C" int fsync(int fd) {
+  if (on_sync) on_sync("/proc/self/fd/" + std::to_string(fd));
+  return static_cast<int>(::syscall(SYS_fsync, fd));
+}
 
 namespace tally {
 namespace {
@@ -21,11 +42,7 @@ class AtomicFile : public testing::Test {
  protected:
   AtomicFile() { std::filesystem::create_directory(directory_); }
   ~AtomicFile() override { std::filesystem::remove_all(directory_); }
-  std::string content() const {
-    std::ostringstream text;
-    text << std::ifstream(path_).rdbuf();
-    return text.str();
-  }
+  std::string content() const { return read_text(path_); }
   std::ptrdiff_t files() const {
     return std::distance(std::filesystem::directory_iterator(directory_),
                          std::filesystem::directory_iterator{});
@@ -40,6 +57,19 @@ TEST_F(AtomicFile, ReplacesWhatWasThere) {
   write_whole(path_, "new content");
   EXPECT_EQ(content(), "new content");
   EXPECT_EQ(files(), 1);
+}
+
+TEST_F(AtomicFile, IsOnDiskBeforeItTakesItsPlace) {
+  write_whole(path_, "old");
+  std::string synced, in_place;
+  on_sync = [&](std::filesystem::path const& file) {
+    synced = read_text(file);
+    in_place = content();
+  };
+  write_whole(path_, "new");
+  on_sync = nullptr;
+  EXPECT_EQ(synced, "new");
+  EXPECT_EQ(in_place, "old");
 }
 
 TEST_F(AtomicFile, ThatCannotBeWrittenWholeLeavesTheOldOneAlone) {

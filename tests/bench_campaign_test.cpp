@@ -128,6 +128,15 @@ TEST(Campaign, EndsWithTheTimeBudgetButNotBeforeTheFirstRoundIsWhole) {
   }
 }
 
+TEST(Campaign, WhoseResultsCannotBeWrittenHasFailed) {
+  RunOptions options = options_for({&kGood});
+  options.out = "/nowhere/result.json";
+  CampaignResult const result = run(options);
+  EXPECT_EQ(cell_of(result, "good").failure, "");
+  EXPECT_NE(result.write_failure.find("/nowhere/result.json"), std::string::npos) << result.write_failure;
+  EXPECT_TRUE(result.any_failed());
+}
+
 struct Breakage {
   char const* name;
   CpuRun run;

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "bench/atomic_file.hpp"
+#include "bench/cell_runner.hpp"
 #include "bench/engine.hpp"
 #include "bench/json.hpp"
 #include "bench/manifest.hpp"
@@ -157,6 +158,29 @@ TEST_F(Record, OfAFailedCellHasTheReasonAndNoFigure) {
   }
   EXPECT_EQ(entries, 2);
   EXPECT_EQ(record["benchmarks"].back()["run_name"], "cpu/limit/workers:2/grain_ns:0/batch:1");
+}
+
+TEST_F(Record, OfACellThatFellBehindItsRateHasNoLatency) {
+  CellResult& cell = result_.cells[1];
+  cell.cell.stream = StreamKind::ingest;
+  cell.cell.rate_per_s = 1e6;
+  for (auto* const latencies : {&cell.corrected, &cell.uncorrected}) {
+    *latencies = make_latencies();
+    (*latencies)->record(5ms);
+  }
+  auto const expect_latency = [&](bool expected) {
+    Json const median = entry(cell.cell.name() + "_median"), sample = entry(cell.cell.name());
+    for (char const* const key : {"latency", "latency_uncorrected"}) {
+      EXPECT_EQ(median.contains(key), expected) << key;
+      EXPECT_EQ(sample.contains(std::string(key) + "_p99_s"), expected) << key;
+    }
+    EXPECT_EQ(median.contains("latency_absent"), !expected);
+    EXPECT_EQ(sample.contains("latency_p99_s_absent"), !expected);
+  };
+  for (Sample& sample : cell.samples) sample.load.emplace();
+  expect_latency(true);
+  for (Sample& sample : cell.samples) sample.load->behind_s = 1;
+  expect_latency(false);
 }
 
 TEST_F(Record, OfBytesThatAreNoTextIsStillJson) {

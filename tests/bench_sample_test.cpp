@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <ctime>
 #include <filesystem>
 
 #include "bench/options.hpp"
@@ -162,6 +163,25 @@ TEST_F(SampleOf, TheModelRunsOnTheCpusOfItsSetupAlone) {
   Sample const s = measure(model, *stream_, {.workers = 1, .cpus = {cpu}}, expected_, {30s, stop_}).sample;
   EXPECT_EQ(s.failure, "");
   EXPECT_EQ(s.tasks, 1000u + static_cast<std::uint64_t>(cpu));
+}
+
+/// Counts right, and leaves its work to a process of its own: 30 ms of a CPU.
+Counts works_in_a_child(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
+  Counts counts = broken::right(stream, setup, watch);
+  pid_t const child = ::fork();
+  if (child == 0) {
+    while (std::clock() < 30 * CLOCKS_PER_SEC / 1000) {
+    }
+    ::_exit(0);
+  }
+  ::waitpid(child, nullptr, 0);
+  return counts;
+}
+
+TEST_F(SampleOf, TheCpuTimeOfItsProcessesIsInItsAccount) {
+  Sample const s = take(works_in_a_child).sample;
+  EXPECT_EQ(s.failure, "");
+  EXPECT_GE(s.user_s + s.sys_s, 0.029);
 }
 
 TEST_F(SampleOf, VerificationIsNotInTheAccounts) {
