@@ -11,7 +11,7 @@
 namespace tally {
 namespace {
 
-Counts counts_of(std::uint32_t key) {
+Counts shard_counts(std::uint32_t key) {
   Counts counts = Counts::dense(10);
   counts.dense_row(0)[key] = counts.events = 1;
   return counts;
@@ -22,8 +22,8 @@ TEST(ShardProcesses, CountAndAreChargedWithTheMemoryOfEach) {
   ShardProcesses shards(2);
   // What the first one takes is charged although the last one takes none.
   static std::string taken;
-  shards.add([] { taken.assign(kBytes, 'x'); }, [] { return counts_of(3); });
-  shards.add([] {}, [] { return counts_of(4); });
+  shards.add([] { taken.assign(kBytes, 'x'); }, [] { return shard_counts(3); });
+  shards.add([] {}, [] { return shard_counts(4); });
   shards.wait_ready();
   shards.release();
   Counts counts = Counts::dense(10);
@@ -35,11 +35,11 @@ TEST(ShardProcesses, CountAndAreChargedWithTheMemoryOfEach) {
 
 std::string lost_by(void (*ends)()) {
   ShardProcesses shards(2);
-  shards.add([] {}, [] { return counts_of(1); });
+  shards.add([] {}, [] { return shard_counts(1); });
   shards.add([] {},
              [ends] {
                ends();
-               return counts_of(2);
+               return shard_counts(2);
              });
   shards.wait_ready();
   shards.release();
