@@ -354,6 +354,19 @@ def test_ranks_on_three_hosts_count_together(hosts, tally_mpi, tmp_path):
 
 
 @pytest.mark.serial
+def test_hosts_whose_clocks_differ_start_together(hosts, tally_mpi, tmp_path):
+    ahead = ["unshare", "--time", "--fork", "--monotonic", "1000"]
+    if subprocess.run([*ahead, "true"], capture_output=True).returncode != 0:
+        pytest.skip("a process cannot be given another clock here")
+    script = f'[ $OMPI_COMM_WORLD_RANK = 0 ] && exec "$@"; exec {" ".join(ahead)} "$@"'
+    done = hosts(2, "mpirun", "-n", 2, "bash", "-c", script, "bash", tally_mpi, "run", "--stream", "cpu", "--model", "sequential", "--events",
+                 "3000", "--grain", "0", "--sample-timeout", "5s", "--out", "r.json", *SMALL)
+    assert done.returncode == 0, done.stderr
+    late = [s["start_late_s"] for s in json.loads((tmp_path / "r.json").read_text())["benchmarks"] if s["run_type"] == "iteration"]
+    assert len(late) == 2 and max(late) < 1
+
+
+@pytest.mark.serial
 def test_hosts_have_cpus_of_their_own_as_long_as_there_are_enough(hosts, tally_mpi, tmp_path):
     cpus = len(os.sched_getaffinity(0))
     for number in (2, cpus + 1):
