@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "bench/options.hpp"
+#include "bench/usage_error.hpp"
 
 // CLI11, whose header takes a compiler seconds, is seen by argument_parser.cpp alone.
 namespace CLI {

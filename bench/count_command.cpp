@@ -5,6 +5,7 @@
 #include "bench/defaults.hpp"
 #include "bench/event_options.hpp"
 #include "bench/json.hpp"
+#include "bench/options.hpp"
 #include "bench/stop_signals.hpp"
 #include "bench/units.hpp"
 #include "workloads/block_reader.hpp"

@@ -3,11 +3,13 @@
 
 #include <array>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "bench/argument_parser.hpp"
+#include "models/model.hpp"
 #include "workloads/load_schedule.hpp"
 #include "workloads/lookup_service.hpp"
 #include "workloads/text_stream.hpp"

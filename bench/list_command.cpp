@@ -2,6 +2,7 @@
 #include <array>
 
 #include "bench/argument_parser.hpp"
+#include "bench/cell.hpp"
 #include "bench/commands.hpp"
 #include "bench/json.hpp"
 #include "models/uring.hpp"

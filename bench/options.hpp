@@ -26,11 +26,6 @@
 
 namespace tally {
 
-/// --help was among the arguments: `text` is what to print.
-struct HelpRequested {
-  std::string text;
-};
-
 /// What a CPU does that has nothing to run, as the kernel's parameter of that name has it.
 enum class Idle { halt, poll };
 inline constexpr std::array<std::pair<std::string_view, Idle>, 2> kIdles{
