@@ -119,6 +119,7 @@ TEST(Streaming, BatchesOfAnySizeCountAsTheWholeTextDoes) {
   }
 }
 
+#ifndef TALLY_THREAD_SANITIZER  // It has no second thread.
 TEST(Streaming, AFileReadInPiecesCountsAsTheWholeTextDoes) {
   for (FormattedText& each : nasty()) {
     if (!each.text.empty()) each.text += '\n';
@@ -146,6 +147,7 @@ TEST(Streaming, AFileReadInPiecesCountsAsTheWholeTextDoes) {
     }
   }
 }
+#endif
 
 TEST(Streaming, ALineLongerThanAnyBufferIsOneEvent) {
   std::string const text = "a\n" + std::string(3'000'000, 'x') + "\nb\n";
