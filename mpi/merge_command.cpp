@@ -322,7 +322,7 @@ int merge_command(Arguments const& arguments, RankWatch& watch) {
     for (int round = -1; round < options.rounds; ++round) {
       for (MergeCell& cell : cells) {
         RankDeadline deadline(&watch, "merging, " + cell.name(), within);
-        auto const patience = Patience::for_at_most(within + kRankSlack, &in.stop);
+        auto const patience = Patience::for_at_most(within + rank_slack(within), &in.stop);
         Communicator const& ranks = groups.at(cell.ranks);
         if (!ranks.empty()) {
           std::vector<std::string> const hosts(in.job.hosts.begin(), in.job.hosts.begin() + cell.ranks);

@@ -105,7 +105,7 @@ Team::Prepared Rank::prepare(Cell const& cell, double links_per_ns) {
   Workload& made = workload(cell);
   if (!made.part.cpu && !made.part.lookup) {
     RankDeadline const deadline(watch_, "preparing " + cell.name(), prepare_within());
-    auto const patience = Patience::for_at_most(prepare_within() + kRankSlack, &stop_);
+    auto const patience = Patience::for_at_most(prepare_within() + rank_slack(prepare_within()), &stop_);
     auto const began = Clock::now();
     made.part = streams_.make(cell, cell.events, links_per_ns, ranks, patience);
     all_or_none(ranks, job_.hosts, patience, [&] { made.expected = made.part.reference(); });
@@ -251,7 +251,7 @@ CellSample Rank::sample(Cell const& cell) {
   Workload const& made = workload(cell);
   RankDeadline deadline(watch_, cell.name(), options_.sample_timeout);
   auto const patience_from_now = [this] {
-    auto patience = Patience::for_at_most(options_.sample_timeout + kRankSlack, &stop_);
+    auto patience = Patience::for_at_most(options_.sample_timeout + rank_slack(options_.sample_timeout), &stop_);
     patience.sleeping = false;
     return patience;
   };

@@ -1,6 +1,7 @@
 // Until when a rank must be done: what it tells the process that watches over it.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -8,9 +9,11 @@
 
 namespace tally {
 
-/// Ranks wait so much longer for each other than each is given for what it does, so that whoever watches over
-/// the one that hangs says so first.
-inline constexpr std::chrono::seconds kRankSlack{5};
+/// How much longer ranks wait for each other than the `within` that each is given for what it does, so that
+/// whoever watches over the one that hangs says so first: three times as long, 5 s at most.
+constexpr std::chrono::nanoseconds rank_slack(std::chrono::nanoseconds within) noexcept {
+  return std::min<std::chrono::nanoseconds>(3 * within, std::chrono::seconds(5));
+}
 
 /// While it lives, whoever watches over this rank ends it at the deadline: at once where it is at work
 /// itself, and long after that where it waits for others, of whom one is late, who is to be named first.
@@ -21,6 +24,7 @@ class RankDeadline {
   /// `watch`: null if nobody watches. Begins as one that waits.
   RankDeadline(RankWatch* watch, std::string const& doing, std::chrono::nanoseconds within)
       : watch_(watch),
+        slack_ns_(rank_slack(within).count()),
         deadline_ns_(std::chrono::nanoseconds((Clock::now() + within).time_since_epoch()).count()) {
     if (watch_ == nullptr) return;
     RankWatch::write(watch_->doing, doing);
@@ -38,7 +42,7 @@ class RankDeadline {
     deadline_ns_ += waited.count();
     works();
   }
-  void waits() noexcept { set(deadline_ns_ + std::chrono::nanoseconds(3 * kRankSlack).count()); }
+  void waits() noexcept { set(deadline_ns_ + 3 * slack_ns_); }
 
  private:
   void set(std::int64_t deadline_ns) noexcept {
@@ -46,6 +50,7 @@ class RankDeadline {
   }
 
   RankWatch* watch_;
+  std::int64_t slack_ns_;
   std::int64_t deadline_ns_;
 };
 

@@ -51,7 +51,7 @@ def own_lines(done):
 
 
 # Long campaigns, of samples of some ms, that are not left to come to their end.
-LONG = ["run", "--stream", "cpu", "--events", "1M", "--grain", "0", "--rounds", "10000", "--time-budget", "300s", "--sample-timeout", "2s",
+LONG = ["run", "--stream", "cpu", "--events", "1M", "--grain", "0", "--rounds", "10000", "--time-budget", "300s", "--sample-timeout", "400ms",
         "--no-progress"]
 
 
@@ -236,7 +236,7 @@ def test_a_rank_that_hangs_in_merging_is_named_and_finished_rounds_are_kept(tall
     shutil.copy(tally_mpi, program)
     out = tmp_path / "m.json"
     with subprocess.Popen([MPIRUN, "--oversubscribe", "-n", "2", program, "merge", "--keys", "1k", "--rounds", "100000", "--sample-timeout",
-                           "2s", "--out", out], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                           "400ms", "--out", out], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           env=environment()) as running:
         until(out.exists)
         os.kill(rank_processes(program, 1)[-1], signal.SIGSTOP)
@@ -291,7 +291,7 @@ def test_a_model_that_alone_counts_wrong_fails_the_campaign(broken, tmp_path):
 
 @pytest.mark.parametrize("model, said", [("segfaults", "killed by signal 11"), ("hangs", "hang"), ("unmerged", "merging")])
 def test_a_model_that_ends_or_stops_one_rank_is_named_with_it(broken, tmp_path, model, said):
-    done = broken(f"right,{model}", "--sample-timeout", "2s", cwd=tmp_path)
+    done = broken(f"right,{model}", "--sample-timeout", "400ms", cwd=tmp_path)
     named = [line for line in done.stderr.splitlines() if line.startswith("tally: ") and "rank 1" in line]
     assert done.returncode == 1 and len(named) == 1 and said in named[0] and f"/{model}/" in named[0], done.stderr
 
