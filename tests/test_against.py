@@ -41,6 +41,7 @@ def median_of(tmp_path, name=FIBERS):
     return data, next(entry for entry in data["benchmarks"] if entry["name"] == name + "_median")
 
 
+@pytest.mark.slow
 def test_two_builds_are_measured_in_turn_and_compared(tally, program, scripts, tmp_path):
     done = tally("run", *CELLS, *ROUNDS, "--against", program, "--out", "r.json")
     assert done.returncode == 0, done.stderr

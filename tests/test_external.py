@@ -253,6 +253,7 @@ def broken_off(program, tmp_path_factory):
     return {"sequential": entries.pop("sequential"), **{what: entries[name] for what, name in names.items()}}
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("broken_off")
 @pytest.mark.parametrize("what", BREAKS_OFF)
 def test_a_program_that_breaks_off_is_one_failed_row(broken_off, what):
@@ -263,6 +264,7 @@ def test_a_program_that_breaks_off_is_one_failed_row(broken_off, what):
     assert broken_off["sequential"]["verified"], "the campaign goes on"
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("broken_off")
 def test_processes_that_a_program_left_are_ended(broken_off):
     assert not processes(f"sleep {LEFT}")
@@ -334,6 +336,7 @@ sys.exit("had enough")
     assert "ended before it said 'done'" in message and "had enough" in message
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_listen_is_a_failed_row(run, tmp_path):
     done, entries = run(*script(tmp_path, "print('listening', flush=True)\ntime.sleep(99)\n", "{port}"), "--model", "own", "--stream",
                         "ingest", *SMALL)

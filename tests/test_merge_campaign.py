@@ -47,6 +47,7 @@ def test_durations_have_three_digits_and_a_unit():
 NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)*")
 
 
+@pytest.mark.slow
 def test_the_page_on_scaling_says_what_the_measured_merges_say(root, program, tmp_path):
     folder = shutil.copytree(root / "results/merge_model", tmp_path / "merge_model")
     page = tmp_path / "scaling.md"

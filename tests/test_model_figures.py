@@ -348,6 +348,7 @@ def files(root):
     return [results.load(path) for path in [root / "results/reference/default.json", *sorted((root / "results/targets").glob("*.json"))]]
 
 
+@pytest.mark.slow
 def test_every_figure_of_the_results_here_is_a_sentence_with_ends_in_order(files):
     assert len(files) > 10
     for found in files:

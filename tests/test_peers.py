@@ -255,6 +255,7 @@ def test_a_model_that_sustains_nothing_has_no_greatest_rate():
     assert ingest_targets.greatest_sustained(lambda rate: False) == 0
 
 
+@pytest.mark.slow
 def test_latency_is_measured_at_half_of_the_greatest_rate_with_enough_events_a_run(fake, tmp_path):
     name = "half-fibers-10"
     ingest_targets.measure_half("fibers", 10, name, fake(sustains=420_000))

@@ -93,6 +93,7 @@ def test_a_whole_result_becomes_every_figure(tmp_path, invented):
     assert {stem for stem, _ in tally_figures.figures(tally_results.load(path), lambda stream: [])} == stems
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("lookup_plots")
 def test_every_figure_is_written_as_svg_and_png(lookup_plots):
     assert set(os.listdir(lookup_plots)) == {f"{stem}.{kind}" for stem in LOOKUP_STEMS for kind in ("svg", "png")}
@@ -100,6 +101,7 @@ def test_every_figure_is_written_as_svg_and_png(lookup_plots):
         assert path.read_bytes().startswith(b"\x89PNG\r\n" if path.suffix == ".png" else b"<?xml")
 
 
+@pytest.mark.slow
 def test_figures_name_models_units_machine_suite_and_failed_cells(plot, invented):
     # No two groups differ in one parameter alone: no figure against a parameter is drawn.
     done, folder = plot(ending(keep(invented, "cpu/"), "workers:2/grain_ns:1000/batch:1", "workers:1/grain_ns:0/batch:1",
@@ -115,8 +117,8 @@ def test_figures_name_models_units_machine_suite_and_failed_cells(plot, invented
     assert {"CPU time per event", "2.5 ns"} & set(svg_texts(folder / "cpu-cpu-time.svg"))
 
 
-@pytest.mark.xdist_group("lookup_plots")
 @pytest.mark.slow
+@pytest.mark.xdist_group("lookup_plots")
 def test_the_same_file_gives_the_same_bytes(plot, lookup_plots, invented):
     done, folder = plot(lookups(invented))
     assert done.returncode == 0
@@ -126,6 +128,7 @@ def test_the_same_file_gives_the_same_bytes(plot, lookup_plots, invented):
         assert (folder / name).read_bytes() == (lookup_plots / name).read_bytes(), name
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("lookup_plots")
 def test_a_model_keeps_its_colour_in_every_figure(lookup_plots):
     for path in lookup_plots.glob("*.svg"):
@@ -134,6 +137,7 @@ def test_a_model_keeps_its_colour_in_every_figure(lookup_plots):
             assert tally_style.MODELS[model][0].lower() in text, (path.name, model)
 
 
+@pytest.mark.slow
 def test_an_unknown_model_gets_a_look_of_its_own_and_is_drawn(plot, invented):
     text = json.dumps(ending(keep(invented, "lookup/"), "in_flight:10")).replace("/fibers/", "/actors/")
     done, folder = plot(text)
@@ -600,6 +604,7 @@ def test_throughput_is_drawn_against_connections_at_no_rate_and_memory_at_any(pl
     assert "workers 1 · rate 50 k" in at_a_rate and "throughput / bound" not in at_a_rate
 
 
+@pytest.mark.slow
 def test_a_failed_cell_is_named_under_the_latencies_and_not_drawn(plot):
     failed = ingest_cell("limit", 50_000)[:1]
     fail(failed[0], "lost an event")

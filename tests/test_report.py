@@ -162,6 +162,7 @@ def test_a_report_opens_with_who_leads_and_by_how_much(reference_page):
     assert answer.index("noise floor was") < answer.index("Throughput: cpu stream") < answer.index("METG(50%)")
 
 
+@pytest.mark.slow
 def test_of_many_groups_it_is_said_how_often_who_leads(write, small_grid):
     text = words(page_of(write(small_grid, markdown=True)))
     assert "lookup: in 16 of 24 groups one model leads alone (" in text and "in 8 the first rank is shared (" in text
@@ -197,6 +198,7 @@ def test_what_the_machine_was_fit_for_is_said_as_the_file_has_it(write, referenc
     assert "NOISY: this machine's noise floor is ±9.0%" in alert_of(page)
 
 
+@pytest.mark.slow
 def test_a_file_without_a_noise_floor_says_nothing_of_the_machine(small_grid_page):
     assert "Whether the machine was fit is not known" in words(small_grid_page)
 
@@ -214,6 +216,7 @@ def test_a_changed_file_is_shown_as_changed_before_anything_else(write, referenc
     assert page.index('role="alert"') < page.index('class="controls"') < page.index("<h2 id=")
 
 
+@pytest.mark.slow
 def test_failed_and_unverified_cells_are_named_with_their_reasons_and_have_no_figure(write, invented):
     name = "lookup/fibers/workers:1/wait_us:1000/in_flight:10"
     for entry in invented["benchmarks"]:
@@ -235,6 +238,7 @@ def test_a_file_all_of_whose_cells_failed_is_shown_as_that(write, invented):
     assert "FAILED: 4 of 4 cells have no figure" in alert_of(page) and "<svg role" not in page
 
 
+@pytest.mark.slow
 def test_files_of_several_machines_are_told_apart_and_never_put_together(write, reference):
     other = json.loads(reference)
     other["context"]["cpu_model"] = "Another CPU"
@@ -275,12 +279,14 @@ def test_samples_of_another_shape_are_shown_or_refused_and_no_traceback(write, r
     assert done.returncode in (0, 2) and "Traceback" not in done.stderr and done.stderr.count("\n") == (done.returncode == 2), done.stderr
 
 
+@pytest.mark.slow
 def test_a_missing_file_and_a_missing_argument_are_told_in_a_line(root, tmp_path):
     absent = command(root, tmp_path / "none.json", "-o", tmp_path / "r.html")
     assert absent.returncode == 2 and "none.json: No such file" in absent.stderr and absent.stderr.count("\n") == 1
     assert command(root, tmp_path / "none.json").returncode == 2
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_leaves_what_was_there(write, reference, tmp_path):
     done, _ = write(reference, out=tmp_path / "nowhere/report.html")
     assert done.returncode == 1 and "cannot write" in done.stderr and done.stderr.count("\n") == 1
@@ -289,6 +295,7 @@ def test_what_cannot_be_written_leaves_what_was_there(write, reference, tmp_path
     assert done.returncode == 1 and sorted(os.listdir(tmp_path)) == ["1.json", "folder"], "nothing is left behind"
 
 
+@pytest.mark.slow
 def test_a_file_compressed_by_xz_is_read(root, reference, tmp_path):
     (tmp_path / "result.json.xz").write_bytes(lzma.compress(reference.encode()))
     done = command(root, tmp_path / "result.json.xz", "-o", tmp_path / "r.html")
@@ -374,6 +381,7 @@ def test_columns_that_say_nothing_are_left_out(tmp_path):
     assert all(len(row.values) == len(titles) - 1 for row in table.rows)
 
 
+@pytest.mark.slow
 def test_an_slo_that_no_model_kept_is_told_and_no_traceback(write, invented):
     invented["context"]["slo"] = {"percentile": 99.0, "latency_s": 0.005, "searches": [{"model": "fibers", "cell": "x"}]}
     done, _ = write(invented)
@@ -383,6 +391,7 @@ def test_an_slo_that_no_model_kept_is_told_and_no_traceback(write, invented):
 # ---- plots ----
 
 
+@pytest.mark.slow
 def test_a_map_has_the_winner_of_each_grain_and_wait_hatched_where_it_is_not_separated(small_grid_page):
     maps = re.findall(r"<figure data-stream=\"lookup\" data-map.*?</figure>", small_grid_page)
     assert len(maps) == 4, "one for each number of workers and in flight"
@@ -392,6 +401,7 @@ def test_a_map_has_the_winner_of_each_grain_and_wait_hatched_where_it_is_not_sep
     assert ">limit<" not in "".join(maps)
 
 
+@pytest.mark.slow
 def test_a_lead_that_the_waits_drawn_may_have_made_separates_nobody(write, small_grid, small_grid_page, tmp_path):
     lucky = json.loads(small_grid)
     for entry in lucky["benchmarks"]:
@@ -447,6 +457,7 @@ def test_text_on_the_colour_of_every_model_can_be_read():
 # ---- the page ----
 
 
+@pytest.mark.slow
 def test_the_same_file_gives_the_same_bytes(write, root, reference, tmp_path):
     page = page_of(write(reference))
     # In a process of its own, sets have another order.
@@ -467,6 +478,7 @@ def test_what_a_file_says_is_text_and_never_a_part_of_the_page(write, reference)
     assert "fib&lt;b&gt;ers&amp;" in page and "Note: &lt;!--FILES--&gt;/*SCRIPT*/" in page
 
 
+@pytest.mark.slow
 def test_a_page_with_two_thousand_cells_is_small_enough_to_be_attached(write, reference):
     data = grid(reference, (1, 2), (0, 1000, 10_000, 100_000), (100, 1000, 10_000, 100_000), (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000),
                 rounds=6)  # the fewest of which a median has an interval
@@ -493,6 +505,7 @@ def test_markdown_says_what_is_wrong_first(write, reference):
 # ---- scripts/bench ----
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_made_is_a_failed_drawing(bench, one_cell):  # noqa: F811
     done, local = bench(f'cp {one_cell} "$3"; rm scripts/report/report.css')
     assert done.returncode == 3 and list(local.glob("*/cpu-throughput.svg")) and "report:" not in done.stderr.replace("report: cannot", "")

@@ -49,6 +49,7 @@ def of_ranks():
     return {"context": {"factors": {"scaling": "strong"}, "date": "2026-01-01T00:00:00+00:00"}, "benchmarks": entries}
 
 
+@pytest.mark.slow
 def test_scaling_is_drawn_with_its_law_and_the_share_of_merging(of_ranks, tmp_path):
     file = tmp_path / "r.json"
     file.write_text(json.dumps(of_ranks))

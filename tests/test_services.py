@@ -66,6 +66,7 @@ def silent(connection):
     time.sleep(60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [rubbish, wrong_key, closes, silent])
 def test_a_service_that_is_none_is_named_and_does_not_hang_the_campaign(tally, strange_service, behaviour):
     port = strange_service(behaviour)

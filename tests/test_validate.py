@@ -172,6 +172,7 @@ def rules_broken(text):
     return {rule for rule, _ in validate.broken(text)} - {"disclosure", "length", "floor"}
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("served")
 def test_results_of_serving_at_a_rate_hold(served):
     assert rules_broken(served[1]) == set()
@@ -188,6 +189,7 @@ def test_results_of_a_search_for_a_rate_hold(program, tmp_path):
     assert search["probes"][-1]["longer"] and search["probes"][-1]["kept"]
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("served")
 def test_a_cell_at_a_rate_is_cited_with_its_latency_and_no_ratio(run, served):
     data = json.loads(served[1])
@@ -226,6 +228,7 @@ def summary_of_ingest(data):
     return next(b for b in data["benchmarks"] if b.get("aggregate_name") == "median")
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("served")
 @pytest.mark.parametrize("change", [latency_of_another_histogram, a_latency_is_lost, enough_for_every_percentile, latencies_of_a_saturated_cell])
 def test_latencies_that_are_not_those_of_the_histogram_are_named(served, change):
@@ -234,6 +237,7 @@ def test_latencies_that_are_not_those_of_the_histogram_are_named(served, change)
     assert rules_broken(signed(data)) == {"latency"}
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("served")
 def test_percentiles_are_written_as_hdrhistogram_writes_them(served):
     folder, rate = served
