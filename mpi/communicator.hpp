@@ -62,7 +62,7 @@ struct Patience {
   /// After `until`, rank 0 waits so long to hear who is there, and all who waited in vain to be heard.
   std::chrono::nanoseconds answer_within = std::chrono::seconds(2);
 
-  /// And for answers half as long, 2 s at most.
+  /// Waits for `time`, and then for answers half as long, 2 s at most.
   static Patience for_at_most(std::chrono::nanoseconds time, StopSignals const* stop = nullptr) {
     std::chrono::nanoseconds const answer_at_most = std::chrono::seconds(2);
     return {Clock::now() + time, stop, true, std::min(answer_at_most, time / 2)};

@@ -1,7 +1,6 @@
 // Until when a rank must be done: what it tells the process that watches over it.
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -12,7 +11,8 @@ namespace tally {
 /// How much longer ranks wait for each other than the `within` that each is given for what it does, so that
 /// whoever watches over the one that hangs says so first: three times as long, 5 s at most.
 constexpr std::chrono::nanoseconds rank_slack(std::chrono::nanoseconds within) noexcept {
-  return std::min<std::chrono::nanoseconds>(3 * within, std::chrono::seconds(5));
+  constexpr std::chrono::nanoseconds most = std::chrono::seconds(5);
+  return within < most / 3 ? 3 * within : most;  // `within` may be so long that three times it does not fit
 }
 
 /// While it lives, whoever watches over this rank ends it at the deadline: at once where it is at work

@@ -38,7 +38,7 @@ struct Case {
 
 inline std::vector<Case> cases(int workers) {
 #ifdef TALLY_THREAD_SANITIZER
-  // Which makes each ten times as slow, and finds with fewer what threads do to each other.
+  // It makes each event ten times as slow, and finds races with fewer events too.
   constexpr std::uint64_t prime = 2'003, many = 1'000, skewed = 1'009;
 #else
   constexpr std::uint64_t prime = 10'007, many = 5'000, skewed = 5'003;

@@ -8,6 +8,7 @@
 
 #include "mpi/common_start.hpp"
 #include "mpi/communicator.hpp"
+#include "mpi/rank_deadline.hpp"
 #include "tests/mpi_patience.hpp"
 
 namespace tally {
@@ -31,6 +32,12 @@ class CommonStartTest : public testing::Test {
 
   Communicator ranks = Communicator::world();
 };
+
+TEST(RankSlack, IsThreeTimesAsLongAndFiveSecondsAtMost) {
+  EXPECT_EQ(rank_slack(400ms), 1200ms);
+  EXPECT_EQ(rank_slack(300s), 5s);
+  EXPECT_EQ(rank_slack(std::chrono::nanoseconds::max()), 5s);
+}
 
 TEST_F(CommonStartTest, TakesOneHostsClockForOne) {
   CommonStart const common(ranks, hosts_of(ranks.size()), patience());

@@ -119,7 +119,7 @@ TEST(Streaming, BatchesOfAnySizeCountAsTheWholeTextDoes) {
   }
 }
 
-#ifndef TALLY_THREAD_SANITIZER  // It has no second thread.
+#ifndef TALLY_THREAD_SANITIZER  // The test has one thread.
 TEST(Streaming, AFileReadInPiecesCountsAsTheWholeTextDoes) {
   for (FormattedText& each : nasty()) {
     if (!each.text.empty()) each.text += '\n';
