@@ -24,7 +24,7 @@ int stand_ready(tbb::task_arena& arena, int threads) {
     std::atomic<int> here{0}, gone{0};
   };
   auto const waiting = std::make_shared<Waiting>();  // a thread may come after all
-  auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   auto const all_here = [=] {
     return waiting->here.load() >= threads || std::chrono::steady_clock::now() >= deadline;
   };

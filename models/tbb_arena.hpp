@@ -24,7 +24,7 @@ class Placing final : public tbb::task_scheduler_observer {
 };
 
 /// Holds `threads` threads of the arena at once, so that all stand ready: oneTBB starts its threads when work
-/// first comes. It promises no number of them, so a thread that does not come is waited for a second, no
+/// first comes. It promises no number of them, so a thread that does not come is waited for ten seconds, no
 /// longer. Returns how many came.
 int stand_ready(tbb::task_arena& arena, int threads);
 
