@@ -142,7 +142,7 @@ TEST(AwakeCpus, YieldToWhateverElseWantsTheCpu) {
   AwakeCpus::Polling const polling(cpus, static_cast<int>(all.size()));
   // Its process begins as any other does: only those that run now count, once it has begun.
   EXPECT_EQ(running_threads_become(cpus.pid(), all.size(), SCHED_IDLE), all.size());
-  EXPECT_EQ(running(cpus.pid()).size(), all.size()) << "and no thread but these runs";
+  EXPECT_EQ(running_threads_become(cpus.pid(), all.size()), all.size()) << "and no thread but these runs";
 }
 
 class AwakeRunner : public testing::Test {
