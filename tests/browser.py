@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import time
 
 try:
     from selenium import webdriver
@@ -19,6 +20,7 @@ ARGUMENTS = ["--headless=new", "--disable-gpu", "--disable-quic", "--no-first-ru
              "--disable-component-update", "--disable-sync",
              # Chromium refuses its sandbox to root, and /dev/shm is small in containers. The pages are our own.
              "--no-sandbox", "--disable-dev-shm-usage"]
+PATIENCE_S = 20
 # Else Chromium loads a start page of its own, which takes longer than the page under test.
 EMPTY_START_PAGE = {"session.restore_on_startup": 4, "session.startup_urls": ["about:blank"]}
 
@@ -69,10 +71,20 @@ class Page:
     def press(self, *keys):
         webdriver.ActionChains(self.driver).send_keys(*keys).perform()
 
+    def _console(self):
+        """What stands on the console since the last call. It gets there late on a busy machine: a line of our own is waited for."""
+        mark, entries = f"read at {time.monotonic_ns()}", []
+        self.driver.execute_script("console.log(arguments[0])", mark)
+        until = time.monotonic() + PATIENCE_S
+        while not any(mark in entry["message"] for entry in entries):
+            assert time.monotonic() < until, "the console says nothing"
+            entries += self.driver.get_log("browser")
+        return entries
+
     def noted(self):
         """Since the last call: errors and warnings on the console, exceptions that nothing caught, and requests other than that for
         the page itself."""
-        noted = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        noted = [entry["message"] for entry in self._console() if entry["level"] in ("SEVERE", "WARNING")]
         for entry in self.driver.get_log("performance"):
             event = json.loads(entry["message"])["message"]
             if event["method"] == "Network.requestWillBeSent" and not event["params"]["request"]["url"].startswith("data:"):
