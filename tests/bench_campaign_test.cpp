@@ -16,6 +16,7 @@
 #include "bench/service_process.hpp"
 #include "tests/bench_models.hpp"
 #include "tests/broken_models.hpp"
+#include "tests/closed_port.hpp"
 #include "tests/quick_campaign.hpp"
 
 namespace tally {
@@ -235,10 +236,9 @@ TEST(Campaign, WhoseServiceIsKilledFailsThatCellAndGoesOnWithAnother) {
 }
 
 TEST(Campaign, WithoutItsExternalServiceFailsLookupsAndStillCounts) {
-  int const listener = listen_on_loopback(0);
+  ClosedPort const port;
   RedisUrl nobody;
-  nobody.port = local_port(listener);
-  ::close(listener);
+  nobody.port = port.number();
   RunOptions options = options_for({&kGood});
   options.streams = {StreamKind::cpu, StreamKind::lookup};
   options.service = nobody;

@@ -9,6 +9,7 @@
 #include "bench/sample.hpp"
 #include "bench/service_process.hpp"
 #include "tests/broken_models.hpp"
+#include "tests/closed_port.hpp"
 #include "workloads/lookup_stream.hpp"
 #include "workloads/synthetic.hpp"
 
@@ -331,9 +332,8 @@ TEST(Ping, DoesNotWaitForEver) {
   EXPECT_TRUE(contains(ping_failure(fake.address(), 200ms), "no answer within 200 ms"));
 }
 TEST(Ping, SaysThatNobodyListens) {
-  int const listener = listen_on_loopback(0);
-  ServiceAddress const address{.port = local_port(listener)};
-  ::close(listener);
+  ClosedPort const port;
+  ServiceAddress const address{.port = port.number()};
   EXPECT_TRUE(contains(ping_failure(address), "Connection refused")) << ping_failure(address);
 }
 

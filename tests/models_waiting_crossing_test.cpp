@@ -12,6 +12,7 @@
 
 #include "bench/load_process.hpp"
 #include "bench/service_process.hpp"
+#include "tests/closed_port.hpp"
 #include "tests/crossing.hpp"
 #include "workloads/lookup_stream.hpp"
 
@@ -152,10 +153,8 @@ TEST_P(IngestLookupCrossing, CountsWhatArrivesAndIsLookedUpAsSequentialDoes) {
 
 /// Where nobody listens.
 LookupTarget nobody() {
-  int const socket = listen_on_loopback(0);
-  std::uint16_t const closed_port = local_port(socket);
-  close(socket);
-  return LookupTarget({.port = closed_port});
+  static ClosedPort const port;
+  return LookupTarget({.port = port.number()});
 }
 
 /// A hundred events, with the numbers of their lookups in their lines, over `connections`.
