@@ -15,7 +15,7 @@
 #include "bench/sample.hpp"
 #include "bench/service_process.hpp"
 #include "bench/streams.hpp"
-#include "models/external.hpp"
+#include "models/external/external.hpp"
 
 namespace tally {
 

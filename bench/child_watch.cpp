@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "bench/forked_process.hpp"
-#include "models/processes.hpp"
+#include "models/runtime/processes.hpp"
 #include "workloads/errno_failure.hpp"
 
 namespace tally {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bench/json.hpp"
-#include "models/external.hpp"
+#include "models/external/external.hpp"
 
 namespace tally {
 

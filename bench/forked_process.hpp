@@ -7,7 +7,7 @@
 #include <functional>
 #include <string>
 
-#include "models/processes.hpp"
+#include "models/runtime/processes.hpp"
 
 namespace tally {
 

@@ -14,7 +14,7 @@
 
 #include "bench/atomic_file.hpp"
 #include "bench/units.hpp"
-#include "models/ingest_connection.hpp"
+#include "models/runtime/ingest_connection.hpp"
 #include "workloads/synthetic.hpp"
 
 namespace tally {

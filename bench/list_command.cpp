@@ -5,7 +5,7 @@
 #include "bench/cell.hpp"
 #include "bench/commands.hpp"
 #include "bench/json.hpp"
-#include "models/uring.hpp"
+#include "models/runtime/uring.hpp"
 
 namespace tally {
 namespace {

@@ -11,7 +11,7 @@
 #include "bench/defaults.hpp"
 #include "bench/event_options.hpp"
 #include "bench/units.hpp"
-#include "models/uring.hpp"
+#include "models/runtime/uring.hpp"
 
 namespace tally {
 namespace {

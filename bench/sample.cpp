@@ -14,7 +14,7 @@
 #include "bench/forked_process.hpp"
 #include "bench/process_account.hpp"
 #include "bench/units.hpp"
-#include "models/external.hpp"
+#include "models/external/external.hpp"
 
 namespace tally {
 namespace {

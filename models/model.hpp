@@ -108,7 +108,7 @@ struct Model {
   bool by_default = true;          ///< false: runs only where it is named: a variant of another model
   std::string_view unavailable{};  ///< why it cannot run here; empty: it can
   ExternalProgram const* external =
-      nullptr;  ///< the program that is run, if it is none of ours (models/external.hpp)
+      nullptr;  ///< the program that is run, if it is none of ours (models/external/external.hpp)
 };
 
 /// All models, in the order in which they are listed. The registry holds the project's only availability

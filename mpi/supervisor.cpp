@@ -17,7 +17,7 @@
 #include "bench/exit_status.hpp"
 #include "bench/forked_process.hpp"
 #include "bench/shared_object.hpp"
-#include "models/processes.hpp"
+#include "models/runtime/processes.hpp"
 #include "mpi/agreement.hpp"
 #include "workloads/clock.hpp"
 #include "workloads/owned_fd.hpp"

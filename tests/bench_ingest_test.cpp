@@ -14,7 +14,7 @@
 #include "bench/load_process.hpp"
 #include "bench/streams.hpp"
 #include "bench/table.hpp"
-#include "models/ingest_connection.hpp"
+#include "models/runtime/ingest_connection.hpp"
 #include "tests/quick_campaign.hpp"
 
 namespace tally {

@@ -17,7 +17,7 @@
 #include "bench/sample.hpp"
 #include "bench/stop_signals.hpp"
 #include "models/model.hpp"
-#include "models/uring.hpp"
+#include "models/runtime/uring.hpp"
 #include "workloads/synthetic.hpp"
 
 namespace tally {

@@ -3,7 +3,7 @@
 #include <thread>
 #include <vector>
 
-#include "models/batch_ring.hpp"
+#include "models/runtime/batch_ring.hpp"
 
 namespace tally {
 namespace {

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "models/child_process.hpp"
+#include "models/process_shard/shard_processes.hpp"
 
 namespace tally {
 namespace {

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "models/connection.hpp"
-#include "models/ingest_connection.hpp"
+#include "models/runtime/connection.hpp"
+#include "models/runtime/ingest_connection.hpp"
 #include "workloads/ingest_stream.hpp"
 #include "workloads/lookup_service.hpp"
 #include "workloads/lookup_stream.hpp"

@@ -11,9 +11,9 @@
 
 #include "bench/external_models.hpp"
 #include "bench/usage_error.hpp"
-#include "models/external.hpp"
-#include "models/external_process.hpp"
-#include "models/processes.hpp"
+#include "models/external/external.hpp"
+#include "models/external/process.hpp"
+#include "models/runtime/processes.hpp"
 #include "tests/bench_models.hpp"
 
 namespace tally {

@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "bench/limits.hpp"
-#include "models/reactor.hpp"
-#include "models/uring.hpp"
+#include "models/runtime/reactor.hpp"
+#include "models/runtime/uring.hpp"
 #include "workloads/owned_fd.hpp"
 
 namespace tally {

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "models/worker_threads.hpp"
+#include "models/runtime/worker_threads.hpp"
 #include "workloads/counts.hpp"
 
 namespace tally {

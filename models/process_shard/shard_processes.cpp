@@ -1,0 +1,252 @@
+#include "models/process_shard/shard_processes.hpp"
+
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "workloads/errno_failure.hpp"
+
+namespace tally {
+namespace {
+
+using Word = std::atomic<std::uint32_t>;
+static_assert(Word::is_always_lock_free && sizeof(Word) == sizeof(std::uint32_t));
+
+// What the parent says to all shards, one after the other.
+constexpr std::uint32_t kPrepare = 0, kCount = 1, kEnd = 2;
+
+/// Sleeps while `word` is `value`, but not longer than `at_most` (null: for ever). May return early.
+void futex_wait(Word& word, std::uint32_t value, timespec const* at_most) {
+  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAIT, value, at_most, nullptr, 0);
+}
+void futex_wake_all(Word& word) {
+  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+/// Bytes of this process that no other shares: pages it wrote. 0 where the kernel does not tell.
+std::uint64_t private_memory_bytes() {
+  std::FILE* const file = std::fopen("/proc/self/smaps_rollup", "re");
+  if (file == nullptr) return 0;
+  std::uint64_t total = 0;
+  char line[256];
+  while (std::fgets(line, sizeof line, file) != nullptr) {
+    unsigned long long kib = 0;
+    if (std::sscanf(line, "Private_Dirty: %llu", &kib) == 1) total += kib * 1024;
+  }
+  std::fclose(file);
+  return total;
+}
+
+}  // namespace
+
+/// One shard's side of the shared memory. What it handed over lies in the memfd.
+struct ShardProcesses::Slot {
+  Word stage;  // a Stage; the parent sleeps on it
+  std::uint64_t offset, size;
+  std::uint64_t memory_bytes;
+};
+
+struct ShardProcesses::Shared {
+  Word word;                               // the parent's last word; shards sleep on it
+  std::atomic<std::uint64_t> handed_over;  // bytes of the memfd that are taken
+};
+
+ShardProcesses::Slot& ShardProcesses::slot(std::size_t shard) const {
+  return reinterpret_cast<Slot*>(shared_ + 1)[shard];
+}
+
+ShardProcesses::Stage ShardProcesses::stage(std::size_t shard) const {
+  return static_cast<Stage>(slot(shard).stage.load(std::memory_order_acquire));
+}
+
+ShardProcesses::ShardProcesses(std::size_t shards) : room_(shards) {
+  // Populated: no page is faulted in while the watch runs.
+  void* const memory = mmap(nullptr, sizeof(Shared) + shards * sizeof(Slot), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (memory == MAP_FAILED) fail_with_errno("no shared memory for shards");
+  shared_ = static_cast<Shared*>(memory);  // zeroed, as all its members begin
+  counts_ = memfd_create("tally-counts", MFD_CLOEXEC);
+  if (counts_ < 0) {
+    int const error = errno;
+    munmap(memory, sizeof(Shared) + shards * sizeof(Slot));
+    errno = error;
+    fail_with_errno("no shared memory for counts");
+  }
+  pids_.reserve(shards);
+}
+
+ShardProcesses::~ShardProcesses() {
+  for (pid_t const pid : pids_) {
+    if (pid > 0) kill(pid, SIGKILL);
+  }
+  for (pid_t const pid : pids_) {
+    if (pid > 0) waitpid(pid, nullptr, 0);
+  }
+  close(counts_);
+  munmap(shared_, sizeof(Shared) + room_ * sizeof(Slot));
+}
+
+void ShardProcesses::add(std::function<void()> const& prepare, std::function<Counts()> const& count) {
+  if (pids_.size() == room_) throw std::logic_error("more shards than there is room for");
+  Slot& own = slot(pids_.size());
+  pid_t const parent = getpid();
+  pid_t const pid = fork();
+  if (pid < 0) fail_with_errno("no process for a shard");
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    run_child(own, prepare, count);
+  }
+  pids_.push_back(pid);
+}
+
+void ShardProcesses::run_child(Slot& slot, std::function<void()> const& prepare,
+                               std::function<Counts()> const& count) {
+  try {
+    prepare();
+    reach(slot, Stage::ready);
+    wait_for_word(kCount);
+    Counts const counts = count();
+    std::vector<std::byte> const bytes = counts.write();
+    hand_over(slot, bytes.data(), bytes.size());
+    reach(slot, Stage::counted);
+    wait_for_word(kEnd);
+    slot.memory_bytes = private_memory_bytes();
+    reach(slot, Stage::reported);
+    _exit(0);
+  } catch (std::exception const& failure) {
+    try {
+      hand_over(slot, failure.what(), std::strlen(failure.what()));
+      reach(slot, Stage::threw);
+    } catch (...) {
+      // The parent learns of it by the exit status.
+    }
+  } catch (...) {
+  }
+  _exit(1);
+}
+
+void ShardProcesses::reach(Slot& slot, Stage stage) {
+  slot.stage.store(static_cast<std::uint32_t>(stage), std::memory_order_release);
+  futex_wake_all(slot.stage);
+}
+
+void ShardProcesses::wait_for_word(std::uint32_t word) {
+  for (std::uint32_t now; (now = shared_->word.load(std::memory_order_acquire)) < word;) {
+    futex_wait(shared_->word, now, nullptr);
+  }
+}
+
+void ShardProcesses::say(std::uint32_t word) {
+  shared_->word.store(word, std::memory_order_release);
+  futex_wake_all(shared_->word);
+}
+
+void ShardProcesses::hand_over(Slot& slot, void const* data, std::size_t size) {
+  slot.offset = shared_->handed_over.fetch_add(size, std::memory_order_relaxed);
+  slot.size = size;
+  for (std::size_t written = 0; written < size;) {
+    ssize_t const n = pwrite(counts_, static_cast<char const*>(data) + written, size - written,
+                             static_cast<off_t>(slot.offset + written));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) fail_with_errno("no shared memory for counts");
+    written += static_cast<std::size_t>(n);
+  }
+}
+
+std::vector<std::byte> ShardProcesses::handed_over(Slot const& slot) const {
+  std::vector<std::byte> bytes(slot.size);
+  for (std::size_t got = 0; got < bytes.size();) {
+    ssize_t const n =
+        pread(counts_, bytes.data() + got, bytes.size() - got, static_cast<off_t>(slot.offset + got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) fail_with_errno("a shard's counts cannot be read");
+    got += static_cast<std::size_t>(n);
+  }
+  return bytes;
+}
+
+void ShardProcesses::wait_until(std::size_t shard, Stage wanted) {
+  for (Stage now; (now = stage(shard)) < wanted;) {
+    // Nobody wakes us for another shard that fails, or for one that is killed, so now and then we look.
+    constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 100'000'000};
+    futex_wait(slot(shard).stage, static_cast<std::uint32_t>(now), &kLook);
+    if (stage(shard) == now) check_all();
+  }
+  check_threw(shard);
+}
+
+void ShardProcesses::check_threw(std::size_t shard) const {
+  if (stage(shard) != Stage::threw) return;
+  auto const what = handed_over(slot(shard));
+  throw ShardLost(std::string(reinterpret_cast<char const*>(what.data()), what.size()));
+}
+
+/// Throws ShardLost if any shard threw or ended early.
+void ShardProcesses::check_all() {
+  for (std::size_t shard = 0; shard < pids_.size(); ++shard) check_threw(shard);
+  int status = 0;
+  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    auto const ended = std::find(pids_.begin(), pids_.end(), pid);
+    if (ended == pids_.end()) continue;
+    *ended = -1;
+    auto const shard = static_cast<std::size_t>(ended - pids_.begin());
+    check_threw(shard);
+    if (stage(shard) >= Stage::reported) continue;
+    if (WIFSIGNALED(status)) {
+      throw ShardLost("a shard's process was killed by signal " + std::to_string(WTERMSIG(status)));
+    }
+    throw ShardLost("a shard's process ended early with exit status " + std::to_string(WEXITSTATUS(status)));
+  }
+}
+
+void ShardProcesses::wait_ready() {
+  for (std::size_t shard = 0; shard < pids_.size(); ++shard) wait_until(shard, Stage::ready);
+}
+
+void ShardProcesses::release() { say(kCount); }
+
+void ShardProcesses::merge_into(Counts& counts) {
+  // Each as soon as it is there: while the last ones count, the first are merged.
+  for (std::size_t shard = 0; shard < pids_.size(); ++shard) {
+    wait_until(shard, Stage::counted);
+    counts.merge(Counts::read(handed_over(slot(shard))));
+  }
+}
+
+std::uint64_t ShardProcesses::finish() {
+  say(kEnd);
+  std::uint64_t memory_bytes = 0;
+  for (std::size_t shard = 0; shard < pids_.size(); ++shard) {
+    wait_until(shard, Stage::reported);
+    memory_bytes += slot(shard).memory_bytes;
+    if (pids_[shard] > 0) waitpid(std::exchange(pids_[shard], -1), nullptr, 0);
+  }
+  return memory_bytes;
+}
+
+Counts time_shards(ShardProcesses& shards, Counts counts, Setup const& setup, Stopwatch& watch) {
+  shards.wait_ready();
+  // On lookup too workers are CPUs, which the processes share; the processes are the events in flight.
+  for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
+  watch.start();
+  shards.release();
+  shards.merge_into(counts);
+  watch.stop();
+  watch.add_child_memory(shards.finish());
+  return counts;
+}
+
+}  // namespace tally

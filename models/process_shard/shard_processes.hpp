@@ -1,0 +1,78 @@
+// Child processes that work on a shard each and hand their counts back through shared memory.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "models/model.hpp"
+#include "workloads/counts.hpp"
+
+namespace tally {
+
+/// A child that ended before it handed over its counts; what() says how it ended, or what it threw.
+struct ShardLost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Processes that each prepare, wait for the word, count, and hand their counts back through shared memory.
+/// They wait on shared futexes (futex(2), FUTEX_WAIT without FUTEX_PRIVATE_FLAG; libstdc++'s atomic waiting
+/// does not work between processes), so that a shard takes no descriptor in its siblings: thousands may be
+/// forked. All die with their parent. Call from a single-threaded process: fork(2).
+class ShardProcesses {
+ public:
+  /// Room for `shards` of them. Throws std::system_error.
+  explicit ShardProcesses(std::size_t shards);
+  /// Kills those that still run, and reaps all.
+  ~ShardProcesses();
+  ShardProcesses(ShardProcesses const&) = delete;
+  ShardProcesses& operator=(ShardProcesses const&) = delete;
+
+  /// Forks one more. In the child, `prepare` runs at once and `count` after release() in the parent; what
+  /// either throws reaches the parent as ShardLost. Throws std::system_error if there can be no more
+  /// processes.
+  void add(std::function<void()> const& prepare, std::function<Counts()> const& count);
+  /// Waits until all stand ready. Throws ShardLost.
+  void wait_ready();
+  /// Lets all count.
+  void release();
+  /// Waits for all counts and merges them into `counts`. Throws ShardLost.
+  void merge_into(Counts& counts);
+  /// Lets all end, reaps them, and returns how many bytes of memory they did not share. Throws ShardLost.
+  std::uint64_t finish();
+
+ private:
+  enum class Stage : std::uint32_t { preparing, ready, counted, reported, threw };
+  struct Slot;
+  struct Shared;
+
+  Slot& slot(std::size_t shard) const;
+  Stage stage(std::size_t shard) const;
+  [[noreturn]] void run_child(Slot& slot, std::function<void()> const& prepare,
+                              std::function<Counts()> const& count);
+  void reach(Slot& slot, Stage stage);
+  void wait_for_word(std::uint32_t word);
+  void say(std::uint32_t word);
+  void hand_over(Slot& slot, void const* data, std::size_t size);
+  std::vector<std::byte> handed_over(Slot const& slot) const;
+  void wait_until(std::size_t shard, Stage wanted);
+  void check_threw(std::size_t shard) const;
+  void check_all();
+
+  std::size_t room_;
+  Shared* shared_ = nullptr;  // of all the processes
+  int counts_ = -1;           // a memfd: what shards hand over, one after the other
+  std::vector<pid_t> pids_;   // -1 once reaped
+};
+
+/// Lets the shards, once all stand ready, count what is theirs, and adds it to `counts`, while
+/// the watch runs. Throws ShardLost.
+Counts time_shards(ShardProcesses& shards, Counts counts, Setup const& setup, Stopwatch& watch);
+
+}  // namespace tally
