@@ -188,6 +188,7 @@ ExternalTask CellRunner::external_task(Cell const& cell, Workload const& workloa
   task.lines_max = kSpareLines;
   for (auto const& window : workload.expected.windows()) task.lines_max += window.distinct_keys;
   task.events = cell.events;
+  task.pairs = workload.expected.pairs;
   task.connections = cell.connections;
   task.patience = timeout();
   return task;

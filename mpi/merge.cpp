@@ -70,10 +70,10 @@ std::int64_t zagzig(std::uint64_t n) noexcept {
 }
 
 /// Figures that are summed.
-constexpr std::size_t kFigures = 6;
+constexpr std::size_t kFigures = 7;
 std::array<std::uint64_t*, kFigures> figures_of(Counts& counts) {
-  return {&counts.events, &counts.malformed, &counts.replies,
-          &counts.tasks,  &counts.checksum,  &counts.coverage};
+  return {&counts.events,   &counts.malformed, &counts.replies, &counts.tasks,
+          &counts.checksum, &counts.coverage,  &counts.pairs};
 }
 void set_figures(Counts& counts, std::uint64_t const* sums) {
   for (std::uint64_t* const figure : figures_of(counts)) *figure = sums != nullptr ? *sums++ : 0;

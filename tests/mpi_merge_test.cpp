@@ -32,6 +32,7 @@ Counts dense_of(int rank, std::uint32_t keys, std::uint64_t windows) {
   }
   counts.cover(static_cast<std::uint64_t>(rank) * 100, static_cast<std::uint64_t>(rank + 1) * 100);
   counts.checksum = mix64(static_cast<std::uint64_t>(rank));
+  counts.pairs = mix64(static_cast<std::uint64_t>(rank) + 77);
   return counts;
 }
 

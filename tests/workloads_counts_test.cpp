@@ -75,8 +75,8 @@ TEST(Counts, ALongDifferenceIsCutShortAndCounted) {
 }
 
 TEST(Counts, EachTotalIsCompared) {
-  for (auto const member :
-       {&Counts::events, &Counts::malformed, &Counts::replies, &Counts::checksum, &Counts::coverage}) {
+  for (auto const member : {&Counts::events, &Counts::malformed, &Counts::replies, &Counts::checksum,
+                            &Counts::coverage, &Counts::pairs}) {
     Counts got = dense_example();
     ++(got.*member);
     EXPECT_NE(dense_example().difference(got), "");

@@ -228,6 +228,22 @@ TEST(LookupStream, CountsByTheKeyInTheReplyAsTheReferenceDoes) {
   EXPECT_NE(stream->reference().difference(other), "");
 }
 
+TEST(LookupStream, AnswersSwappedBetweenTwoEventsAreSeenThoughTheirKeysHaveTheSameCounts) {
+  auto const stream = make_lookup_stream(kKeys, 1000, {}, 0ns, {});
+  KeyGenerator const keys(kKeys);
+  std::uint64_t const one = 17;
+  std::uint64_t other = one + 1;
+  while (keys.key(other) == keys.key(one)) ++other;
+  Counts tally = stream->empty_tally();
+  for (std::uint64_t event = 0; event < 1000; ++event) {
+    std::string reply;
+    append_resp_bulk(reply, std::to_string(keys.key(event == one ? other : event == other ? one : event)));
+    stream->accept(event, reply, tally);
+  }
+  EXPECT_TRUE(stream->reference().difference(tally).starts_with("checksum of events with their keys"))
+      << stream->reference().difference(tally);
+}
+
 TEST(LookupStream, AsksForAsManyKeysAsTheServiceHasAgainAndAgain) {
   LookupTarget target;
   target.prefix = "tally:0123456789ab:";

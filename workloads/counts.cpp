@@ -62,6 +62,7 @@ void Counts::merge_figures(Counts const& other) {
   tasks += other.tasks;
   checksum += other.checksum;
   coverage += other.coverage;
+  pairs += other.pairs;
   for (auto const& line : other.first_malformed_) {
     add_malformed(line);
     --malformed;  // counted above already
@@ -255,6 +256,7 @@ std::string Counts::difference(Counts const& got) const {
   differences.compare("replies", replies, got.replies);
   differences.compare("checksum of the work", checksum, got.checksum);
   differences.compare("checksum of the positions counted", coverage, got.coverage);
+  differences.compare("checksum of events with their keys", pairs, got.pairs);
   return differences.text();
 }
 
@@ -312,7 +314,8 @@ std::vector<std::byte> Counts::write() const {
   Writer out;
   out.number(static_cast<std::uint64_t>(kind_));
   out.number(keys_);
-  for (std::uint64_t const value : {events, malformed, replies, tasks, checksum, coverage}) out.number(value);
+  for (std::uint64_t const value : {events, malformed, replies, tasks, checksum, coverage, pairs})
+    out.number(value);
   out.number(first_malformed_.size());
   for (auto const& line : first_malformed_) {
     out.number(line.position);
@@ -344,7 +347,7 @@ Counts Counts::read(std::span<std::byte const> bytes) {
   auto const kind = static_cast<KeyKind>(in.number());
   Counts counts(kind, static_cast<std::uint32_t>(in.number()));
   for (auto* value : {&counts.events, &counts.malformed, &counts.replies, &counts.tasks, &counts.checksum,
-                      &counts.coverage}) {
+                      &counts.coverage, &counts.pairs}) {
     *value = in.number();
   }
   for (std::uint64_t left = in.number(); left > 0; --left) {

@@ -99,6 +99,10 @@ class alignas(
     ++tasks;
   }
 
+  /// Records that `event` was counted with this key (a number, or a hash). Keys that were swapped between two
+  /// events have the same counts, and another sum of this.
+  void pair(std::uint64_t event, std::uint64_t key) noexcept { pairs += mix64(mix64(event) + key); }
+
   /// Adds `other`, which is left empty. Both must be of the same kind and number of keys: throws
   /// std::logic_error.
   void merge(Counts&& other);
@@ -116,6 +120,7 @@ class alignas(
   std::uint64_t tasks = 0;      ///< ranges counted; not compared, since models differ in it
   std::uint64_t checksum = 0;   ///< sum over events of grind()'s result
   std::uint64_t coverage = 0;   ///< see cover()
+  std::uint64_t pairs = 0;      ///< see pair(); 0 where keys are read together with their events
 
   /// The first malformed lines, in order of position; at most kMalformedKept.
   std::vector<Malformed> const& first_malformed() const noexcept { return first_malformed_; }
@@ -141,7 +146,7 @@ class alignas(
   std::vector<WindowTotal> windows() const;
 
   /// Empty if `got` equals `*this` (the expected counts) in every key of every window, events, malformed
-  /// lines, replies, checksum and coverage; otherwise what differs, for a person: the first keys with
+  /// lines, replies, checksum, coverage and pairs; otherwise what differs, for a person: the first keys with
   /// expected and got.
   std::string difference(Counts const& got) const;
 

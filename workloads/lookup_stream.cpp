@@ -124,6 +124,7 @@ class SyntheticLookups final : public LookupStream {
     ++tally.dense_row(window_of(event))[key];
     ++tally.events;
     ++tally.replies;
+    tally.pair(event, key);
     tally.checksum += grind(event, grain_.iterations);
   }
 

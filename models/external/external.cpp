@@ -77,6 +77,7 @@ Counts run_program(ExternalCommand const& command, Values const& values, Setup c
   take_counts(program, task, watch, counts);
   // Nobody sees which positions it counted: its counts of all keys are what is compared.
   counts.cover(0, task.events);
+  counts.pairs = task.pairs;
   counts.tasks = 1;
   return counts;
 }

@@ -31,6 +31,7 @@ struct ExternalTask {
   std::uint32_t keys = 0;       ///< of synthetic events
   std::uint64_t windows = 1;    ///< that the events fill
   std::uint64_t lines_max = 0;  ///< of counts that there can be
+  std::uint64_t pairs = 0;      ///< of the expected counts (Counts::pairs), which nobody sees of a program
   std::uint64_t events = 0;
   int connections = 1;                   ///< ingest
   std::chrono::nanoseconds patience{0};  ///< for the whole run; then it is killed
