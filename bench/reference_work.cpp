@@ -4,8 +4,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 #include <barrier>
 #include <cstring>
+#include <ctime>
 #include <latch>
 #include <stdexcept>
 #include <string>
@@ -15,6 +17,7 @@
 #include "bench/child_watch.hpp"
 #include "bench/forked_process.hpp"
 #include "bench/limits.hpp"
+#include "models/runtime/spin.hpp"
 #include "workloads/grain.hpp"
 
 namespace tally {
@@ -26,8 +29,9 @@ using Clock = std::chrono::steady_clock;
 struct ReferenceReport {
   std::int64_t elapsed_ns;
   std::uint64_t ctx_involuntary;
-  double links_per_ns;
+  double links_per_ns, links_per_ns_alone;
   double read_bytes_per_s;
+  double hand_off_s;
 };
 
 /// Memory of a thread's own, all of it there; or none.
@@ -62,6 +66,54 @@ class Buffer {
   void* at_;
 };
 
+/// This thread's CPU time: what else the CPU does meanwhile, or a quota of a cgroup, is not in it.
+double thread_cpu_s() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+/// Links per nanosecond of this thread's CPU time.
+double links_rate(std::uint64_t event, std::uint64_t links) {
+  double const began = thread_cpu_s();
+  std::uint64_t volatile sink = grind(event, links);
+  (void)sink;
+  return static_cast<double>(links) / std::max(1.0, 1e9 * (thread_cpu_s() - began));
+}
+
+/// Indices from one thread to one other: Lamport's ring ("Proving the Correctness of Multiprocess Programs",
+/// IEEE Trans. Software Engineering 3, 1977), each side with its last look at the other's position.
+class IndexRing {
+ public:
+  void push(std::uint64_t index) noexcept {
+    std::uint64_t const tail = tail_.load(std::memory_order_relaxed);
+    while (tail - head_seen_ == kLength) {
+      head_seen_ = head_.load(std::memory_order_acquire);
+      if (tail - head_seen_ == kLength) pause_core();
+    }
+    slots_[tail % kLength] = index;
+    tail_.store(tail + 1, std::memory_order_release);
+  }
+  std::uint64_t pop() noexcept {
+    std::uint64_t const head = head_.load(std::memory_order_relaxed);
+    while (head == tail_seen_) {
+      tail_seen_ = tail_.load(std::memory_order_acquire);
+      if (head == tail_seen_) pause_core();
+    }
+    std::uint64_t const index = slots_[head % kLength];
+    head_.store(head + 1, std::memory_order_release);
+    return index;
+  }
+
+ private:
+  static constexpr std::uint64_t kLength = 1024;
+  alignas(64) std::atomic<std::uint64_t> tail_{0};
+  std::uint64_t head_seen_ = 0;
+  alignas(64) std::atomic<std::uint64_t> head_{0};
+  std::uint64_t tail_seen_ = 0;
+  alignas(64) std::uint64_t slots_[kLength];
+};
+
 constexpr int kReads = 2;
 /// No more of the memory there is than this share is taken for it.
 constexpr std::uint64_t kMemoryShare = 4;
@@ -72,6 +124,8 @@ std::string compute(std::vector<int> const& cpus, ReferenceWork const& work, boo
   std::vector<double> read_rates(threads);  // bytes per second
   std::latch ready(static_cast<std::ptrdiff_t>(threads) + 1), done(static_cast<std::ptrdiff_t>(threads));
   std::vector<double> rates(threads);  // links per ns
+  double alone = 0, hand_off_s[2]{};
+  IndexRing ring;
   std::vector<std::jthread> running;
   auto const run = [&](std::size_t t) {
     running.emplace_back([&, t] {
@@ -80,20 +134,33 @@ std::string compute(std::vector<int> const& cpus, ReferenceWork const& work, boo
       } catch (std::exception const&) {
         // A CPU was taken from this process meanwhile: it runs where it may, and its time shows it.
       }
+      constexpr std::uint64_t kAlonePart = 8;
+      if (t == 0) alone = links_rate(0, std::max<std::uint64_t>(1, work.links / kAlonePart));
       ready.arrive_and_wait();
-      auto const began = Clock::now();
-      std::uint64_t volatile sink = grind(t, work.links);
-      (void)sink;
-      std::chrono::duration<double, std::nano> const took = Clock::now() - began;
-      rates[t] = static_cast<double>(work.links) / took.count();
+      rates[t] = links_rate(t, work.links);
       done.count_down();
       together.arrive_and_wait();  // no chain is disturbed by another's memory
+      if (threads > 1 && t < 2) {
+        double const before = thread_cpu_s();
+        std::uint64_t volatile last = 0;
+        for (std::uint64_t i = 0; i < work.hand_offs; ++i) {
+          if (t == 0)
+            ring.push(i);
+          else
+            last = ring.pop();
+        }
+        (void)last;
+        hand_off_s[t] = thread_cpu_s() - before;
+      }
+      together.arrive_and_wait();
       if (!read_too) return;
       Buffer const buffer(work.read_bytes);
       together.arrive_and_wait();
       if (!buffer.is_there()) return;
       auto const reads = Clock::now();
+      std::uint64_t volatile sink = 0;
       for (int i = 0; i < kReads; ++i) sink = buffer.sum();
+      (void)sink;
       std::chrono::duration<double> const read_s = Clock::now() - reads;
       read_rates[t] = kReads * static_cast<double>(work.read_bytes) / read_s.count();
     });
@@ -110,12 +177,20 @@ std::string compute(std::vector<int> const& cpus, ReferenceWork const& work, boo
   ready.arrive_and_wait();
   auto const began = Clock::now();
   done.wait();
-  ReferenceReport report{(Clock::now() - began).count(), 0, 0, 0};
+  ReferenceReport report{.elapsed_ns = (Clock::now() - began).count(),
+                         .ctx_involuntary = 0,
+                         .links_per_ns = 0,
+                         .links_per_ns_alone = 0,
+                         .read_bytes_per_s = 0,
+                         .hand_off_s = 0};
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   report.ctx_involuntary = static_cast<std::uint64_t>(usage.ru_nivcsw);
   running.clear();
   report.links_per_ns = mean(rates);
+  report.links_per_ns_alone = alone;
+  report.hand_off_s =
+      (hand_off_s[0] + hand_off_s[1]) / static_cast<double>(std::max<std::uint64_t>(1, work.hand_offs));
   if (*std::min_element(read_rates.begin(), read_rates.end()) > 0)
     report.read_bytes_per_s = static_cast<double>(threads) * mean(read_rates);
   return {reinterpret_cast<char const*>(&report), sizeof report};
@@ -148,7 +223,9 @@ std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopS
   sample.elapsed = std::chrono::nanoseconds(report.elapsed_ns);
   sample.ctx_involuntary = report.ctx_involuntary;
   sample.links_per_ns = report.links_per_ns;
+  sample.links_per_ns_alone = report.links_per_ns_alone;
   sample.read_bytes_per_s = report.read_bytes_per_s;
+  sample.hand_off_s = report.hand_off_s;
   return sample;
 }
 
@@ -159,19 +236,34 @@ std::optional<Interval> noise_floor(std::vector<ReferenceSample> const& samples)
   return median_interval(times_s);
 }
 
-std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const& samples) {
+std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const& samples,
+                                             double ReferenceSample::*rate) {
   if (samples.empty()) return std::nullopt;
   std::vector<double> rates;
-  for (auto const& s : samples) rates.push_back(s.links_per_ns);
+  for (auto const& s : samples) rates.push_back(s.*rate);
   return median_interval(rates).median;
 }
 
-std::optional<Interval> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples) {
-  std::vector<double> rates;
+namespace {
+
+/// The median over those rounds in which it was measured.
+std::optional<Interval> median_of_measured(std::vector<ReferenceSample> const& samples,
+                                           double ReferenceSample::*figure) {
+  std::vector<double> values;
   for (auto const& s : samples)
-    if (s.read_bytes_per_s > 0) rates.push_back(s.read_bytes_per_s);
-  if (rates.empty()) return std::nullopt;
-  return median_interval(rates);
+    if (s.*figure > 0) values.push_back(s.*figure);
+  if (values.empty()) return std::nullopt;
+  return median_interval(values);
+}
+
+}  // namespace
+
+std::optional<Interval> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples) {
+  return median_of_measured(samples, &ReferenceSample::read_bytes_per_s);
+}
+
+std::optional<Interval> reference_hand_off_s(std::vector<ReferenceSample> const& samples) {
+  return median_of_measured(samples, &ReferenceSample::hand_off_s);
 }
 
 double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop,
@@ -183,7 +275,7 @@ double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& s
     if (!sample) throw Interrupted("interrupted");
     samples.push_back(*sample);
   }
-  return *reference_links_per_ns(samples);
+  return *reference_links_per_ns(samples, &ReferenceSample::links_per_ns_alone);
 }
 
 double spread(std::vector<ReferenceSample> const& samples) {

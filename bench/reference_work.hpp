@@ -21,6 +21,8 @@ struct ReferenceWork {
   /// After them, each of the CPUs reads this much memory of its own, twice, from end to end, all at once:
   /// more than their caches hold, but for a last one that many share.
   std::size_t read_bytes = std::size_t{64} << 20;
+  /// Last, so many indices stream from the first of the CPUs to the second through a ring (see hand_off_s).
+  std::uint64_t hand_offs = 2'000'000;
 };
 inline constexpr std::string_view kReferenceText =
     "links of the grain's chain on each of the workers' CPUs at once; the slowest counts";
@@ -32,8 +34,13 @@ struct ReferenceSample {
   double started_s = 0;  ///< since the campaign began
   std::chrono::nanoseconds elapsed{0};
   std::uint64_t ctx_involuntary = 0;  ///< how often it was put off its CPU
-  double links_per_ns = 0;            ///< of one CPU, on average over them
+  double links_per_ns = 0;            ///< of one CPU's time, on average over them, all at once
+  double links_per_ns_alone = 0;      ///< of the first CPU's time, the others idle
   double read_bytes_per_s = 0;        ///< all CPUs together; 0 where memory was too short for it
+  /// CPU time, of both sides together, that an index takes to get from one CPU to another through a ring with
+  /// one producer and one consumer, which takes it out by itself: what the cost of a task is a multiple of,
+  /// since both move together from minute to minute. 0 on one CPU.
+  double hand_off_s = 0;
 };
 
 /// Runs it once, in a process of its own with a thread pinned to each of `cpus` (one thread anywhere, if
@@ -45,17 +52,23 @@ std::optional<ReferenceSample> run_reference(std::vector<int> const& cpus, StopS
 /// The times so far, in seconds, with the interval of their median; none without samples.
 std::optional<Interval> noise_floor(std::vector<ReferenceSample> const& samples);
 
-/// The median over the rounds of the links that a CPU did in a nanosecond; none without samples.
-std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const& samples);
+/// The median over the rounds of the links that a CPU did in a nanosecond, all at once or alone, as `rate`
+/// says; none without samples.
+std::optional<double> reference_links_per_ns(std::vector<ReferenceSample> const& samples,
+                                             double ReferenceSample::*rate);
 
 /// The bytes that all the CPUs together read in a second, with the interval of their median over the rounds;
 /// none where it was not measured. Other guests of a hypervisor share the memory's bandwidth even where the
 /// CPUs are one's own: then computing is steady, and counting, which waits for memory, is not.
 std::optional<Interval> reference_read_bytes_per_s(std::vector<ReferenceSample> const& samples);
 
-/// Links of the chain per nanosecond and CPU, for grains: the median of some runs of the computation, on all
-/// of `cpus` at once as the workers are, since a CPU alone has a higher clock than it keeps beside others.
-/// Takes about two seconds. Throws Interrupted, and as run_reference() does.
+/// The CPU time that handing an index from one CPU to another takes, in seconds, with the interval of its
+/// median over the rounds; none on one CPU.
+std::optional<Interval> reference_hand_off_s(std::vector<ReferenceSample> const& samples);
+
+/// Links of the chain per nanosecond of CPU time, for grains: the median of some runs of the computation on a
+/// CPU that is alone. What a link takes beside others (a lower clock, a core that is shared) makes no other
+/// grain; it is in the bound. Takes about two seconds. Throws Interrupted, and as run_reference() does.
 double calibrate_links_per_ns(std::vector<int> const& cpus, StopSignals const& stop,
                               ReferenceWork const& work = {});
 

@@ -448,17 +448,23 @@ TEST_F(Figures, SequentialIsNotBoundedByWhatTwoWorkersReach) {
 TEST_F(Figures, TheBoundOfAGrainFollowsTheSpeedThatTheReferenceComputationHad) {
   result_.links_per_ns = 0.5;
   for (double const speed : {0.6, 0.55, 0.5})
-    result_.reference.push_back({.elapsed = 1ms, .links_per_ns = speed});
+    result_.reference.push_back({.elapsed = 1ms, .links_per_ns = speed / 2, .links_per_ns_alone = speed});
+  result_.reference_cpus = 2;
   for (auto& cell : result_.cells) cell.nominal_bound = cell.analytic_bound = 1000;
   result_.cells[1].cell.grain = 1us;
   note_speed(result_);
-  EXPECT_DOUBLE_EQ(result_.cells[1].analytic_bound, 1100);
+  // Of 499.7 links, which were calibrated to be 500.
+  EXPECT_NEAR(result_.cells[1].analytic_bound, 1100, 1);
   EXPECT_DOUBLE_EQ(result_.cells[0].analytic_bound, 1000) << "no grain";
   note_speed(result_);
-  EXPECT_DOUBLE_EQ(result_.cells[1].analytic_bound, 1100) << "once is enough";
+  EXPECT_NEAR(result_.cells[1].analytic_bound, 1100, 1) << "once is enough";
+  result_.cells[1].cell.workers = 2;
+  note_speed(result_);
+  EXPECT_NEAR(result_.cells[1].analytic_bound, 550, 1)
+      << "a link takes twice as long where both CPUs are busy";
   result_.reference.clear();
   note_speed(result_);
-  EXPECT_DOUBLE_EQ(result_.cells[1].analytic_bound, 1100) << "nothing is known";
+  EXPECT_NEAR(result_.cells[1].analytic_bound, 550, 1) << "nothing is known";
 }
 
 TEST_F(Figures, AFailedCellHasNone) {

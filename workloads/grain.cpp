@@ -3,23 +3,20 @@
 #include <algorithm>
 #include <cmath>
 
-#include "workloads/random.hpp"
-
 namespace tally {
 
 std::uint64_t grind(std::uint64_t event, std::uint64_t iterations) noexcept {
-  if (iterations == 0) return 0;
-  std::uint64_t x = mix64(event + 1);
-  for (std::uint64_t i = 0; i < iterations; ++i) {
-    x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93ULL;
-  }
-  return x;
+  return Grinder(iterations)(event);
 }
 
 Grain make_grain(std::chrono::nanoseconds duration, double links_per_ns) {
   if (duration.count() <= 0) return {};
-  double const links = std::round(static_cast<double>(duration.count()) * links_per_ns);
-  return {duration, std::max<std::uint64_t>(1, static_cast<std::uint64_t>(links))};
+  double const links = std::round(static_cast<double>(duration.count()) * links_per_ns - kLinksBetweenEvents);
+  return {duration, static_cast<std::uint64_t>(std::max(1.0, links))};
+}
+
+double event_ns(Grain const& grain, double links_per_ns) noexcept {
+  return (static_cast<double>(grain.iterations) + kLinksBetweenEvents) / links_per_ns;
 }
 
 }  // namespace tally

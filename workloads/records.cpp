@@ -194,7 +194,9 @@ std::size_t Records::last_record_end(std::string_view text, bool last) const noe
 template <bool keys_stay>
 class Records::Pending {
  public:
-  explicit Pending(Counts& tally) noexcept : tally_(tally) {}
+  Pending(Counts& tally, std::uint64_t grain_iterations) noexcept : grind(grain_iterations), tally_(tally) {}
+
+  Grinder grind;
 
   Counts& tally() noexcept { return tally_; }
   /// An event of the key of `line`, which, unless it is a copy, stays where it is until it is counted.
@@ -261,12 +263,12 @@ inline void Records::add(ParsedLine const& line, std::uint64_t position, Pending
   TextMap& window = tally.text_window(window_start);
   pending.add(window, line);
   ++tally.events;
-  if (grain_iterations_ != 0) tally.checksum += grind(position, grain_iterations_);
+  if (grain_iterations_ != 0) tally.checksum += pending.grind(position);
 }
 
 template <bool keys_stay>
 void Records::count_all(std::string_view records, std::uint64_t position, Counts& tally) const {
-  Pending<keys_stay> pending(tally);
+  Pending<keys_stay> pending(tally, grain_iterations_);
   auto const each = [&](auto const& end_of, auto const& parse) {
     for (std::size_t begin = 0; begin < records.size();) {
       std::size_t const next = end_of(begin);
