@@ -23,7 +23,7 @@ std::string spell_all_but_io(Parameters const& p) {
     return p.wait.count() % 1000 == 0 ? "/wait_us:" + std::to_string(p.wait.count() / 1000)
                                       : "/wait_ns:" + std::to_string(p.wait.count());
   };
-  if (p.stream == StreamKind::cpu) return name + grain() + "/batch:" + std::to_string(p.batch);
+  if (p.stream == StreamKind::cpu) return name + grain() + "/batch:" + spell_batch(p.batch);
   if (p.stream == StreamKind::ingest) {
     name += "/connections:" + std::to_string(p.connections) + "/rate:" + spell_rate(p.rate_per_s);
     if (p.lookup) name += wait();
@@ -53,6 +53,10 @@ std::string_view name_of(StreamKind stream) {
       return "ingest";
   }
   return "unknown";
+}
+
+std::string spell_batch(std::uint64_t batch) {
+  return batch == kAutoBatch ? std::string(kAutoBatchWord) : std::to_string(batch);
 }
 
 bool runs(Model const& model, StreamKind stream) noexcept {

@@ -20,6 +20,11 @@ std::string_view name_of(StreamKind stream);
 
 inline constexpr std::array kAllStreams{StreamKind::cpu, StreamKind::lookup, StreamKind::ingest};
 
+/// kAutoBatch, as it is written.
+inline constexpr std::string_view kAutoBatchWord = "auto";
+/// `256`, or `auto`.
+std::string spell_batch(std::uint64_t batch);
+
 /// Whether the model runs such a stream.
 bool runs(Model const& model, StreamKind stream) noexcept;
 
@@ -36,7 +41,7 @@ struct Cell {
   StreamKind stream = StreamKind::cpu;
   int workers = 1;  ///< what the model is given; 1 for sequential
   std::chrono::nanoseconds grain{0};
-  std::uint64_t batch = 1;           ///< cpu
+  std::uint64_t batch = 1;           ///< cpu: events of one task; kAutoBatch: as the model likes
   std::chrono::nanoseconds wait{0};  ///< lookup; ingest with `lookup`
   int in_flight = 1;                 ///< lookup; 1 for sequential
   int connections = 1;               ///< ingest

@@ -20,7 +20,8 @@ constexpr double kPilotGrowth = 16;
 constexpr double kFirstPilotEvents = 20'000;
 constexpr double kMostAutoEvents = 200e6;
 constexpr double kMostLookups = 10e6;
-constexpr double kBatchHandOffSeconds = 20e-9;
+/// CPU time that a model takes to schedule a task, roughly: 20 to 400 ns.
+constexpr double kTaskSeconds = 100e-9;
 constexpr double kLookupsPerInFlight = 10;
 /// Waits are not waited for that often that a sample takes longer.
 constexpr double kMostSecondsToDrain = 5;
@@ -167,9 +168,9 @@ std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, doub
       events = std::max({events, kLookupsPerInFlight * waiting, connections, to_drain});
     }
   } else if (cell.stream == StreamKind::cpu) {
-    double const handed_out = static_cast<double>(cell.batch) * sample_s / kBatchHandOffSeconds;
     double const least = std::isfinite(pace) ? pace * kPilotSeconds : events;
-    events = std::min(events, std::max(handed_out, least));
+    if (cell.batch != kAutoBatch)
+      events = std::min(events, std::max(static_cast<double>(cell.batch) * sample_s / kTaskSeconds, least));
     // So many tasks that the last of them, which some workers have and others not, do not govern the figure.
     double const balanced = kTasksPerWorker * static_cast<double>(cell.batch) * cell.workers;
     if (std::isfinite(pace) && cell.workers > 1)

@@ -69,7 +69,9 @@ Json factors(RunOptions const& options, Service const& service) {
   f["window_ns"] = options.window.count();
   f["workers"] = or_default(options.workers, options.workers);
   f["grain_ns"] = or_default(options.grains, all_in_ns(options.grains));
-  f["batch"] = options.batches;
+  f["batch"] = Json::array();
+  for (std::uint64_t const batch : options.batches)
+    f["batch"].push_back(batch == kAutoBatch ? Json(kAutoBatchWord) : Json(batch));
   f["wait_ns"] = all_in_ns(options.waits);
   f["wait_distribution"] = name_of(options.wait_distribution);
   f["in_flight"] = options.in_flights;
@@ -165,7 +167,7 @@ Json describe_program() {
   context.update(describe_machine());
   // As Google Benchmark's files have it; but of this build, since the library times nothing here.
   context["library_build_type"] = build_config::kOptimized ? "release" : "debug";
-  context["json_schema_version"] = 1;
+  context["json_schema_version"] = kJsonSchemaVersion;
   context["tally_result_schema"] = kResultSchema;
   context["tally_version"] = kVersion;
   context["tally_commit"] = build_tree::kCommit;

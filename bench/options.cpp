@@ -64,7 +64,8 @@ struct RunArguments {
                        "CPU time per event (default: " + spell_all(defaults::kCpuGrains) + " on cpu, " +
                            spell_all(defaults::kLookupGrains) + " on lookup, ingest and with --input)")),
         batch(p.option("--batch", "N,..",
-                       "cpu: events per task (default: " + spell_numbers(defaults::kBatches) + ")")),
+                       "cpu: events of one task, exactly, or auto, as the model likes (default: " +
+                           spell_numbers(defaults::kBatches) + ")")),
         wait(p.option("--wait", "D,..",
                       "lookup, and ingest with --lookup: mean wait for a reply (default: " +
                           spell_all(defaults::kWaits) + ")")),
@@ -314,7 +315,9 @@ void read_cell_options(RunArguments const& given, RunOptions& options) {
   options.grains =
       read_list<std::chrono::nanoseconds>("--grain", given.grain, Durations{}, duration_of("--grain"));
   options.batches =
-      read_list<std::uint64_t>("--batch", given.batch, defaults::kBatches, count_of("--batch", kMostEvents));
+      read_list<std::uint64_t>("--batch", given.batch, defaults::kBatches, [&](std::string const& text) {
+        return text == kAutoBatchWord ? kAutoBatch : parse_count("--batch", text, 1, kMostEvents);
+      });
   options.waits =
       read_list<std::chrono::nanoseconds>("--wait", given.wait, defaults::kWaits, duration_of("--wait"));
   options.in_flights = read_list<int>("--in-flight", given.in_flight, defaults::kInFlights,

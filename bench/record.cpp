@@ -56,7 +56,10 @@ void put_cell(Json& entry, Cell const& cell) {
   entry["workers"] = cell.workers;
   entry["grain_ns"] = cell.grain.count();
   if (cell.stream == StreamKind::cpu) {
-    entry["batch"] = cell.batch;
+    if (cell.batch == kAutoBatch)
+      entry["batch"] = kAutoBatchWord;
+    else
+      entry["batch"] = cell.batch;
   } else if (cell.stream == StreamKind::ingest) {
     entry["connections"] = cell.connections;
     put(entry, "rate_per_s", cell.rate_per_s > 0 ? std::optional(cell.rate_per_s) : std::nullopt,
@@ -350,7 +353,9 @@ Json noise_floor_of(CampaignResult const& result) {
                        {"real_time_s", in_seconds(s.elapsed)},
                        {"ctx_involuntary", s.ctx_involuntary},
                        {"links_per_ns", s.links_per_ns},
-                       {"read_bytes_per_s", s.read_bytes_per_s}});
+                       {"links_per_ns_alone", s.links_per_ns_alone},
+                       {"read_bytes_per_s", s.read_bytes_per_s},
+                       {"hand_off_s", s.hand_off_s}});
   auto const interval = noise_floor(result.reference);
   put(floor, "median_s", interval, "no round");
   put(floor, "relative_half_width", interval ? std::optional(interval->relative_half_width()) : std::nullopt,
@@ -361,6 +366,9 @@ Json noise_floor_of(CampaignResult const& result) {
       "not measured: too little memory");
   put(floor, "read_relative_half_width", reads ? std::optional(reads->relative_half_width()) : std::nullopt,
       "not measured: too little memory");
+  auto const hand_off = reference_hand_off_s(result.reference);
+  put(floor, "hand_off_s", hand_off ? std::optional(hand_off->median) : std::nullopt,
+      "on one CPU there is none");
   floor["samples"] = std::move(samples);
   return floor;
 }

@@ -11,6 +11,7 @@
 #include "bench/drawn_waits.hpp"
 #include "bench/json.hpp"
 #include "bench/sha256.hpp"
+#include "bench/version.hpp"
 
 namespace tally {
 namespace {
@@ -70,6 +71,8 @@ void read_cells(Json const& entries, ResultFile& file) {
       continue;
     }
     if (entry.at("run_type") != "iteration" || entry.at("model") == "limit") continue;
+    // What a task costs is not in cells where a model cuts as it likes.
+    if (entry.value("batch", Json()) == kAutoBatchWord) continue;
     auto const [place, is_new] = index.emplace(name, all.size());
     if (is_new) {
       Samples& samples = all.emplace_back();
@@ -115,6 +118,10 @@ ResultFile read_result_file(std::filesystem::path const& path) {
     file.path = path.string();
     if (!context.contains("tally_version") || !context.contains("result_id"))
       throw NoResultFile(file.path + ": no result of 'tally run'");
+    if (context.value("json_schema_version", 1) < kJsonSchemaVersion)
+      throw NoResultFile(file.path +
+                         ": was measured when models merged batches into tasks, so that it does not say what a task "
+                         "costs; measure again");
     file.id = context.at("result_id").get<std::string>();
     if (!is_unchanged(text, file.id))
       throw NoResultFile(file.path +

@@ -65,8 +65,9 @@ Sample decode(std::string_view bytes) {
 
 using RunModel = std::function<Counts(Stopwatch&)>;
 
-/// The whole life of the sample's process, but for its way out.
-Sample run_here(RunModel const& run, Setup const& setup, Counts const& expected, int wanted) {
+/// The whole life of the sample's process, but for its way out. `required` is called when all is measured.
+Sample run_here(RunModel const& run, Setup const& setup, Counts const& expected,
+                std::function<Required()> const& required) {
   Sample s;
   try {
     pin_process(setup.cpus);
@@ -79,7 +80,7 @@ Sample run_here(RunModel const& run, Setup const& setup, Counts const& expected,
     ProcessAccount used = ProcessAccount::now(of_children);
     used -= before;
     s.peak_rss_bytes = watch.memory_bytes().value_or(peak_rss_bytes() + watch.child_memory_bytes());
-    s.failure = verdict(expected.difference(got), watch, wanted);
+    s.failure = verdict(expected.difference(got), got, watch, required());
     s.elapsed = watch.elapsed();
     s.startup = watch.startup();
     s.teardown = returned - watch.stopped();
@@ -109,14 +110,14 @@ std::string failure_beside(ChildWatch::Outcome const& outcome) {
   return "the process it depends on ended first";
 }
 
-Measured measure_run(RunModel const& run, Setup const& setup, Counts const& expected, int wanted,
-                     SampleWatch const& watch) {
+Measured measure_run(RunModel const& run, Setup const& setup, Counts const& expected,
+                     std::function<Required()> const& required, SampleWatch const& watch) {
   Measured measured;
   if (watch.stop.requested()) {
     measured.ending = Ending::interrupted;
     return measured;
   }
-  ChildWatch child([&] { return encode(run_here(run, setup, expected, wanted)); });
+  ChildWatch child([&] { return encode(run_here(run, setup, expected, required)); });
   ChildWatch::Outcome const outcome = child.wait(watch);
   measured.ending = outcome.ending;
   if (outcome.ending == Ending::timed_out)
@@ -134,14 +135,22 @@ Measured measure_run(RunModel const& run, Setup const& setup, Counts const& expe
 
 }  // namespace
 
-std::string verdict(std::string const& difference, Stopwatch const& watch, int workers_wanted) {
+std::string verdict(std::string const& difference, Counts const& counts, Stopwatch const& watch,
+                    Required const& required) {
   // The count first: it says most about what is wrong with the model.
   if (!difference.empty()) return "wrong count: " + difference;
   if (!watch.ran()) return "never started its watch, or never stopped it: nothing was timed";
   if (watch.workers() < 1) return "reported no worker that stood ready";
-  if (workers_wanted > 0 && watch.workers() != workers_wanted)
-    return "ran " + std::to_string(watch.workers()) + " workers where " + std::to_string(workers_wanted) +
+  if (required.workers > 0 && watch.workers() != required.workers)
+    return "ran " + std::to_string(watch.workers()) + " workers where " + std::to_string(required.workers) +
            " were asked for";
+  if (!required.tasks) return "";
+  if (counts.tasks != *required.tasks)
+    return "ran " + std::to_string(counts.tasks) + " tasks where the stream has " +
+           std::to_string(*required.tasks) + " batches";
+  if (required.schedules && watch.scheduled() != counts.tasks)
+    return "made " + std::to_string(watch.scheduled()) + " scheduling objects for " +
+           std::to_string(counts.tasks) + " tasks";
   return "";
 }
 
@@ -157,32 +166,47 @@ std::string describe_current_exception() {
   }
 }
 
-int workers_wanted(Model const& model, StreamKind stream, Setup const& setup) {
-  // A thread or a process per event in flight: there the workers are as many as the model finds right.
-  constexpr int kAnyNumber = 0;
-  if (stream == StreamKind::lookup) return kAnyNumber;
-  return model.sequential ? 1 : setup.workers;
+Required required_of(Model const& model, CpuStream const& stream, Setup const& setup) {
+  Required required{.workers = model.sequential ? 1 : setup.workers,
+                    .schedules = !model.sequential && model.candidate};
+  // A program of others does not say what it takes as a task.
+  if (setup.batch != kAutoBatch && model.external == nullptr)
+    required.tasks = batches_in(stream, setup.batch);
+  return required;
+}
+
+Required required_of(Model const& model, LookupStream const& stream, Setup const&) {
+  // A thread or a process per event in flight: there the workers are as many as the model finds right, and an
+  // event is a call, for which nothing is made.
+  bool const calls = model.lookup_needs.thread_per_event || model.lookup_needs.process_per_event;
+  Required required{.schedules = !model.sequential && model.candidate && !calls};
+  if (model.external == nullptr) required.tasks = stream.events();
+  return required;
+}
+
+Required required_of(Model const& model, IngestStream const&, Setup const& setup) {
+  return {.workers = model.sequential ? 1 : setup.workers};
 }
 
 Measured measure(Model const& model, CpuStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch) {
   if (!model.cpu) throw std::logic_error(std::string(model.name) + " cannot run the cpu stream");
   return measure_run([&](Stopwatch& stopwatch) { return model.cpu(stream, setup, stopwatch); }, setup,
-                     expected, workers_wanted(model, StreamKind::cpu, setup), watch);
+                     expected, [&] { return required_of(model, stream, setup); }, watch);
 }
 
 Measured measure(Model const& model, LookupStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch) {
   if (!model.lookup) throw std::logic_error(std::string(model.name) + " cannot run the lookup stream");
   return measure_run([&](Stopwatch& stopwatch) { return model.lookup(stream, setup, stopwatch); }, setup,
-                     expected, workers_wanted(model, StreamKind::lookup, setup), watch);
+                     expected, [&] { return required_of(model, stream, setup); }, watch);
 }
 
 Measured measure(Model const& model, IngestStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch) {
   if (!model.ingest) throw std::logic_error(std::string(model.name) + " cannot run the ingest stream");
   return measure_run([&](Stopwatch& stopwatch) { return model.ingest(stream, setup, stopwatch); }, setup,
-                     expected, workers_wanted(model, StreamKind::ingest, setup), watch);
+                     expected, [&] { return required_of(model, stream, setup); }, watch);
 }
 
 LatencyFigures figures_of(LatencyHistogram const& latencies) {

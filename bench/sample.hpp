@@ -124,9 +124,10 @@ struct Measured {
 ///
 /// Every way to go wrong is named in Sample::failure: a wrong count, an exception, a signal, an exit without
 /// a result, a watch never started, no worker reported, the time-out. On `cpu` and `ingest` the workers
-/// reported must be those that `setup` asks for. On return no process of the sample is left, nor a zombie.
-/// Call single-threaded. Throws std::system_error when no process can be made, std::logic_error if the model
-/// cannot run such a stream.
+/// reported must be those that `setup` asks for, and on `cpu` the tasks, and the objects that were scheduled
+/// for them, as many as the stream has batches, unless --batch is auto. On return no process of the sample is
+/// left, nor a zombie. Call single-threaded. Throws std::system_error when no process can be made,
+/// std::logic_error if the model cannot run such a stream.
 Measured measure(Model const& model, CpuStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch);
 Measured measure(Model const& model, LookupStream const& stream, Setup const& setup, Counts const& expected,
@@ -134,15 +135,26 @@ Measured measure(Model const& model, LookupStream const& stream, Setup const& se
 Measured measure(Model const& model, IngestStream const& stream, Setup const& setup, Counts const& expected,
                  SampleWatch const& watch);
 
-/// What is wrong with a run that returned counts, which differ from those expected in `difference` (empty if
-/// in nothing); empty if nothing is. `workers_wanted` as that function has it.
-std::string verdict(std::string const& difference, Stopwatch const& watch, int workers_wanted);
+/// What a run must have done beside counting right.
+struct Required {
+  int workers = 0;  ///< that stood ready; 0: as many as the model finds right
+  /// Tasks that were run, and, of a model that schedules, objects that were made for them; none: any number.
+  std::optional<std::uint64_t> tasks{};
+  bool schedules = false;  ///< the model makes an object for each task
+};
+
+/// What the model must do on the stream. Reads the stream through where its tasks are to be counted.
+Required required_of(Model const& model, CpuStream const& stream, Setup const& setup);
+Required required_of(Model const& model, LookupStream const& stream, Setup const& setup);
+Required required_of(Model const& model, IngestStream const& stream, Setup const& setup);
+
+/// What is wrong with a run that returned `counts`, which differ from those expected in `difference` (empty
+/// if in nothing); empty if nothing is.
+std::string verdict(std::string const& difference, Counts const& counts, Stopwatch const& watch,
+                    Required const& required);
 
 /// What a failed run is said to have thrown. In a handler alone.
 std::string describe_current_exception();
-
-/// How many workers the model must report on such a stream; 0 if as many as it finds right.
-int workers_wanted(Model const& model, StreamKind stream, Setup const& setup);
 
 /// Lets this process run on `cpus` alone; all that it may use anyway, if empty. Throws std::system_error.
 void pin_process(std::vector<int> const& cpus);

@@ -67,7 +67,8 @@ std::string title_of(CampaignResult const& result, Group const& group) {
                       number_of(static_cast<std::size_t>(group.workers), "worker") + ", grain " +
                       format_duration(group.grain);
   if (group.stream == StreamKind::cpu) {
-    title += ", batch " + format_scaled(static_cast<double>(group.batch));
+    title += ", batch " + (group.batch == kAutoBatch ? spell_batch(group.batch)
+                                                     : format_scaled(static_cast<double>(group.batch)));
   } else if (group.stream == StreamKind::ingest) {
     title += ", " + number_of(static_cast<std::size_t>(group.connections), "connection") + ", " +
              (group.slo              ? "the highest rate with " + spell(*result.options.slo)
@@ -201,12 +202,27 @@ void add_row(TextTable& table, CampaignResult const& result, Group const& group,
   auto const cpu = cpu_per_event(cell);
   auto const memory =
       median_over(cell, [](Sample const& s) { return std::optional(static_cast<double>(s.peak_rss_bytes)); });
+  auto const tasks = [](Sample const& s) { return static_cast<double>(s.tasks); };
   std::string limit(result.limited_by(cell));
   if (limit == "service") used.insert("service");
-  table.row({rank, name, format_scaled(rate->median), interval_text(result.claimed(*rate)),
-             ratio_cell(result, group, c, base.sequential, used),
-             efficiency ? format_percent(efficiency->median, 0) : "", cpu ? format_seconds(*cpu) : "",
-             memory ? format_bytes(*memory) : "", std::move(limit), marks_of(result, c, used)});
+  std::vector<std::string> row{rank,
+                               name,
+                               format_scaled(rate->median),
+                               interval_text(result.claimed(*rate)),
+                               ratio_cell(result, group, c, base.sequential, used),
+                               efficiency ? format_percent(efficiency->median, 0) : "",
+                               cpu ? format_seconds(*cpu) : ""};
+  if (group.stream == StreamKind::cpu) {
+    auto const cpu_per_task = median_over(cell, [&](Sample const& s) {
+      return s.tasks > 0 ? std::optional((s.user_s + s.sys_s) / tasks(s)) : std::nullopt;
+    });
+    row.push_back(cpu_per_task ? format_seconds(*cpu_per_task) : "");
+    if (group.batch == kAutoBatch)
+      row.push_back(format_scaled(
+          median_over(cell, [&](Sample const& s) { return std::optional(tasks(s)); }).value_or(0)));
+  }
+  row.insert(row.end(), {memory ? format_bytes(*memory) : "", std::move(limit), marks_of(result, c, used)});
+  table.row(std::move(row));
 }
 
 /// The group's cells as they are listed: measured candidates by throughput, then those without a figure, then
@@ -297,16 +313,15 @@ std::string render_ranks(CampaignResult const& result, Group const& group, std::
 std::string render_group(CampaignResult const& result, Group const& group, std::size_t width, Marks& used) {
   using enum TextTable::Align;
   Base const base = base_of(result, group);
-  TextTable table({{"rank", right},
-                   {"model", left},
-                   {"events/s", right},
-                   {"95%", right},
-                   {"ratio ", right},
-                   {"of bound", right},
-                   {"CPU/event", right},
-                   {"peak mem", right},
-                   {"limited by", left},
-                   {"marks", left}});
+  std::vector<TextTable::Column> columns{{"rank", right},     {"model", left},   {"events/s", right},
+                                         {"95%", right},      {"ratio ", right}, {"of bound", right},
+                                         {"CPU/event", right}};
+  if (group.stream == StreamKind::cpu) {
+    columns.push_back({"CPU/task", right});
+    if (group.batch == kAutoBatch) columns.push_back({"tasks", right});
+  }
+  columns.insert(columns.end(), {{"memory", right}, {"limited by", left}, {"marks", left}});
+  TextTable table(std::move(columns));
   int place = 0, rank = 0;
   std::optional<std::size_t> above;
   for (std::size_t const c : in_order(result, group)) {

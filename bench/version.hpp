@@ -6,5 +6,7 @@
 namespace tally {
 
 inline constexpr std::string_view kVersion = TALLY_VERSION;
+/// Of the result file. 2: `batch` is the number of events of one task; before, models merged batches.
+inline constexpr int kJsonSchemaVersion = 2;
 
 }  // namespace tally

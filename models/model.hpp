@@ -23,7 +23,7 @@ struct ExternalTask;
 /// What a model is given beside the stream.
 struct Setup {
   int workers = 1;          ///< threads or processes that count; >= 1
-  std::uint64_t batch = 1;  ///< events handed out as one task (cpu); >= 1
+  std::uint64_t batch = 1;  ///< events of one task (cpu); kAutoBatch: as the model likes
   int in_flight = 1;        ///< connections, and so events that may wait at once (lookup); >= 1
   Io io = Io::epoll;        ///< how a model with `reactor` waits (lookup, ingest)
   std::vector<int> cpus;    ///< worker i belongs on cpus[i % size]; empty: wherever the kernel puts it
@@ -53,6 +53,13 @@ class Stopwatch {
   /// The merged counts are complete.
   void stop() noexcept { stopped_ = Clock::now(); }
 
+  /// So many more scheduling objects were made, one for each task: closures, messages, fibers, coroutine
+  /// frames, posted callbacks. Any thread of the sample's process.
+  void add_scheduled(std::uint64_t objects) noexcept {
+    scheduled_.fetch_add(objects, std::memory_order_relaxed);
+  }
+  std::uint64_t scheduled() const noexcept { return scheduled_.load(std::memory_order_relaxed); }
+
   bool ran() const noexcept { return started_ != Clock::time_point{} && stopped_ >= started_; }
   /// From the call of the model to start().
   std::chrono::nanoseconds startup() const noexcept { return started_ - made_; }
@@ -76,6 +83,7 @@ class Stopwatch {
   Clock::time_point stopped_{};
   std::function<void()> gate_;
   std::atomic<int> workers_{0};
+  std::atomic<std::uint64_t> scheduled_{0};
   std::uint64_t child_memory_bytes_ = 0;
   std::optional<std::uint64_t> memory_bytes_;
 };

@@ -7,20 +7,22 @@
 // clang-format off
 #define TALLY_MODELS(ROW)                                                                                                 \
   ROW(sequential,      cpu, lookup, ingest, "the plain loop; one blocking connection",               .sequential = true)  \
-  ROW(thread_pool,     cpu, lookup, ingest, "std::jthread workers over a bounded queue; a blocking connection per thread", \
+  ROW(thread_pool,     cpu, lookup, ingest,                                                                               \
+      "std::jthread workers over a bounded queue of closures; a blocking connection per thread",                          \
                                                                            .lookup_needs = {.thread_per_event = true})    \
-  ROW(process_shard,   cpu, lookup, ingest, "fork(2), a process per shard, counts back through shared memory",            \
+  ROW(process_shard,   cpu, lookup, ingest,                                                                               \
+      "fork(2), a process per shard; batches and counts go through shared memory",                                        \
                                                                            .lookup_needs = {.process_per_event = true})   \
   ROW(tbb_flow_graph,  cpu, lookup, ingest,                                                                               \
       "oneTBB: input_node to function_node; async_node and I/O threads for what waits",              .reactor = true)     \
   ROW(fibers,          cpu, lookup, ingest,                                                                               \
-      "Boost.Fiber: a scheduler per worker thread, a fiber per event in flight",                     .reactor = true)     \
+      "Boost.Fiber: a scheduler per worker thread, a fiber per task",                                .reactor = true)     \
   ROW(coroutines,      cpu, lookup, ingest,                                                                               \
-      "C++20 coroutines: an event loop per worker thread, a coroutine per event in flight",          .reactor = true)     \
+      "C++20 coroutines: one per task, resumed on any worker; on a readiness loop while they wait",  .reactor = true)     \
   ROW(event_loop,      cpu, lookup, ingest,                                                                               \
-      "callbacks on a readiness loop, as Twisted and Node; several loops share nothing",             .reactor = true)     \
+      "callbacks on a readiness loop per worker, as Twisted and Node; one per task",                 .reactor = true)     \
   ROW(coroutines_asio, cpu, lookup, ingest,                                                                               \
-      "Boost.Asio's coroutines: an io_context per worker thread, a coroutine per event in flight",   .by_default = false) \
+      "Boost.Asio's coroutines: an io_context per worker thread, a coroutine per task",              .by_default = false) \
   ROW(limit,           cpu, lookup, ingest,                                                                               \
       "no model to choose: static split, bare epoll loop; the measured ceiling",  .reactor = true, .candidate = false)
 // clang-format on

@@ -223,7 +223,10 @@ Rank::OwnRun Rank::run(Cell const& cell, Workload const& made, Communicator cons
     own.used = ProcessAccount::now();
     own.used -= before;
     own.used -= at_gate;
-    own.failure = verdict("", watch, workers_wanted(*cell.model, cell.stream, setup));
+    own.failure =
+        verdict("", own.counts, watch,
+                cell.stream == StreamKind::lookup ? required_of(*cell.model, *made.part.lookup, setup)
+                                                  : required_of(*cell.model, *made.part.cpu, setup));
   } catch (...) {
     own.failure = describe_current_exception();
   }
@@ -251,7 +254,8 @@ CellSample Rank::sample(Cell const& cell) {
   Workload const& made = workload(cell);
   RankDeadline deadline(watch_, cell.name(), options_.sample_timeout);
   auto const patience_from_now = [this] {
-    auto patience = Patience::for_at_most(options_.sample_timeout + rank_slack(options_.sample_timeout), &stop_);
+    auto patience =
+        Patience::for_at_most(options_.sample_timeout + rank_slack(options_.sample_timeout), &stop_);
     patience.sleeping = false;
     return patience;
   };

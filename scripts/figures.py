@@ -4,7 +4,7 @@
     scripts/figures.py RESULT.json            # a table: model, figure, value with its 95% interval, setting
     scripts/figures.py RESULT.json --json     # the same for programs, with the sentences
 
-The smallest grain at which a model keeps 50% and 90% of the bound (METG), CPU time per event, batch and wait beyond the work itself,
+The smallest grain at which a model keeps 50% and 90% of the bound (METG), CPU time per event, task and wait beyond the work itself,
 start-up time, memory per event in flight and per connection, context switches, and how it scales with workers. Where a figure
 cannot be given, the reason stands there. docs/method.md, "Figures of a model", says how each is made. Cells that failed are left
 out and named. Exit status: 0 printed, 1 refused, since the file was changed or breaks a rule on which its figures rest, 2 the

@@ -321,14 +321,17 @@ def granularity(grains, found, sure, few, setting):
 
 
 def overheads(groups, cell):
-    """CPU time per event, and per batch, beyond grain and counting: what `sequential` takes for the same events in the same round is
+    """CPU time per event, and per task, beyond grain and counting: what `sequential` takes for the same events in the same round is
     taken off; where the file has none, the grain alone."""
     base = beside(groups, cell, results_.SEQUENTIAL)
     mine, batch = known(cell, results_.cpu_per_event), cell.params.get("batch", 1)
     taken = known(base, results_.cpu_per_event) if base else dict.fromkeys(mine, cell.params.get("grain", 0))
     extra = [mine[round_] - taken[round_] for round_ in mine if round_ in taken]
     included = "" if base else ", counting included"
-    for name, thing, scale in ((f"overhead per event{included}", "an event", 1), (f"overhead per batch{included}", f"a batch of {batch:,}", batch)):
+    things = [(f"overhead per event{included}", "an event", 1)]
+    if math.isfinite(batch):  # with `auto` a model cuts as it likes
+        things.append((f"overhead per task{included}", f"a task of {batch:,} event{'' if batch == 1 else 's'}", batch))
+    for name, thing, scale in things:
         if not extra:
             yield absent(name, "s", f"The overhead of {cell.model} cannot be told {where([cell])}: it has no round in common with sequential", [cell])
             continue

@@ -331,7 +331,7 @@ def parse_name(name):
         if not colon:
             continue  # Google Benchmark's own suffixes, such as manual_time
         key, factor = DURATIONS.get(key, (key, 1))
-        params[key] = math.inf if value == "max" else float(value) * factor if factor != 1 or "." in value else int(value)
+        params[key] = math.inf if value in ("max", "auto") else float(value) * factor if factor != 1 or "." in value else int(value)
     return parts[0], parts[1], params
 
 

@@ -117,6 +117,8 @@ def value_text(key, value):
         return engineering(value, "s") if value else "0"
     if key == "rate":
         return "max" if math.isinf(value) else engineering(value)
+    if math.isinf(value):
+        return "auto"
     return f"{value:,.0f}" if value < 100_000 else engineering(value)
 
 

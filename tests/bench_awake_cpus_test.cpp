@@ -181,7 +181,8 @@ TEST_F(AwakeRunner, KeepsCpusAwakeForAsLongAsASampleTakes) {
   SharedObject<std::int32_t> seen("what a sample sees");
   LooksAtLimit::path = limit;
   LooksAtLimit::seen = seen.get();
-  Model const model{.name = "looks", .summary = "looks at the limit", .cpu = LooksAtLimit::run};
+  Model const model{
+      .name = "looks", .summary = "looks at the limit", .cpu = LooksAtLimit::run, .sequential = true};
   RunOptions const asked =
       parse_run_options({"--model", "looks", "--stream", "cpu", "--workers", "1", "--grain", "0", "--events",
                          "1k", "--rounds", "1", "--idle", "poll"},

@@ -144,7 +144,7 @@ TEST(Options, EveryOptionArrivesWhereItBelongs) {
                                            "--grain",
                                            "0,10us",
                                            "--batch",
-                                           "1,4k",
+                                           "1,4k,auto",
                                            "--wait",
                                            "50us",
                                            "--wait-dist",
@@ -176,7 +176,7 @@ TEST(Options, EveryOptionArrivesWhereItBelongs) {
   EXPECT_EQ(options.window, 1'500'000ns);
   EXPECT_EQ(options.workers, (std::vector{1, 2}));
   EXPECT_EQ(options.grains, (std::vector<std::chrono::nanoseconds>{0ns, 10us}));
-  EXPECT_EQ(options.batches, (std::vector<std::uint64_t>{1, 4000}));
+  EXPECT_EQ(options.batches, (std::vector<std::uint64_t>{1, 4000, kAutoBatch}));
   EXPECT_EQ(options.waits, (std::vector<std::chrono::nanoseconds>{50us}));
   EXPECT_EQ(options.wait_distribution, WaitDistribution::lognormal);
   EXPECT_EQ(options.in_flights, (std::vector{1, 9000}));

@@ -29,10 +29,10 @@ class SampleOf : public testing::Test {
  protected:
   static constexpr std::uint64_t kEvents = 10'007;
 
-  Measured take(CpuRun run, std::chrono::nanoseconds timeout = 30s) {
+  Measured take(CpuRun run, std::chrono::nanoseconds timeout = 30s, std::uint64_t batch = kAutoBatch) {
     Model const model{.name = "model", .summary = "of a test", .cpu = run};
-    return measure(model, *stream_, {.workers = 1, .cpus = {usable_cpus().front()}}, expected_,
-                   {timeout, stop_});
+    return measure(model, *stream_, {.workers = 1, .batch = batch, .cpus = {usable_cpus().front()}},
+                   expected_, {timeout, stop_});
   }
   std::string failure(CpuRun run) { return take(run).sample.failure; }
 
@@ -94,6 +94,16 @@ TEST_F(SampleOf, AWatchNeverStartedIsCaught) {
 
 TEST_F(SampleOf, WorkersThatAreNotAsManyAsTheLabelSaysAreCaught) {
   EXPECT_EQ(failure(broken::reports_one_worker_too_many), "ran 2 workers where 1 were asked for");
+}
+
+TEST_F(SampleOf, TasksThatAreNotTheBatchesAskedForAreCaught) {
+  constexpr std::uint64_t kBatch = 10;
+  EXPECT_EQ(take(broken::right, 30s, kBatch).sample.failure, "");
+  EXPECT_EQ(take(broken::right, 30s, kBatch).sample.tasks, 1'001u);
+  EXPECT_EQ(take(broken::merges_two_tasks, 30s, kBatch).sample.failure,
+            "ran 1000 tasks where the stream has 1001 batches");
+  EXPECT_EQ(take(broken::schedules_64_tasks_at_once, 30s, kBatch).sample.failure,
+            "made 16 scheduling objects for 1001 tasks");
 }
 
 TEST_F(SampleOf, AnExceptionIsNamed) {
@@ -161,7 +171,9 @@ Counts tells_its_cpus(CpuStream const& stream, Setup const& setup, Stopwatch& wa
 TEST_F(SampleOf, TheModelRunsOnTheCpusOfItsSetupAlone) {
   Model const model{.name = "model", .summary = "tells its CPUs", .cpu = tells_its_cpus};
   int const cpu = usable_cpus().back();
-  Sample const s = measure(model, *stream_, {.workers = 1, .cpus = {cpu}}, expected_, {30s, stop_}).sample;
+  Sample const s =
+      measure(model, *stream_, {.workers = 1, .batch = kAutoBatch, .cpus = {cpu}}, expected_, {30s, stop_})
+          .sample;
   EXPECT_EQ(s.failure, "");
   EXPECT_EQ(s.tasks, 1000u + static_cast<std::uint64_t>(cpu));
 }

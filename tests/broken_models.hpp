@@ -18,14 +18,18 @@
 
 namespace tally::broken {
 
-/// Counts the stream in batches of 64, handing each to `body(range, tally)`; right but for what `body` does.
+/// Counts the stream in batches as asked for, of 64 where any will do, handing each to `body(range, tally)`;
+/// right but for what `body` does.
 template <class Body>
 Counts count_with(CpuStream const& stream, Setup const& setup, Stopwatch& watch, Body&& body) {
   for (int i = 0; i < setup.workers; ++i) watch.worker_ready();
   watch.start();
   Counts tally = stream.empty_tally();
-  BatchReader reader(stream, 64);
-  for (Range range = reader.next(); !range.empty(); range = reader.next()) body(range, tally);
+  BatchReader reader(stream, setup.batch == kAutoBatch ? 64 : setup.batch, 1);
+  for (Range range = reader.next(); !range.empty(); range = reader.next()) {
+    body(range, tally);
+    watch.add_scheduled(1);
+  }
   watch.stop();
   return tally;
 }
@@ -108,6 +112,30 @@ inline Counts forgets_a_tally(CpuStream const& stream, Setup const& setup, Stopw
     stream.count(range, ++i % 2 == 0 ? tally : forgotten);
   });
 }
+/// Two tasks run as one, as a model would that takes adjacent batches from its queue and counts them at once.
+inline Counts merges_two_tasks(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
+  return count_with(stream, setup, watch,
+                    [&, first_end = std::uint64_t{0}](Range range, Counts& tally) mutable {
+                      if (range.begin == 0)
+                        first_end = range.end;
+                      else
+                        stream.count({range.begin == first_end ? 0 : range.begin, range.end}, tally);
+                    });
+}
+/// One closure runs 64 tasks, each by itself.
+inline Counts schedules_64_tasks_at_once(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
+  for (int i = 0; i < setup.workers; ++i) watch.worker_ready();
+  watch.start();
+  Counts tally = stream.empty_tally();
+  std::uint64_t tasks = 0;
+  BatchReader reader(stream, setup.batch, 1);
+  for (Range range; !(range = reader.next()).empty(); ++tasks) {
+    stream.count(range, tally);
+    if (tasks % 64 == 0) watch.add_scheduled(1);
+  }
+  watch.stop();
+  return tally;
+}
 inline Counts never_starts_its_watch(CpuStream const& stream, Setup const& setup, Stopwatch&) {
   Stopwatch another;
   return right(stream, setup, another);
@@ -173,6 +201,7 @@ inline Counts asks(LookupStream const& stream, Setup const&, Stopwatch& watch) {
       reply.append(bytes, static_cast<std::size_t>(n));
     }
     stream.accept(i, reply, tally);
+    watch.add_scheduled(1);
   }
   watch.stop();
   ::close(fd);

@@ -66,6 +66,11 @@ def test_advice_ranks_the_models_and_says_why(tally, made_up):
     assert "nearest measured: lookup/" in text and "nine predictions of ten" in text
 
 
+def test_a_map_of_a_time_when_models_merged_batches_is_refused(tally, made_up):
+    path = made_up(lambda data: data["context"].update(json_schema_version=1))
+    refused(tally("advise", *ASKED, "--from", path), "map.json", "merged batches", "measure again")
+
+
 MERGING_S = {"dense": 4e-9, "text": 150e-9}  # a key
 
 

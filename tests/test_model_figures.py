@@ -138,10 +138,10 @@ def test_the_overhead_is_what_the_model_takes_beyond_sequential_in_the_same_roun
 
     cells = [cell("cpu/sequential/workers:1/grain_ns:1000/batch:256", cpu_s=drift(0)),
              cell("cpu/fibers/workers:2/grain_ns:1000/batch:256", cpu_s=drift(2e-9))]
-    (event,), (batch,) = of(cells, "overhead per event"), of(cells, "overhead per batch")
+    (event,), (batch,) = of(cells, "overhead per event"), of(cells, "overhead per task")
     assert (event.value, event.low, event.high) == pytest.approx((2e-9, 2e-9, 2e-9))
     assert event.sentence == "With fibers, an event takes 2 ns [2, 2] more CPU time than with sequential on 2 workers (cpu, grain 1 us, batch 256)."
-    assert batch.value == pytest.approx(512e-9) and "a batch of 256 takes 512 ns" in batch.sentence
+    assert batch.value == pytest.approx(512e-9) and "a task of 256 events takes 512 ns" in batch.sentence
     assert set(event.cells) == {c.name for c in cells}
 
 

@@ -262,7 +262,8 @@ def broken(tally_mpi):
 
 
 # What each of the models that go wrong is to be called.
-WRONG = {"lost": "wrong count", "doubled": "wrong count", "misfiled": "wrong count", "late": "windows that the stream does not have",
+# A rank sees by itself that it ran a task too many; the counts are compared once they are merged.
+WRONG = {"lost": "wrong count", "doubled": "tasks where the stream has", "misfiled": "wrong count", "late": "windows that the stream does not have",
          "stale": "wrong count", "throws": "the queue is on fire", "unstarted": "watch"}
 
 

@@ -106,7 +106,7 @@ TEST(Streaming, BatchesOfAnySizeCountAsTheWholeTextDoes) {
       stream->count({0, stream->size()}, whole);
       for (std::uint64_t batch = 1; batch < 8; ++batch) {
         Counts counts = stream->empty_tally();
-        BatchReader reader(*stream, batch);
+        BatchReader reader(*stream, batch, 1);
         for (Range range; !(range = reader.next()).empty();) stream->count(range, counts);
         EXPECT_EQ(whole.difference(counts), "") << name_of(each.spec.format) << ", batches of " << batch;
       }
@@ -137,7 +137,7 @@ TEST(Streaming, AFileReadInPiecesCountsAsTheWholeTextDoes) {
     EXPECT_EQ(said(whole, line_of), expected) << name_of(each.spec.format);
     EXPECT_EQ(told, each.text.size());
     Counts batches = stream.empty_tally();
-    BatchReader reader(stream, 100);
+    BatchReader reader(stream, 100, 1);
     for (Range range; !(range = reader.next()).empty();) stream.count(range, batches);
     EXPECT_EQ(whole.difference(batches), "") << name_of(each.spec.format);
     for (std::size_t const parts : {1, 2, 7, 100}) {

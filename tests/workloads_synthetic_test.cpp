@@ -148,9 +148,42 @@ TEST(Grain, DoesItsWorkForEachEventInAnyOrder) {
 TEST(Grain, HasAtLeastOneLinkIfItLastsAtAll) {
   EXPECT_EQ(make_grain(0ns, 0.5).iterations, 0U);
   EXPECT_EQ(make_grain(1ns, 0.01).iterations, 1U);
-  EXPECT_EQ(make_grain(1us, 0.5).iterations, 500U);
+  EXPECT_EQ(make_grain(1us, 0.5).iterations, 499U) << "and what lies between two chains";
+  EXPECT_NEAR(event_ns(make_grain(1us, 0.5), 0.5), 1000, 1);
+  EXPECT_NEAR(event_ns(make_grain(30ns, 0.6), 0.6), 30, 0.5 / 0.6) << "half a link";
   EXPECT_EQ(grind(1, 0), 0U);
   EXPECT_NE(grind(1, 5), grind(2, 5));
+}
+
+TEST(Grain, TheResultOfAnEventDependsOnNoneBeforeIt) {
+  Grinder chained(5);
+  for (std::uint64_t event = 0; event < 10; ++event) EXPECT_EQ(chained(event), grind(event, 5));
+}
+
+TEST(BatchReader, BatchesThatGrowAreASmallPartOfWhatWasRead) {
+  SyntheticEvents const all({}, 1'000'000);
+  auto const stream = make_synthetic_stream(all, all.size(), {}, 0ns);
+  BatchReader reader(*stream, kAutoBatch, 2);
+  std::uint64_t position = 0, batches = 0;
+  for (Range batch; !(batch = reader.next()).empty(); ++batches) {
+    ASSERT_EQ(batch.begin, position);
+    EXPECT_LE(batch.end - batch.begin, std::max<std::uint64_t>(1, position / 128));
+    position = batch.end;
+  }
+  EXPECT_EQ(position, all.size());
+  EXPECT_LT(batches, 2'000u);
+}
+
+TEST(SplitAtBatches, GivesWholeBatchesOfAboutEqualNumber) {
+  SyntheticEvents const all({}, 100);
+  auto const stream = make_synthetic_stream(all, all.size(), {}, 0ns);
+  EXPECT_EQ(split_at_batches(*stream, 7, 3), (std::vector<Range>{{0, 35}, {35, 70}, {70, 100}}));
+  EXPECT_EQ(split_at_batches(*stream, 1'000, 2), (std::vector<Range>{{0, 100}, {100, 100}}));
+  EXPECT_EQ(split_at_batches(*stream, kAutoBatch, 2), stream->split(2));
+  std::uint64_t batches = 0;
+  for (Range const part : split_at_batches(*stream, 7, 3))
+    for (BatchReader reader(*stream, part, 7, 1); !reader.next().empty();) ++batches;
+  EXPECT_EQ(batches, batches_in(*stream, 7));
 }
 
 }  // namespace

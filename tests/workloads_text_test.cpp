@@ -127,7 +127,7 @@ TEST(TextStream, BatchOfOneIsOneLine) {
   std::string const text = "a\nsomewhat longer\n\nlast";
   auto const stream = make_text_stream(text, {}, {});
   std::vector<std::uint64_t> ends;
-  BatchReader reader(*stream, 1);
+  BatchReader reader(*stream, 1, 1);
   for (Range batch = reader.next(); !batch.empty(); batch = reader.next()) ends.push_back(batch.end);
   EXPECT_EQ(ends, (std::vector<std::uint64_t>{2, 18, 19, 23}));
 }
@@ -182,7 +182,7 @@ TEST_F(TextPartition, BatchesOfEverySizeCountWhatOneGoCounts) {
        {std::uint64_t{1}, std::uint64_t{2}, std::uint64_t{3}, std::uint64_t{7}, std::uint64_t{64},
         std::uint64_t{299}, std::uint64_t{5000}, UINT64_MAX}) {
     std::vector<Range> batches;
-    BatchReader reader(*stream_, events);
+    BatchReader reader(*stream_, events, 1);
     for (Range batch = reader.next(); !batch.empty(); batch = reader.next()) batches.push_back(batch);
     expect_exact(batches, "batch of " + std::to_string(events));
   }

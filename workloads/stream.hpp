@@ -1,6 +1,7 @@
 // The seam between what is counted and how: a stream counts, a model schedules.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +37,17 @@ class CpuStream {
   /// Does the work of the events in `range` and counts them into `tally`, as one task. `range` begins where a
   /// batch may begin (0, or the end of another range that the stream gave).
   virtual void count(Range range, Counts& tally) const = 0;
+  /// The bytes of the events in `range`, where a message takes them to another process: so many; 0 where
+  /// whoever counts finds them by itself, as in a file.
+  virtual std::size_t message_bytes([[maybe_unused]] Range range) const { return 0; }
+  /// Writes message_bytes(range) bytes to `out`, which is aligned as for any object.
+  virtual void write_message([[maybe_unused]] Range range, [[maybe_unused]] std::byte* out) const {}
+  /// As count(), of events that came as such bytes, `message`, aligned as they were written. They may go
+  /// after this.
+  virtual void count_message(Range range, [[maybe_unused]] std::span<std::byte const> message,
+                             Counts& tally) const {
+    count(range, tally);
+  }
   /// Where the batch of about `events` events that begins at `begin` ends; at most size(), and after `begin`
   /// unless `begin` is size(). `events` >= 1.
   virtual std::uint64_t batch_end(std::uint64_t begin, std::uint64_t events) const noexcept = 0;
@@ -44,30 +56,60 @@ class CpuStream {
   virtual std::vector<Range> split(std::size_t parts) const = 0;
 };
 
+/// In place of a number of events in a batch: as the model likes, `--batch auto`.
+inline constexpr std::uint64_t kAutoBatch = 0;
+
 /// Reads a stream once, in order, in batches: the one reader that a socket or a growing file would have.
 class BatchReader {
  public:
-  /// `batch` is in events, >= 1. The stream must outlive the reader.
-  BatchReader(CpuStream const& stream, std::uint64_t batch)
-      : BatchReader(stream, {0, stream.size()}, batch) {}
-  /// Reads `part` of the stream alone, one that split() gave.
-  BatchReader(CpuStream const& stream, Range part, std::uint64_t batch)
-      : stream_(stream), batch_(batch), end_(part.end), position_(part.begin) {}
+  /// Reads batches of `batch` events, or, of kAutoBatch, batches that grow with what has been read: each is a
+  /// small part of it, so that `workers` (>= 1) end together, and a long stream has some thousands. The
+  /// stream must outlive the reader.
+  BatchReader(CpuStream const& stream, std::uint64_t batch, int workers)
+      : BatchReader(stream, {0, stream.size()}, batch, workers) {}
+  /// Reads `part` of the stream alone, which begins and ends where a batch may.
+  BatchReader(CpuStream const& stream, Range part, std::uint64_t batch, int workers)
+      : stream_(stream),
+        batch_(batch),
+        share_(64 * static_cast<std::uint64_t>(workers)),
+        end_(part.end),
+        position_(part.begin) {}
   /// The next batch; empty (begin == end) when the stream, or its part, has ended.
   Range next() noexcept {
     if (position_ >= end_) return {end_, end_};
-    std::uint64_t const batch_end = stream_.batch_end(position_, batch_);
+    std::uint64_t const events = batch_ == kAutoBatch ? grown() : batch_;
+    std::uint64_t const batch_end = stream_.batch_end(position_, events);
     Range const range{position_, batch_end < end_ ? batch_end : end_};
     position_ = range.end;
     return range;
   }
+  bool at_end() const noexcept { return position_ >= end_; }
 
  private:
+  /// So much that what a model does with a batch is nothing beside it, and so little that another core's
+  /// cache may hold it.
+  static constexpr std::uint64_t kMostEvents = 1 << 20;
+  std::uint64_t grown() noexcept {
+    std::uint64_t const events = std::clamp<std::uint64_t>(read_ / share_, 1, kMostEvents);
+    read_ += events;
+    return events;
+  }
+
   CpuStream const& stream_;
   std::uint64_t batch_;
+  std::uint64_t share_;
   std::uint64_t end_;
   std::uint64_t position_;
+  std::uint64_t read_ = 0;  // events, where batches grow
 };
+
+/// How many batches of `batch` events, not kAutoBatch, the stream has.
+std::uint64_t batches_in(CpuStream const& stream, std::uint64_t batch) noexcept;
+
+/// The stream cut into `parts` adjacent ranges of about equal size, each of whole batches of `batch` events
+/// as a BatchReader gives them; some are empty where there are fewer batches. As stream.split() for
+/// kAutoBatch.
+std::vector<Range> split_at_batches(CpuStream const& stream, std::uint64_t batch, std::size_t parts);
 
 /// The service that a lookup stream asks answered with an error, with something that is not the protocol or
 /// not a key, or went away.

@@ -1,6 +1,7 @@
 #include "workloads/text_stream.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -27,11 +28,29 @@ class TextStream final : public CpuStream {
 
   std::uint64_t size() const noexcept override { return size_; }
   Counts empty_tally() const override { return Counts::text(); }
-  void count(Range range, Counts& tally) const override;
+  void count(Range range, Counts& tally) const override { count_bytes(range, nullptr, tally); }
+  std::size_t message_bytes(Range range) const override { return range.end - range.begin; }
+  void write_message(Range range, std::byte* out) const override;
+  void count_message(Range range, std::span<std::byte const> message, Counts& tally) const override {
+    count_bytes(range, reinterpret_cast<char const*>(message.data()), tally);
+  }
   std::uint64_t batch_end(std::uint64_t begin, std::uint64_t events) const noexcept override;
   std::vector<Range> split(std::size_t parts) const override;
 
  private:
+  /// Counts `range`, whose bytes lie at `copied`, and will not stay there, or if null in the text.
+  void count_bytes(Range range, char const* copied, Counts& tally) const;
+  /// Calls `visit(position, piece)` for the pieces of the text that `range` is made of, `position` being that
+  /// of the piece in the stream.
+  template <class Visit>
+  void each_piece(Range range, Visit visit) const {
+    for (std::uint64_t position = range.begin; position < range.end;) {
+      std::uint64_t const offset = position % text_.size();
+      std::uint64_t const length = std::min(text_.size() - offset, range.end - position);
+      visit(position, text_.substr(offset, length));
+      position += length;
+    }
+  }
   /// The end of the record that holds the byte at `target`, which is before size(); `begin` is where a
   /// record, or a copy, begins, and not after it.
   std::uint64_t record_end(std::uint64_t begin, std::uint64_t target) const noexcept;
@@ -45,15 +64,21 @@ class TextStream final : public CpuStream {
   bool every_line_;  // a record ends at every line end
 };
 
-void TextStream::count(Range range, Counts& tally) const {
+void TextStream::write_message(Range range, std::byte* out) const {
+  each_piece(range, [&](std::uint64_t position, std::string_view piece) {
+    std::memcpy(out + (position - range.begin), piece.data(), piece.size());
+  });
+}
+
+void TextStream::count_bytes(Range range, char const* copied, Counts& tally) const {
   if (range.empty()) return;
-  for (std::uint64_t position = range.begin; position < range.end;) {
+  each_piece(range, [&](std::uint64_t position, std::string_view piece) {
     std::uint64_t const offset = position % text_.size();
-    std::uint64_t const length = std::min(text_.size() - offset, range.end - position);
-    std::uint64_t const skipped = offset < first_ ? std::min(first_ - offset, length) : 0;
-    records_.count(text_.substr(offset + skipped, length - skipped), base_ + position + skipped, true, tally);
-    position += length;
-  }
+    std::uint64_t const skipped =
+        offset < first_ ? std::min<std::uint64_t>(first_ - offset, piece.size()) : 0;
+    if (copied != nullptr) piece = {copied + (position - range.begin), piece.size()};
+    records_.count(piece.substr(skipped), base_ + position + skipped, copied == nullptr, tally);
+  });
   tally.cover(base_ + range.begin, base_ + range.end);
 }
 

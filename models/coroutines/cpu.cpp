@@ -1,177 +1,83 @@
-// coroutines on `cpu`: C++20 coroutines on an event loop per worker thread.
-#include <unistd.h>
-
-#include <atomic>
+// coroutines on `cpu`: a C++20 coroutine for each batch, created suspended by the worker that reads, and
+// first resumed on whichever worker takes it.
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
+#include <exception>
+#include <memory>
 #include <vector>
 
-#include "models/coroutines/loop.hpp"
+#include "models/coroutines/frames.hpp"
 #include "models/model.hpp"
-#include "models/runtime/batch_ring.hpp"
 #include "models/runtime/failure.hpp"
 #include "models/runtime/placement.hpp"
+#include "models/runtime/stream_tasks.hpp"
 #include "models/runtime/worker_threads.hpp"
 
 namespace tally {
 namespace {
 
-/// A bounded channel from the reader's coroutine to the workers': `co_await send(batch)`, `co_await
-/// receive(loop)`. Coroutines that must wait are parked in it, and posted to their own loop when what they
-/// wait for is there.
-class Channel {
- public:
-  /// The reader lives on `reader_loop`.
-  Channel(int workers, CoroutineLoop& reader_loop) : ring_(workers), reader_loop_(reader_loop) {}
-
-  /// Whether the batch was sent. A reader that was parked is woken once there is room, but a waker that comes
-  /// late from an earlier parking may wake it before: then it is to try again.
-  auto send(Range batch) {
-    struct Awaiter {
-      Channel& channel;
-      Range batch;
-      bool sent = false;
-      bool await_ready() { return sent = channel.try_send(batch); }
-      bool await_suspend(std::coroutine_handle<> reader) { return channel.park_reader(reader); }
-      bool await_resume() { return sent || channel.try_send(batch); }
-    };
-    return Awaiter{*this, batch};
-  }
-
-  /// A run of batches; empty when the channel is closed and drained, and when another worker took what this
-  /// one was woken for: drained() tells.
-  auto receive(CoroutineLoop& loop) {
-    struct Awaiter {
-      Channel& channel;
-      CoroutineLoop& loop;
-      Range run{};
-      // Lets the reader go first where it shares this loop and wants to run: a channel is fair to both ends.
-      bool await_ready() { return !loop.others_ready() && channel.try_receive(run); }
-      bool await_suspend(std::coroutine_handle<> worker) {
-        if (loop.others_ready()) {
-          loop.schedule(worker);
-          return true;
-        }
-        return channel.park_worker(worker, loop);
-      }
-      Range await_resume() {
-        if (run.empty()) channel.try_receive(run);
-        return run;
-      }
-    };
-    return Awaiter{*this, loop};
-  }
-
-  /// No more batches will come. The reader only.
-  void close() {
-    closed_.store(true, std::memory_order_seq_cst);
-    wake_workers();
-  }
-  bool drained() const { return closed_.load(std::memory_order_seq_cst) && ring_.empty(); }
-
- private:
-  bool try_send(Range batch) {
-    if (!ring_.try_push(batch)) return false;
-    if (++sends_ % kPushesPerWake == 0 && ring_.worth_waking()) wake_workers();
-    return true;
-  }
-
-  bool try_receive(Range& run) {
-    run = ring_.try_pop_run();
-    if (run.empty()) return false;
-    if (reader_parked_.load(std::memory_order_seq_cst) && ring_.half_empty()) wake_reader();
-    return true;
-  }
-
-  bool park_reader(std::coroutine_handle<> reader) {
-    wake_workers();
-    reader_ = reader;
-    reader_parked_.store(true, std::memory_order_seq_cst);
-    // Room may have come between the failed send and the parking; whoever clears the mark resumes the reader.
-    return !(ring_.half_empty() && reader_parked_.exchange(false, std::memory_order_seq_cst));
-  }
-
-  void wake_reader() {
-    if (reader_parked_.exchange(false, std::memory_order_seq_cst)) reader_loop_.post(reader_);
-  }
-
-  bool park_worker(std::coroutine_handle<> worker, CoroutineLoop& loop) {
-    std::scoped_lock const lock(mutex_);
-    parked_count_.store(parked_.size() + 1, std::memory_order_seq_cst);
-    if (!ring_.empty() || closed_.load(std::memory_order_seq_cst)) {
-      parked_count_.store(parked_.size(), std::memory_order_relaxed);
-      return false;
-    }
-    parked_.push_back({worker, &loop});
-    return true;
-  }
-
-  void wake_workers() {
-    std::atomic_thread_fence(
-        std::memory_order_seq_cst);  // the pushes before the look: pairs with park_worker()
-    if (parked_count_.load(std::memory_order_seq_cst) == 0) return;
-    std::scoped_lock const lock(mutex_);
-    for (Parked const& parked : parked_) parked.loop->post(parked.worker);
-    parked_.clear();
-    parked_count_.store(0, std::memory_order_relaxed);
-  }
-
-  struct Parked {
-    std::coroutine_handle<> worker;
-    CoroutineLoop* loop;
-  };
-  BatchRing ring_;
-  CoroutineLoop& reader_loop_;
-  std::uint64_t sends_ = 0;
-  std::coroutine_handle<> reader_;
-  alignas(64) std::atomic<bool> reader_parked_{false};
-  std::atomic<bool> closed_{false};
-  alignas(64) std::atomic<std::size_t> parked_count_{0};
-  std::mutex mutex_;
-  std::vector<Parked> parked_;
+/// What the coroutines on a worker's thread use.
+struct CoroutineWorker {
+  Counts& tally;
+  FirstFailure& failure;
+  static inline thread_local CoroutineWorker* current = nullptr;
 };
 
-Task read_stream(CpuStream const& stream, std::uint64_t batch_size, Channel& channel) {
-  BatchReader reader(stream, batch_size);
-  for (Range batch; !(batch = reader.next()).empty();) {
-    while (!co_await channel.send(batch)) {
+/// A coroutine that nobody waits for: it frees itself at its end, on the worker where that is.
+struct CountTask {
+  struct promise_type : Frames::Promise {
+    CountTask get_return_object() noexcept {
+      return {std::coroutine_handle<promise_type>::from_promise(*this)};
     }
-  }
-  channel.close();
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept {
+      CoroutineWorker::current->failure.set(std::current_exception());
+    }
+  };
+  std::coroutine_handle<> handle;
+};
+
+CountTask count_batch(CpuStream const& stream, Range batch) {
+  // Once another has failed, counts are of no use.
+  if (!CoroutineWorker::current->failure.failed()) stream.count(batch, CoroutineWorker::current->tally);
+  co_return;
 }
 
-Task count_batches(CpuStream const& stream, Channel& channel, CoroutineLoop& loop, FirstFailure& failure,
-                   Counts& tally) {
-  for (;;) {
-    Range const run = co_await channel.receive(loop);
-    if (!run.empty()) {
-      failure.guard([&] { stream.count(run, tally); });
-    } else if (channel.drained()) {
-      co_return;
-    }
-  }
+/// For --batch auto: one for each worker, which takes what is to be counted itself.
+CountTask count_batches(CpuStream const& stream, ReadingRole& reading) {
+  for (Range batch; !CoroutineWorker::current->failure.failed() && !(batch = reading.take()).empty();)
+    stream.count(batch, CoroutineWorker::current->tally);
+  co_return;
 }
+
+/// 8 bytes each; a frame waits for each.
+constexpr QueueTuning kTuning{.length = 1024, .at_once = 16, .per_wake = 32};
 
 }  // namespace
 
 Counts coroutines_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
   std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
-  std::vector<CoroutineLoop> loops(static_cast<std::size_t>(setup.workers));
-  Channel channel(setup.workers, loops[0]);
-  WorkerThreads threads(setup.workers, [&](int worker, WorkerThreads::Self& self) {
-    auto const w = static_cast<std::size_t>(worker);
-    place_worker(setup, worker);
-    std::vector<Task> tasks;
-    tasks.push_back(count_batches(stream, channel, loops[w], self.failure(), tallies[w]));
-    if (w == 0) tasks.push_back(read_stream(stream, setup.batch, channel));
-    // The reader first: a worker that finds nothing parks.
-    for (std::size_t t = tasks.size(); t-- > 0;) loops[w].schedule(tasks[t].handle());
+  Frames frames;
+  auto const tasks = std::make_unique<StreamTasks<std::coroutine_handle<>, kTuning>>(stream, setup);
+  ReadingRole runs(stream, setup.batch, setup.workers);
+  WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
+    CoroutineWorker worker{tallies[static_cast<std::size_t>(w)], self.failure()};
+    Frames::Cache cache(frames.depot());
+    CoroutineWorker::current = &worker;
+    Frames::cache = &cache;
+    place_worker(setup, w);
     watch.worker_ready();
     if (!self.stand_ready()) return;
-    loops[w].run_until_done(tasks);
-    self.finish();
-    for (Task const& task : tasks) task.rethrow();
+    if (setup.batch == kAutoBatch) {
+      watch.add_scheduled(1);
+      count_batches(stream, runs).handle.resume();
+    } else {
+      watch.add_scheduled(tasks->work([&](Range batch) { return count_batch(stream, batch).handle; },
+                                      [](std::coroutine_handle<> task) { task.resume(); }));
+    }
   });
   return time_workers(threads, watch, tallies);
 }

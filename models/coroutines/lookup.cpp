@@ -1,12 +1,15 @@
-// coroutines on `lookup`: C++20 coroutines on an event loop per worker thread; one coroutine per event in
-// flight.
+// coroutines on `lookup`: a C++20 coroutine for each event, on a readiness loop per worker thread; it is made
+// for the event, and gone with it.
+#include <coroutine>
 #include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "models/coroutines/loop.hpp"
+#include "models/coroutines/frames.hpp"
 #include "models/model.hpp"
 #include "models/runtime/connection.hpp"
 #include "models/runtime/event_cursor.hpp"
@@ -42,44 +45,83 @@ struct Waitable : ReadyHandler {
   }
 };
 
-/// One worker's connections and coroutines.
+/// One worker's connections, on each of which one coroutine after the other looks up an event.
 class CoroutineLookupLoop {
  public:
   CoroutineLookupLoop(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure, Counts& tally,
                       int connections, Io io)
       : stream_(stream), cursor_(cursor), failure_(failure), tally_(tally), reactor_(io) {
     waitables_.reserve(static_cast<std::size_t>(connections));
-    tasks_.reserve(static_cast<std::size_t>(connections));
     for (int c = 0; c < connections; ++c) {
       Waitable& waitable = waitables_.emplace_back(connect_non_blocking(stream.service()));
       waitable.connection.join(reactor_, waitable);
-      tasks_.push_back(look_up_events(waitable));
     }
   }
 
+  /// Returns when all is counted. Needs Frames::cache.
   void run() {
-    running_ = tasks_.size();
-    for (Task const& task : tasks_) task.handle().resume();
+    for (Waitable& waitable : waitables_) begin(waitable);
     while (running_ > 0) reactor_.run_once(std::nullopt);
   }
+  std::uint64_t made() const noexcept { return made_; }
 
  private:
-  Task look_up_events(Waitable& waitable) {
-    try {
-      while (auto const event = cursor_.take()) {
-        waitable.connection.send(stream_, *event);
-        std::span<char const> reply;
-        do {
-          co_await waitable.readable();
-          reply = waitable.connection.receive(stream_, buffer_);
-        } while (reply.empty());
-        stream_.accept(*event, reply, tally_);
+  /// A coroutine that begins at once and that nobody waits for. When it has ended, and its frame is free
+  /// again, its connection's next one begins.
+  struct LookUp {
+    struct promise_type : Frames::Promise {
+      promise_type(CoroutineLookupLoop& l, Waitable& w, std::uint64_t) noexcept : loop(l), waitable(w) {}
+      LookUp get_return_object() const noexcept { return {}; }
+      std::suspend_never initial_suspend() const noexcept { return {}; }
+      auto final_suspend() const noexcept {
+        struct Awaiter {
+          bool await_ready() const noexcept { return false; }
+          void await_suspend(std::coroutine_handle<promise_type> ended) const noexcept {
+            CoroutineLookupLoop& its_loop = ended.promise().loop;
+            Waitable& its_waitable = ended.promise().waitable;
+            ended.destroy();
+            its_loop.ended(its_waitable);
+          }
+          void await_resume() const noexcept {}
+        };
+        return Awaiter{};
       }
-    } catch (...) {
-      failure_.set(std::current_exception());
-      cursor_.stop();  // at once: the others' lookups lead nowhere
-    }
+      void return_void() const noexcept {}
+      void unhandled_exception() const noexcept { loop.fail(); }
+      CoroutineLookupLoop& loop;
+      Waitable& waitable;
+    };
+  };
+
+  LookUp look_up(Waitable& waitable, std::uint64_t event) {
+    waitable.connection.send(stream_, event);
+    std::span<char const> reply;
+    do {
+      co_await waitable.readable();
+      reply = waitable.connection.receive(stream_, buffer_);
+    } while (reply.empty());
+    stream_.accept(event, reply, tally_);
+  }
+
+  void begin(Waitable& waitable) {
+    auto const event = cursor_.take();
+    if (!event) return;
+    ++running_;
+    ++made_;
+    look_up(waitable, *event);
+  }
+  void ended(Waitable& waitable) noexcept {
     --running_;
+    try {
+      begin(waitable);
+    } catch (...) {  // no memory for a frame
+      --running_;
+      fail();
+    }
+  }
+  void fail() noexcept {
+    failure_.set(std::current_exception());
+    cursor_.stop();  // at once: the others' lookups lead nowhere
   }
 
   LookupStream const& stream_;
@@ -89,8 +131,8 @@ class CoroutineLookupLoop {
   Reactor reactor_;
   ReceiveBuffer buffer_;
   std::vector<Waitable> waitables_;
-  std::vector<Task> tasks_;
   std::size_t running_ = 0;
+  std::uint64_t made_ = 0;
 };
 
 }  // namespace
@@ -98,14 +140,18 @@ class CoroutineLookupLoop {
 Counts coroutines_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
   std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   EventCursor cursor(stream.events());
+  Frames frames;
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
+    Frames::Cache cache(frames.depot());
+    Frames::cache = &cache;
     CoroutineLookupLoop loop(stream, cursor, self.failure(), tallies[static_cast<std::size_t>(w)],
                              share_of_in_flight(setup.in_flight, setup.workers, w), setup.io);
     watch.worker_ready();
     if (!self.stand_ready()) return;
     loop.run();
     self.finish();
+    watch.add_scheduled(loop.made());
   });
   return time_workers(threads, watch, tallies);
 }

@@ -1,6 +1,8 @@
-// coroutines_asio on `lookup`: Boost.Asio's coroutines on an io_context per worker thread; one coroutine per
-// event in flight.
+// coroutines_asio on `lookup`: Boost.Asio's coroutines on an io_context per worker thread; one spawned for
+// each event.
 #include <cstddef>
+#include <cstdint>
+#include <deque>
 #include <span>
 #include <system_error>
 #include <vector>
@@ -24,19 +26,48 @@ struct Client {
   WatchedDescriptor replies;
 };
 
-Awaitable look_up_asio_events(LookupStream const& stream, EventCursor& cursor, Client client,
-                              ReceiveBuffer& buffer, Counts& tally) {
-  while (auto const event = cursor.take()) {
-    client.connection.send(stream, *event);
+/// One worker's connections, on each of which one coroutine after the other looks up an event.
+class AsioLookups {
+ public:
+  /// Connects. Throws LookupFailed, boost::system::system_error.
+  AsioLookups(LookupStream const& stream, EventCursor& cursor, Counts& tally, int connections)
+      : stream_(stream), cursor_(cursor), tally_(tally) {
+    for (int c = 0; c < connections; ++c) clients_.emplace_back(loop_, stream.service());
+  }
+
+  /// Returns when all is counted. Throws what a lookup throws.
+  void run() {
+    for (Client& client : clients_) begin(client);
+    loop_.run();
+  }
+  std::uint64_t spawned() const noexcept { return spawned_; }
+
+ private:
+  void begin(Client& client) {
+    auto const event = cursor_.take();
+    if (!event) return;
+    ++spawned_;
+    loop_.spawn(look_up(client, *event), [this, &client] { begin(client); });
+  }
+  Awaitable look_up(Client& client, std::uint64_t event) {
+    client.connection.send(stream_, event);
     std::span<char const> reply;
     do {
       // Waits first: a reply is never there yet when its request has just been sent.
       co_await client.replies.async_readable(asio::deferred);
-      reply = client.connection.receive(stream, buffer);
+      reply = client.connection.receive(stream_, buffer_);
     } while (reply.empty());
-    stream.accept(*event, reply, tally);
+    stream_.accept(event, reply, tally_);
   }
-}
+
+  LookupStream const& stream_;
+  EventCursor& cursor_;
+  Counts& tally_;
+  ReceiveBuffer buffer_;
+  AsioLoop loop_{AsioLoop::Used::by_one_thread};
+  std::deque<Client> clients_;
+  std::uint64_t spawned_ = 0;
+};
 
 }  // namespace
 
@@ -45,21 +76,19 @@ Counts coroutines_asio_lookup(LookupStream const& stream, Setup const& setup, St
   EventCursor cursor(stream.events());
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     place_worker(setup, w);
-    ReceiveBuffer buffer;
-    AsioLoop loop(AsioLoop::Used::by_one_thread);
-    for (int c = share_of_in_flight(setup.in_flight, setup.workers, w); c > 0; --c)
-      loop.spawn(look_up_asio_events(stream, cursor, Client(loop, stream.service()), buffer,
-                                     tallies[static_cast<std::size_t>(w)]));
+    AsioLookups lookups(stream, cursor, tallies[static_cast<std::size_t>(w)],
+                        share_of_in_flight(setup.in_flight, setup.workers, w));
     watch.worker_ready();
     if (!self.stand_ready()) return;
     try {
-      loop.run();
+      lookups.run();
     } catch (...) {
       // This thread's other lookups go with their loop; those of others end with the replies they wait for.
       cursor.stop();
       throw;
     }
     self.finish();
+    watch.add_scheduled(lookups.spawned());
   });
   return time_workers(threads, watch, tallies);
 }

@@ -34,13 +34,19 @@ class AsioLoop {
 
   asio::io_context& context() noexcept { return context_; }
 
-  /// The coroutine begins in run(): at once, if called there. What it refers to must outlive this.
-  void spawn(Awaitable coroutine) {
-    asio::co_spawn(context_, std::move(coroutine), [this](std::exception_ptr failure) {
-      if (!failure || failure_) return;
+  /// The coroutine begins in run(): at once, if called there. When it has ended without an exception, `then`
+  /// is called. What both refer to must outlive this.
+  template <class Then>
+  void spawn(Awaitable coroutine, Then then) {
+    asio::co_spawn(context_, std::move(coroutine), [this, then](std::exception_ptr failure) {
+      if (!failure) return then();
+      if (failure_) return;
       failure_ = std::move(failure);
       context_.stop();
     });
+  }
+  void spawn(Awaitable coroutine) {
+    spawn(std::move(coroutine), [] {});
   }
 
   /// Returns when all coroutines have ended. Throws as soon as one has ended by an exception, which it is:

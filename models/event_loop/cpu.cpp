@@ -1,74 +1,170 @@
-// event_loop on `cpu`: callbacks on a loop per worker, which share nothing: each has its own part of the
-// stream.
+// event_loop on `cpu`: a callback for each batch, posted round robin to the workers' loops, by a callback
+// that reads. Loops steal nothing from each other.
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <vector>
 
 #include "models/model.hpp"
+#include "models/runtime/bounded_queue.hpp"
+#include "models/runtime/event_count.hpp"
+#include "models/runtime/failure.hpp"
 #include "models/runtime/placement.hpp"
+#include "models/runtime/spin.hpp"
 #include "models/runtime/worker_threads.hpp"
 
 namespace tally {
 namespace {
 
-/// Counts a part of a stream in turns: each runs the callbacks that stood in the queue when it began, so that
-/// one that posts another lets all others go first.
-class CountingLoop {
- public:
-  /// What is given must outlive the loop.
-  CountingLoop(CpuStream const& stream, Range part, std::uint64_t batch, Counts& tally)
-      : stream_(stream), reader_(stream, part, batch), tally_(tally) {}
+/// What a loop calls once.
+struct Callback {
+  void (*call)(void* context, Range batch) = nullptr;
+  void* context = nullptr;
+  Range batch{};
+};
 
-  /// Returns when all is counted. Throws what a callback throws.
+/// A loop on one thread. Others post to its inbox, its own callbacks to its own queue, and it calls what
+/// stood in them at the beginning of a turn, so that a callback that posts another lets all others go first.
+class CallbackLoop {
+ public:
+  /// Callbacks that wait in the inbox at most. Nobody else takes them: at the end of a stream, and while a
+  /// callback stalls the loop, they wait.
+  static constexpr std::size_t kInbox = 128;
+
+  /// Any thread. False if the inbox is full. The loop may not know of it until wake().
+  bool post(Callback callback) noexcept { return inbox_.try_push(callback); }
+  void wake() noexcept { sleeper_.notify_one(); }
+  /// The loop's own thread.
+  void post_own(Callback callback) { next_.push_back(callback); }
+  std::size_t own() const noexcept { return next_.size(); }
+
+  /// Returns after stop(), when all that was posted before it was called.
   void run() {
-    post(read_some);
-    while (!next_.empty()) {
+    std::array<Callback, kInboxAtOnce> posted;
+    for (;;) {
+      bool const stopped = stopped_.load(std::memory_order_acquire);
+      std::size_t const n = inbox_.try_pop(posted);
+      for (std::size_t i = 0; i < n; ++i) posted[i].call(posted[i].context, posted[i].batch);
       now_.swap(next_);
-      for (Callback const& callback : now_) callback.call(*this, callback.batch);
+      for (Callback const& callback : now_) callback.call(callback.context, callback.batch);
+      bool const any = n > 0 || !now_.empty();
       now_.clear();
+      if (any) continue;
+      if (stopped) return;
+      if (spin_until([&] { return has_work(); })) continue;
+      std::uint32_t const seen = sleeper_.prepare();
+      if (!has_work()) sleeper_.sleep(seen);
     }
+  }
+  /// Any thread.
+  void stop() noexcept {
+    stopped_.store(true, std::memory_order_seq_cst);
+    wake();
   }
 
  private:
-  struct Callback {
-    void (*call)(CountingLoop& loop, Range batch);
-    Range batch;
-  };
-  /// Batches that are read before they are counted: as many as a socket's buffer would hold of them.
-  static constexpr int kHighWater = 256;
+  static constexpr std::size_t kInboxAtOnce = 16;
+  bool has_work() const noexcept { return !inbox_.empty() || stopped_.load(std::memory_order_seq_cst); }
 
-  void post(void (*call)(CountingLoop&, Range), Range batch = {}) { next_.push_back({call, batch}); }
+  BoundedQueue<Callback, kInbox> inbox_;
+  EventCount sleeper_;
+  std::atomic<bool> stopped_{false};
+  alignas(64) std::vector<Callback> now_, next_;
+};
 
-  static void read_some(CountingLoop& loop, Range) {
-    for (int i = 0; i < kHighWater; ++i) {
-      Range const batch = loop.reader_.next();
-      if (batch.empty()) return;
-      loop.post(count, batch);
-    }
-    loop.post(read_some);
+/// The loops, what counts on them, and what reads on the first.
+class LoopTasks {
+ public:
+  /// What is given must outlive this.
+  LoopTasks(CpuStream const& stream, Setup const& setup, std::vector<Counts>& tallies)
+      : reader_(stream, setup.batch, setup.workers) {
+    for (Counts& tally : tallies) workers_.emplace_back(stream, tally);
   }
-  static void count(CountingLoop& loop, Range batch) { loop.stream_.count(batch, loop.tally_); }
 
-  CpuStream const& stream_;
+  /// What worker `w` does. Only the first posts.
+  void run(int w, FirstFailure& failure) {
+    Worker& self = workers_[static_cast<std::size_t>(w)];
+    self.failure = &failure;
+    if (w == 0) self.loop.post_own({read_some, this});
+    try {
+      self.loop.run();
+    } catch (...) {
+      for (Worker& worker : workers_) worker.loop.stop();  // or the others would wait for this one
+      throw;
+    }
+  }
+  std::uint64_t posted() const noexcept { return posted_; }
+
+ private:
+  struct Worker {
+    Worker(CpuStream const& s, Counts& t) : stream(s), tally(t) {}
+    CpuStream const& stream;
+    Counts& tally;
+    FirstFailure* failure = nullptr;
+    CallbackLoop loop;
+  };
+  /// Of its own loop, the reader has so many called before it reads again.
+  static constexpr std::size_t kOwnAtOnce = 32;
+
+  static void count(void* context, Range batch) {
+    auto& worker = *static_cast<Worker*>(context);
+    // What it throws is kept: the loop goes on.
+    worker.failure->guard([&] { worker.stream.count(batch, worker.tally); });
+  }
+
+  /// Posts batches until every inbox is full, or the stream ends.
+  static void read_some(void* context, Range) {
+    auto& self = *static_cast<LoopTasks*>(context);
+    while (!self.reader_.at_end() || !self.batch_.empty()) {
+      if (self.batch_.empty()) self.batch_ = self.reader_.next();
+      if (!self.post(self.batch_)) break;
+      self.batch_ = {};
+      ++self.posted_;
+    }
+    bool const ended = self.reader_.at_end() && self.batch_.empty();
+    for (Worker& worker : self.workers_) ended ? worker.loop.stop() : worker.loop.wake();
+    if (!ended) self.workers_.front().loop.post_own({read_some, &self});
+  }
+
+  /// To the next loop in turn that has room; false if none has.
+  bool post(Range batch) {
+    for (std::size_t tries = workers_.size(); tries > 0; --tries) {
+      std::size_t const w = turn_;
+      if (++turn_ == workers_.size()) turn_ = 0;
+      Callback const callback{count, &workers_[w], batch};
+      if (w != 0) {
+        if (workers_[w].loop.post(callback)) return true;
+      } else if (workers_[0].loop.own() < kOwnAtOnce) {
+        workers_[0].loop.post_own(callback);
+        return true;
+      }
+    }
+    return false;
+  }
+
   BatchReader reader_;
-  Counts& tally_;
-  std::vector<Callback> now_, next_;
+  Range batch_{};  // read, and not posted
+  std::uint64_t posted_ = 0;
+  std::size_t turn_ = 0;
+  std::deque<Worker> workers_;
 };
 
 }  // namespace
 
-/// Loop w has the w-th of `workers` adjacent parts of the stream.
 Counts event_loop_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
-  std::vector<Range> const parts = stream.split(static_cast<std::size_t>(setup.workers));
   std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
-  WorkerThreads threads(setup.workers, [&](int worker, WorkerThreads::Self& self) {
-    auto const w = static_cast<std::size_t>(worker);
-    place_worker(setup, worker);
-    CountingLoop loop(stream, parts[w], setup.batch, tallies[w]);
+  LoopTasks tasks(stream, setup, tallies);
+  WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
+    place_worker(setup, w);
     watch.worker_ready();
-    if (self.stand_ready()) loop.run();
+    if (self.stand_ready()) tasks.run(w, self.failure());
   });
-  return time_workers(threads, watch, tallies);
+  Counts counts = time_workers(threads, watch, tallies);
+  watch.add_scheduled(tasks.posted());
+  return counts;
 }
 
 }  // namespace tally

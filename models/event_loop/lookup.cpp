@@ -29,6 +29,8 @@ class CallbackLookupLoop {
     }
   }
 
+  /// Events that were asked for: a callback each.
+  std::uint64_t asked() const noexcept { return asked_; }
   /// Returns when all is counted. Throws LookupFailed.
   void run() {
     for (Slot& slot : slots_) ask(slot);
@@ -49,6 +51,7 @@ class CallbackLookupLoop {
     slot.asked = !events_.empty() && !failure_.failed();
     if (!slot.asked) return;
     slot.event = events_.begin++;
+    ++asked_;
     slot.connection.send(stream_, slot.event);
     ++waiting_;
   }
@@ -73,6 +76,7 @@ class CallbackLookupLoop {
   ReceiveBuffer buffer_;
   std::vector<Slot> slots_;
   std::size_t waiting_ = 0;
+  std::uint64_t asked_ = 0;
 };
 
 }  // namespace
@@ -98,6 +102,7 @@ Counts event_loop_lookup(LookupStream const& stream, Setup const& setup, Stopwat
     if (!self.stand_ready()) return;
     loop.run();
     self.finish();
+    watch.add_scheduled(loop.asked());
   });
   return time_workers(threads, watch, tallies);
 }

@@ -1,135 +1,126 @@
-// fibers on `cpu`: Boost.Fiber, a scheduler per worker thread; a fiber that reads, and one per worker that
-// counts.
-#include <unistd.h>
-
-#include <atomic>
-#include <boost/fiber/condition_variable.hpp>
+// fibers on `cpu`: a Boost.Fiber fiber for each batch, made by the worker that reads, and first run by
+// whichever takes it.
 #include <boost/fiber/fiber.hpp>
-#include <boost/fiber/mutex.hpp>
 #include <boost/fiber/operations.hpp>
-#include <cstddef>
+#include <boost/fiber/policy.hpp>
 #include <cstdint>
-#include <mutex>
+#include <memory>
 #include <vector>
 
+#include "models/fibers/sharing_scheduler.hpp"
+#include "models/fibers/stacks.hpp"
 #include "models/model.hpp"
-#include "models/runtime/batch_ring.hpp"
+#include "models/runtime/event_count.hpp"
+#include "models/runtime/failure.hpp"
 #include "models/runtime/placement.hpp"
+#include "models/runtime/reading_role.hpp"
+#include "models/runtime/spin.hpp"
 #include "models/runtime/worker_threads.hpp"
 
 namespace tally {
 namespace {
 
-namespace bf = boost::fibers;
+/// What the fibers on a worker's thread use. Asked for anew in each fiber: it may run on another thread than
+/// the one that made it.
+struct FiberWorker {
+  Counts& tally;
+  FirstFailure& failure;
+  static inline thread_local FiberWorker* current = nullptr;
+};
 
-/// The ring, with fibers parked on Boost.Fiber's own condition variables where it is full or empty: these
-/// park a fiber, not its thread, and wake it from any thread. The marks keep the lock out of the way of
-/// whoever finds nobody parked.
-class FiberBatchChannel {
+/// A worker's main fiber reads and makes fibers where none is ready to run, unless another worker does.
+class FiberTasks {
  public:
-  explicit FiberBatchChannel(int workers) : ring_(workers) {}
+  FiberTasks(CpuStream const& stream, Setup const& setup)
+      : stream_(stream), reading_(stream, setup.batch, setup.workers) {}
 
-  /// Parks while the ring is full. The reader's fiber only.
-  void push(Range batch) {
-    while (!ring_.try_push(batch)) park_reader();
-    if (++pushes_ % kPushesPerWake == 0 && ring_.worth_waking()) wake_workers();
-  }
+  SharedFibers& shared() noexcept { return shared_; }
+  PooledStacks& stacks() noexcept { return stacks_; }
 
-  /// No more batches will come. The reader's fiber only.
-  void close() {
-    closed_.store(true, std::memory_order_seq_cst);
-    wake_workers();
-  }
-
-  /// A run of batches; parks while there is none, and is empty only when the channel is closed and drained.
-  Range pop_run() {
+  /// What a worker's thread does until every fiber was taken. Returns how many it made.
+  std::uint64_t work() {
+    std::uint64_t made = 0;
     for (;;) {
-      bool const closed = closed_.load(std::memory_order_seq_cst);
-      Range const run = ring_.try_pop_run();
-      if (!run.empty()) {
-        if (reader_parked_.load(std::memory_order_seq_cst) && ring_.half_empty()) wake_reader();
-        return run;
-      }
-      if (closed) return {};
-      park_worker();
+      // Only where no other fiber is ready does this one go on.
+      boost::this_fiber::yield();
+      std::uint64_t const more = make_some();
+      made += more;
+      if (more > 0) continue;
+      if (reading_.ended() && shared_.ready.empty()) break;
+      if (spin_until([&] { return has_work(); })) continue;
+      std::uint32_t const seen = sleepers_.prepare();
+      if (!has_work()) sleepers_.sleep(seen);
     }
+    sleepers_.notify_all();
+    return made;
+  }
+
+  /// For --batch auto: a fiber for each worker, which takes what is to be counted itself.
+  void work_through() {
+    // Dispatched: at once, on this thread. Others might run on one of them, one after the other.
+    make(boost::fibers::launch::dispatch, [this] {
+      for (Range batch; !FiberWorker::current->failure.failed() && !(batch = reading_.take()).empty();)
+        count(batch);
+    }).join();
   }
 
  private:
-  void park_reader() {
-    wake_workers();
-    std::unique_lock lock(mutex_);
-    room_.wait(lock, [&] {
-      // At each turn, since a waker that saw the mark of an earlier parking may clear this one's.
-      reader_parked_.store(true, std::memory_order_seq_cst);
-      return ring_.half_empty();
+  /// Fibers made between two looks for a worker that sleeps.
+  static constexpr std::uint64_t kMadePerWake = 32;
+
+  template <class Body>
+  boost::fibers::fiber make(boost::fibers::launch policy, Body&& body) {
+    return boost::fibers::fiber(policy, std::allocator_arg, PooledStacks::Allocator(stacks_),
+                                std::forward<Body>(body));
+  }
+  void count(Range batch) noexcept {
+    FiberWorker::current->failure.guard([&] { stream_.count(batch, FiberWorker::current->tally); });
+  }
+  bool has_work() const noexcept { return !shared_.ready.empty() || reading_.ended() || !reading_.taken(); }
+
+  std::uint64_t make_some() {
+    std::uint64_t made = 0;
+    reading_.read([&](Range batch) {
+      if (!shared_.ready.has_room()) return false;
+      make(boost::fibers::launch::post, [this, batch] { count(batch); }).detach();
+      if (++made % kMadePerWake == 0) sleepers_.notify_one();
+      return true;
     });
-    reader_parked_.store(false, std::memory_order_relaxed);
-  }
-  void wake_reader() {
-    // The waker clears the mark: until the reader runs, later pops do not come here again.
-    if (!reader_parked_.exchange(false, std::memory_order_seq_cst)) return;
-    {
-      std::scoped_lock const lock(mutex_);
-    }  // the reader is in wait(), or sees the room before it goes there
-    room_.notify_one();
-  }
-  void park_worker() {
-    std::unique_lock lock(mutex_);
-    work_.wait(lock, [&] {
-      workers_parked_.store(true, std::memory_order_seq_cst);
-      return !ring_.empty() || closed_.load(std::memory_order_seq_cst);
-    });
-  }
-  void wake_workers() {
-    std::atomic_thread_fence(
-        std::memory_order_seq_cst);  // the pushes before the look: pairs with park_worker()
-    if (!workers_parked_.load(std::memory_order_seq_cst)) return;
-    {
-      // The waker clears the mark: until workers run, and park again, later pushes do not come here. A mark
-      // that a worker left on its way out costs one call for nothing.
-      std::scoped_lock const lock(mutex_);
-      workers_parked_.store(false, std::memory_order_relaxed);
-    }
-    work_.notify_all();
+    if (made > 0) sleepers_.notify_one();
+    return made;
   }
 
-  BatchRing ring_;
-  std::uint64_t pushes_ = 0;
-  alignas(64) std::atomic<bool> reader_parked_{false};
-  std::atomic<bool> closed_{false};
-  alignas(64) std::atomic<bool> workers_parked_{false};
-  bf::mutex mutex_;
-  bf::condition_variable room_, work_;
+  CpuStream const& stream_;
+  ReadingRole reading_;
+  SharedFibers shared_;
+  PooledStacks stacks_;
+  EventCount sleepers_;
 };
 
 }  // namespace
 
 Counts fibers_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
   std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
-  FiberBatchChannel channel(setup.workers);
-  auto const read = [&] {
-    BatchReader reader(stream, setup.batch);
-    for (Range batch; !(batch = reader.next()).empty();) channel.push(batch);
-    channel.close();
-  };
+  auto const tasks = std::make_unique<FiberTasks>(stream, setup);
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
-    auto const count = [&] {
-      for (Range run; !(run = channel.pop_run()).empty();) {
-        // A worker that has failed goes on taking batches, or the reader would wait for ever.
-        self.failure().guard([&] { stream.count(run, tallies[static_cast<std::size_t>(w)]); });
-        if (w == 0) boost::this_fiber::yield();  // the reader lives here too
-      }
-    };
+    FiberWorker worker{tallies[static_cast<std::size_t>(w)], self.failure()};
+    PooledStacks::Cache stacks(tasks->stacks().depot());
+    FiberWorker::current = &worker;
+    PooledStacks::cache = &stacks;
+    boost::fibers::use_scheduling_algorithm<SharingScheduler>(tasks->shared());
     place_worker(setup, w);
     watch.worker_ready();
-    if (!self.stand_ready()) return;
-    bf::fiber reader;
-    if (w == 0) reader = bf::fiber(read);
-    bf::fiber counter(count);
-    counter.join();
-    if (reader.joinable()) reader.join();
-    self.finish();
+    if (self.stand_ready()) {
+      if (setup.batch == kAutoBatch) {
+        watch.add_scheduled(1);
+        tasks->work_through();
+      } else {
+        watch.add_scheduled(tasks->work());
+      }
+      self.finish();
+    }
+    boost::this_fiber::yield();  // to the dispatcher, which gives back the stacks of those that have ended
+    PooledStacks::cache = nullptr;
   });
   return time_workers(threads, watch, tallies);
 }

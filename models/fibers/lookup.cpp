@@ -1,15 +1,18 @@
-// fibers on `lookup`: Boost.Fiber, a scheduler per worker thread, a fiber per event in flight.
+// fibers on `lookup`: Boost.Fiber, a scheduler per worker thread, a fiber for each event: it is made for it,
+// and gone with it.
 #include <boost/fiber/context.hpp>
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/operations.hpp>
-#include <boost/fiber/protected_fixedsize_stack.hpp>
+#include <boost/fiber/policy.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "models/fibers/scheduler.hpp"
+#include "models/fibers/stacks.hpp"
 #include "models/model.hpp"
 #include "models/runtime/connection.hpp"
 #include "models/runtime/event_cursor.hpp"
@@ -40,55 +43,93 @@ struct Parked : ReadyHandler {
   }
 };
 
-/// Looks up events until there are no more: one fiber per event in flight, each with its connection.
-void look_up_fiber_events(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure,
-                          Parked& parked, ReceiveBuffer& buffer, Counts& tally) {
-  boost::this_fiber::yield();  // stands ready: its stack exists and has been run on
-  bool const ok = failure.guard([&] {
-    while (auto const event = cursor.take()) {
-      parked.connection.send(stream, *event);
-      std::span<char const> reply;
-      do {
-        parked.wait_readable();
-        reply = parked.connection.receive(stream, buffer);
-      } while (reply.empty());
-      stream.accept(*event, reply, tally);
+/// One worker's connections, on each of which one fiber after the other looks up an event.
+class FiberLookups {
+ public:
+  FiberLookups(LookupStream const& stream, EventCursor& cursor, FirstFailure& failure, Counts& tally,
+               PooledStacks& stacks)
+      : stream_(stream), cursor_(cursor), failure_(failure), tally_(tally), stacks_(stacks) {}
+
+  /// Connects. Throws LookupFailed, std::system_error.
+  void connect(std::size_t connections, Reactor& reactor) {
+    connections_.reserve(connections);
+    for (std::size_t c = 0; c < connections; ++c) {
+      Parked& parked = connections_.emplace_back(connect_non_blocking(stream_.service()));
+      parked.connection.join(reactor, parked);
     }
-  });
-  if (!ok) cursor.stop();
-}
+  }
+
+  /// Returns when all is counted: the thread's main fiber is parked meanwhile.
+  void run() {
+    main_ = bf::context::active();
+    bool const ok = failure_.guard([&] {
+      for (Parked& parked : connections_) begin(parked);
+    });
+    if (!ok) cursor_.stop();
+    if (running_ > 0) main_->suspend();
+  }
+  std::uint64_t made() const noexcept { return made_; }
+
+ private:
+  /// Makes a fiber for the next event, if there is one.
+  void begin(Parked& parked) {
+    auto const event = cursor_.take();
+    if (!event) return;
+    bf::fiber(bf::launch::post, std::allocator_arg, PooledStacks::Allocator(stacks_),
+              [this, &parked, event = *event] {
+                bool ok = failure_.guard([&] { look_up(parked, event); });
+                ok = ok && failure_.guard([&] { begin(parked); });
+                if (!ok) cursor_.stop();  // at once: the others' lookups lead nowhere
+                if (--running_ == 0) bf::context::active()->schedule(main_);
+              })
+        .detach();
+    ++running_;
+    ++made_;
+  }
+  void look_up(Parked& parked, std::uint64_t event) {
+    parked.connection.send(stream_, event);
+    std::span<char const> reply;
+    do {
+      parked.wait_readable();
+      reply = parked.connection.receive(stream_, buffer_);
+    } while (reply.empty());
+    stream_.accept(event, reply, tally_);
+  }
+
+  LookupStream const& stream_;
+  EventCursor& cursor_;
+  FirstFailure& failure_;
+  Counts& tally_;
+  PooledStacks& stacks_;
+  ReceiveBuffer buffer_;
+  std::vector<Parked> connections_;
+  bf::context* main_ = nullptr;
+  std::size_t running_ = 0;
+  std::uint64_t made_ = 0;
+};
 
 }  // namespace
 
 Counts fibers_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
   std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   EventCursor cursor(stream.events());
+  PooledStacks stacks;
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     auto const reactor = std::make_shared<Reactor>(setup.io);
-    ReceiveBuffer buffer;
-    Counts& tally = tallies[static_cast<std::size_t>(w)];
-    std::vector<Parked> connections;
-    std::vector<bf::fiber> fibers;
-    self.failure().guard([&] {
-      place_worker(setup, w);
-      bf::use_scheduling_algorithm<ReactorScheduler>(reactor);
-      auto const share = static_cast<std::size_t>(share_of_in_flight(setup.in_flight, setup.workers, w));
-      connections.reserve(share);
-      fibers.reserve(share);
-      for (std::size_t c = 0; c < share; ++c) {
-        Parked& parked = connections.emplace_back(connect_non_blocking(stream.service()));
-        parked.connection.join(*reactor, parked);
-        fibers.emplace_back(std::allocator_arg, bf::protected_fixedsize_stack(kStackBytes), [&] {
-          look_up_fiber_events(stream, cursor, self.failure(), parked, buffer, tally);
-        });
-      }
-      boost::this_fiber::yield();
-      watch.worker_ready();
-    });
-    self.stand_ready();
-    // Also if there is nothing to do after all: then somebody has failed, and fibers that see it end at once.
-    for (bf::fiber& fiber : fibers) fiber.join();
+    auto const share = static_cast<std::size_t>(share_of_in_flight(setup.in_flight, setup.workers, w));
+    PooledStacks::Cache cache(stacks.depot());
+    PooledStacks::cache = &cache;
+    FiberLookups lookups(stream, cursor, self.failure(), tallies[static_cast<std::size_t>(w)], stacks);
+    place_worker(setup, w);
+    bf::use_scheduling_algorithm<ReactorScheduler>(reactor);
+    PooledStacks::prepare(cache, share);
+    lookups.connect(share, *reactor);
+    watch.worker_ready();
+    if (self.stand_ready()) lookups.run();
     self.finish();
+    watch.add_scheduled(lookups.made());
+    boost::this_fiber::yield();  // to the dispatcher, which gives back the stacks of those that have ended
+    PooledStacks::cache = nullptr;
   });
   return time_workers(threads, watch, tallies);
 }

@@ -1,39 +1,26 @@
 #include "models/process_shard/shard_processes.hpp"
 
-#include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <system_error>
 #include <utility>
 
+#include "models/process_shard/shared_futex.hpp"
 #include "workloads/errno_failure.hpp"
 
 namespace tally {
 namespace {
 
-using Word = std::atomic<std::uint32_t>;
-static_assert(Word::is_always_lock_free && sizeof(Word) == sizeof(std::uint32_t));
-
 // What the parent says to all shards, one after the other.
 constexpr std::uint32_t kPrepare = 0, kCount = 1, kEnd = 2;
-
-/// Sleeps while `word` is `value`, but not longer than `at_most` (null: for ever). May return early.
-void futex_wait(Word& word, std::uint32_t value, timespec const* at_most) {
-  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAIT, value, at_most, nullptr, 0);
-}
-void futex_wake_all(Word& word) {
-  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
-}
 
 /// Bytes of this process that no other shares: pages it wrote. 0 where the kernel does not tell.
 std::uint64_t private_memory_bytes() {
@@ -53,14 +40,15 @@ std::uint64_t private_memory_bytes() {
 
 /// One shard's side of the shared memory. What it handed over lies in the memfd.
 struct ShardProcesses::Slot {
-  Word stage;  // a Stage; the parent sleeps on it
+  SharedWord stage;  // a Stage; the parent sleeps on it
   std::uint64_t offset, size;
   std::uint64_t memory_bytes;
 };
 
 struct ShardProcesses::Shared {
-  Word word;                               // the parent's last word; shards sleep on it
-  std::atomic<std::uint64_t> handed_over;  // bytes of the memfd that are taken
+  SharedWord word;  // the parent's last word; shards sleep on it
+  alignas(64) SharedWord for_the_model;
+  alignas(64) std::atomic<std::uint64_t> handed_over;  // bytes of the memfd that are taken
 };
 
 ShardProcesses::Slot& ShardProcesses::slot(std::size_t shard) const {
@@ -97,6 +85,8 @@ ShardProcesses::~ShardProcesses() {
   close(counts_);
   munmap(shared_, sizeof(Shared) + room_ * sizeof(Slot));
 }
+
+SharedWord& ShardProcesses::word() noexcept { return shared_->for_the_model; }
 
 void ShardProcesses::add(std::function<void()> const& prepare, std::function<Counts()> const& count) {
   if (pids_.size() == room_) throw std::logic_error("more shards than there is room for");
@@ -183,7 +173,7 @@ void ShardProcesses::wait_until(std::size_t shard, Stage wanted) {
     // Nobody wakes us for another shard that fails, or for one that is killed, so now and then we look.
     constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 100'000'000};
     futex_wait(slot(shard).stage, static_cast<std::uint32_t>(now), &kLook);
-    if (stage(shard) == now) check_all();
+    if (stage(shard) == now) check();
   }
   check_threw(shard);
 }
@@ -195,7 +185,7 @@ void ShardProcesses::check_threw(std::size_t shard) const {
 }
 
 /// Throws ShardLost if any shard threw or ended early.
-void ShardProcesses::check_all() {
+void ShardProcesses::check() {
   for (std::size_t shard = 0; shard < pids_.size(); ++shard) check_threw(shard);
   int status = 0;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
@@ -237,12 +227,14 @@ std::uint64_t ShardProcesses::finish() {
   return memory_bytes;
 }
 
-Counts time_shards(ShardProcesses& shards, Counts counts, Setup const& setup, Stopwatch& watch) {
+Counts time_shards(ShardProcesses& shards, Counts counts, Setup const& setup, Stopwatch& watch,
+                   std::function<void()> const& meanwhile) {
   shards.wait_ready();
   // On lookup too workers are CPUs, which the processes share; the processes are the events in flight.
   for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
   watch.start();
   shards.release();
+  if (meanwhile) meanwhile();
   shards.merge_into(counts);
   watch.stop();
   watch.add_child_memory(shards.finish());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "models/model.hpp"
+#include "models/process_shard/shared_futex.hpp"
 #include "workloads/counts.hpp"
 
 namespace tally {
@@ -34,6 +35,8 @@ class ShardProcesses {
   ShardProcesses(ShardProcesses const&) = delete;
   ShardProcesses& operator=(ShardProcesses const&) = delete;
 
+  /// A word in memory that this process and the shards share, 0 at first, for whatever the model needs.
+  SharedWord& word() noexcept;
   /// Forks one more. In the child, `prepare` runs at once and `count` after release() in the parent; what
   /// either throws reaches the parent as ShardLost. Throws std::system_error if there can be no more
   /// processes.
@@ -42,6 +45,8 @@ class ShardProcesses {
   void wait_ready();
   /// Lets all count.
   void release();
+  /// Throws ShardLost if any shard threw or ended early.
+  void check();
   /// Waits for all counts and merges them into `counts`. Throws ShardLost.
   void merge_into(Counts& counts);
   /// Lets all end, reaps them, and returns how many bytes of memory they did not share. Throws ShardLost.
@@ -63,7 +68,6 @@ class ShardProcesses {
   std::vector<std::byte> handed_over(Slot const& slot) const;
   void wait_until(std::size_t shard, Stage wanted);
   void check_threw(std::size_t shard) const;
-  void check_all();
 
   std::size_t room_;
   Shared* shared_ = nullptr;  // of all the processes
@@ -71,8 +75,9 @@ class ShardProcesses {
   std::vector<pid_t> pids_;   // -1 once reaped
 };
 
-/// Lets the shards, once all stand ready, count what is theirs, and adds it to `counts`, while
-/// the watch runs. Throws ShardLost.
-Counts time_shards(ShardProcesses& shards, Counts counts, Setup const& setup, Stopwatch& watch);
+/// Lets the shards, once all stand ready, count what is theirs, with `meanwhile` run here, and adds it to
+/// `counts`, while the watch runs. Throws ShardLost, and what `meanwhile` throws.
+Counts time_shards(ShardProcesses& shards, Counts counts, Setup const& setup, Stopwatch& watch,
+                   std::function<void()> const& meanwhile = nullptr);
 
 }  // namespace tally

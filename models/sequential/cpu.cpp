@@ -9,7 +9,12 @@ Counts sequential_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& wa
   Counts counts = stream.empty_tally();
   watch.worker_ready();
   watch.start();
-  stream.count({0, stream.size()}, counts);
+  if (setup.batch == kAutoBatch) {
+    stream.count({0, stream.size()}, counts);
+  } else {
+    BatchReader reader(stream, setup.batch, 1);
+    for (Range batch; !(batch = reader.next()).empty();) stream.count(batch, counts);
+  }
   watch.stop();
   return counts;
 }

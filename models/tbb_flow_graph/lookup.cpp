@@ -93,6 +93,12 @@ class LookupGraph {
   }
 
   std::vector<Counts>& tallies() noexcept { return tallies_; }
+  /// Messages that went round: one for each event.
+  std::uint64_t messages() const noexcept {
+    std::uint64_t sum = 0;
+    for (auto const& circle : circles_) sum += circle->messages.load(std::memory_order_relaxed);
+    return sum;
+  }
   /// Waits for what may still run in the arena, once every I/O thread has returned from run_io().
   void wait_for_all() { graph_.wait_for_all(); }
 
@@ -108,6 +114,7 @@ class LookupGraph {
     }
     Reactor reactor;
     std::vector<Slot<LookupGraph>> slots;
+    std::atomic<std::uint64_t> messages{0};
     std::atomic<int> out{0};  // connections that are in the graph or waiting
     flow::async_node<Message, Message, Policy> wait;
     flow::function_node<Message, Message, Policy> count;
@@ -124,6 +131,7 @@ class LookupGraph {
     auto const event = cursor_.take();
     if (!event) return leave(slot);
     slot.event = *event;
+    circles_[slot.io_thread]->messages.fetch_add(1, std::memory_order_relaxed);
     slot.asked.store(true, std::memory_order_release);
     try {
       slot.connection.send(stream_, *event);
@@ -196,6 +204,7 @@ Counts run_lookup_graph(LookupStream const& stream, Setup const& setup, Stopwatc
   Counts counts = time_workers(threads, watch, graph->tallies());
   graph->wait_for_all();
   failure.rethrow();
+  watch.add_scheduled(graph->messages());
   return counts;
 }
 

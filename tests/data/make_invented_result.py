@@ -65,7 +65,7 @@ for in_flight in [1, 10, 100, 1000]:
 
 context = {"date": "2020-01-02T03:04:05+00:00", "host_name": "invented", "num_cpus": 2, "cpu_model": "Invented CPU @ 2.00GHz",
            "kernel": "Linux 6.1.0 #1 SMP", "cpus_usable": [0, 1], "tally_tree": "clean", "result_id": "00112233aabbccdd",
-           "notes": ["one CPU is shared by workers and service"], "tally_version": "0.1.0", "tally_commit": "0123456789abcdef0123456789abcdef01234567",
+           "notes": ["one CPU is shared by workers and service"], "json_schema_version": 2, "tally_version": "0.1.0", "tally_commit": "0123456789abcdef0123456789abcdef01234567",
            "note": "every figure in this file is invented, to test how it is drawn"}
 json.dump({"context": context, "benchmarks": benchmarks}, sys.stdout, indent=1)
 print()

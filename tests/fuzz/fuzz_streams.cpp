@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
   }
   Counts whole = stream->empty_tally(), batches = stream->empty_tally(), parts = stream->empty_tally();
   stream->count({0, stream->size()}, whole);
-  BatchReader reader(*stream, n);
+  BatchReader reader(*stream, n, 1);
   for (Range range; !(range = reader.next()).empty();) stream->count(range, batches);
   require_same(whole, batches);
   for (Range const part : stream->split(n)) stream->count(part, parts);

@@ -1,0 +1,304 @@
+// What models schedule tasks by: the queue, the sleeping, the reading, closures, recycled blocks, and
+// messages.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "models/process_shard/message_ring.hpp"
+#include "models/process_shard/shard_processes.hpp"
+#include "models/runtime/block_depot.hpp"
+#include "models/runtime/bounded_queue.hpp"
+#include "models/runtime/event_count.hpp"
+#include "models/runtime/reading_role.hpp"
+#include "models/runtime/stream_tasks.hpp"
+#include "models/thread_pool/closure.hpp"
+#include "workloads/synthetic.hpp"
+#include "workloads/text_stream.hpp"
+
+namespace tally {
+namespace {
+
+TEST(BoundedQueue, GivesBackInOrderWhatWasPushed) {
+  BoundedQueue<int, 8> queue;
+  std::array<int, 3> out{};
+  EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(queue.try_pop(out), 0u);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(queue.try_push(i));
+  EXPECT_FALSE(queue.empty());
+  ASSERT_EQ(queue.try_pop(out), 3u);
+  EXPECT_EQ(out, (std::array{0, 1, 2}));
+  ASSERT_EQ(queue.try_pop(out), 2u) << "as many as there are";
+  EXPECT_EQ(out[0], 3);
+  EXPECT_EQ(out[1], 4);
+}
+
+TEST(BoundedQueue, IsFullAtItsCapacityAndTakesMoreOnceThereIsRoom) {
+  BoundedQueue<int, 8> queue;
+  int pushed = 0;
+  while (queue.try_push(pushed)) ++pushed;
+  EXPECT_EQ(pushed, 8);
+  EXPECT_FALSE(queue.has_room());
+  std::array<int, 1> out{};
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(queue.try_pop(out), 1u);
+    EXPECT_EQ(out[0], i);
+    EXPECT_TRUE(queue.has_room());
+    ASSERT_TRUE(queue.try_push(pushed)) << i;
+    ++pushed;
+  }
+}
+
+TEST(BoundedQueue, LeavesWhatItCannotTake) {
+  BoundedQueue<std::unique_ptr<int>, 2> queue;
+  auto first = std::make_unique<int>(1), second = std::make_unique<int>(2);
+  ASSERT_TRUE(queue.try_push(first));
+  EXPECT_EQ(first, nullptr);
+  first = std::make_unique<int>(1);
+  ASSERT_TRUE(queue.try_push(first));
+  ASSERT_FALSE(queue.try_push(second));
+  EXPECT_EQ(*second, 2);
+}
+
+TEST(BoundedQueue, LosesAndDoublesNothingBetweenThreads) {
+  constexpr std::uint64_t kEach = 100'000, kProducers = 2;
+  BoundedQueue<std::uint64_t, 64> queue;
+  std::atomic<std::uint64_t> producing{kProducers};
+  std::vector<std::vector<std::uint64_t>> taken(3);
+  {
+    std::vector<std::jthread> threads;
+    for (auto& mine : taken) {
+      threads.emplace_back([&] {
+        std::array<std::uint64_t, 5> out{};
+        for (;;) {
+          bool const last = producing.load() == 0;
+          std::size_t const n = queue.try_pop(out);
+          mine.insert(mine.end(), out.begin(), out.begin() + static_cast<std::ptrdiff_t>(n));
+          if (n == 0 && last) return;
+          if (n == 0) std::this_thread::yield();
+        }
+      });
+    }
+    for (std::uint64_t p = 0; p < kProducers; ++p) {
+      threads.emplace_back([&, p] {
+        for (std::uint64_t i = p * kEach; i < (p + 1) * kEach; ++i)
+          while (!queue.try_push(i)) std::this_thread::yield();
+        producing.fetch_sub(1);
+      });
+    }
+  }
+  std::vector<std::uint64_t> all;
+  for (auto const& mine : taken) all.insert(all.end(), mine.begin(), mine.end());
+  std::sort(all.begin(), all.end());
+  ASSERT_EQ(all.size(), kProducers * kEach);
+  for (std::uint64_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], i);
+}
+
+TEST(EventCount, SleepersAreWokenForWorkThatCameAfterTheyLooked) {
+  EventCount sleepers;
+  std::atomic<int> work{0}, done{0};
+  constexpr int kRounds = 2'000;
+  std::vector<std::jthread> workers;
+  for (int w = 0; w < 2; ++w) {
+    workers.emplace_back([&] {
+      while (done.load() < kRounds) {
+        int left = work.load();
+        if (left > 0 && work.compare_exchange_strong(left, left - 1)) {
+          if (done.fetch_add(1) + 1 == kRounds) sleepers.notify_all();
+          continue;
+        }
+        std::uint32_t const seen = sleepers.prepare();
+        if (work.load() == 0 && done.load() < kRounds) sleepers.sleep(seen);
+      }
+    });
+  }
+  for (int i = 0; i < kRounds; ++i) {
+    work.fetch_add(1);
+    sleepers.notify_one();
+    if (i % 16 == 0) std::this_thread::yield();
+  }
+  workers.clear();
+  EXPECT_EQ(done.load(), kRounds) << "else a worker sleeps for ever";
+}
+
+std::unique_ptr<CpuStream> stream_of(SyntheticEvents const& events) {
+  return make_synthetic_stream(events, events.size(), {}, std::chrono::nanoseconds(0));
+}
+
+TEST(ReadingRole, HandsOverEveryBatchOnceAlsoThoseThatFoundNoRoom) {
+  SyntheticEvents const events({}, 100);
+  auto const stream = stream_of(events);
+  ReadingRole reading(*stream, 7, 1);
+  std::uint64_t position = 0;
+  int offered = 0;
+  while (!reading.ended()) {
+    reading.read([&](Range batch) {
+      if (++offered % 3 == 0) return false;
+      EXPECT_EQ(batch.begin, position);
+      position = batch.end;
+      return true;
+    });
+  }
+  EXPECT_EQ(position, 100u);
+  EXPECT_FALSE(reading.read([](Range) { return true; }));
+}
+
+TEST(ReadingRole, IsOneThreadsAtATime) {
+  SyntheticEvents const events({}, 100);
+  auto const stream = stream_of(events);
+  ReadingRole reading(*stream, 1, 2);
+  int inner = 0;
+  reading.read([&](Range) {
+    EXPECT_TRUE(reading.taken());
+    std::jthread([&] { reading.read([&](Range) { return ++inner, true; }); });
+    return true;
+  });
+  EXPECT_EQ(inner, 0) << "read by two at once";
+  EXPECT_FALSE(reading.taken());
+}
+
+TEST(ReadingRole, IsGivenBackByOneThatThrows) {
+  SyntheticEvents const events({}, 10);
+  auto const stream = stream_of(events);
+  ReadingRole reading(*stream, 1, 2);
+  EXPECT_THROW(reading.read([](Range) -> bool { throw std::runtime_error("no room"); }), std::runtime_error);
+  EXPECT_EQ(reading.take(), (Range{0, 1}));
+}
+
+TEST(StreamTasks, WorkersThatSleepWhileOneReadsAreAllToldOfTheEnd) {
+  SyntheticEvents const events({}, 1);
+  auto const stream = stream_of(events);
+  StreamTasks<Range, QueueTuning{.length = 4, .at_once = 2, .per_wake = 2}> tasks(*stream,
+                                                                                  {.workers = 4, .cpus = {}});
+  std::atomic<int> ran{0};
+  std::vector<std::jthread> workers;
+  for (int w = 0; w < 4; ++w)
+    workers.emplace_back([&] {
+      tasks.work(
+          [](Range batch) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));  // by then the others sleep
+            return batch;
+          },
+          [&](Range) { ++ran; });
+    });
+  workers.clear();
+  EXPECT_EQ(ran.load(), 1);
+}
+
+TEST(Closure, IsCalledOnceAndDestroysWhatItCaptured) {
+  auto const captured = std::make_shared<int>(5);
+  int sum = 0;
+  Closure<int> closure([captured](int& to) { to += *captured; });
+  Closure<int> moved(std::move(closure));
+  EXPECT_EQ(captured.use_count(), 2);
+  moved(sum);
+  EXPECT_EQ(sum, 5);
+  EXPECT_EQ(captured.use_count(), 1);
+}
+
+TEST(Closure, DestroysWhatItCapturedWhereItIsNeverCalledOrThrows) {
+  auto const captured = std::make_shared<int>(5);
+  {
+    Closure<int> const closure([captured](int&) {});
+  }
+  EXPECT_EQ(captured.use_count(), 1);
+  Closure<int> throws([captured](int&) { throw std::runtime_error("no"); });
+  int nothing = 0;
+  EXPECT_THROW(throws(nothing), std::runtime_error);
+  EXPECT_EQ(captured.use_count(), 1);
+  Closure<int> replaced([captured](int&) {});
+  replaced = Closure<int>([](int& to) { to = 7; });
+  EXPECT_EQ(captured.use_count(), 1);
+  replaced(nothing);
+  EXPECT_EQ(nothing, 7);
+}
+
+TEST(BlockDepot, GivesNoBlockTwiceAndTakesThemFromOtherThreads) {
+  std::vector<std::unique_ptr<int[]>> slabs;
+  BlockDepot depot([&](BlockDepot::Blocks& blocks) {
+    int* const slab = slabs.emplace_back(std::make_unique<int[]>(BlockDepot::kMagazine)).get();
+    for (std::size_t i = 0; i < BlockDepot::kMagazine; ++i) blocks.push_back(slab + i);
+  });
+  constexpr std::size_t kBlocks = 5 * BlockDepot::kMagazine;
+  for (int round = 0; round < 3; ++round) {
+    std::set<void*> taken;
+    std::jthread([&] {
+      BlockDepot::Cache cache(depot);
+      for (std::size_t i = 0; i < kBlocks; ++i) taken.insert(cache.take());
+    }).join();
+    EXPECT_EQ(taken.size(), kBlocks);
+    BlockDepot::Cache other(depot);
+    for (void* const block : taken) other.give_back(block);
+  }
+  EXPECT_LE(slabs.size(), 6u) << "blocks that came back are used again";
+}
+
+/// Counts `stream` in batches that are sent to one other process.
+Counts counted_by_messages(CpuStream const& stream, std::uint64_t batch) {
+  ShardProcesses shards(1);
+  MessageRing ring(shards.word());
+  shards.add([] {},
+             [&] {
+               Counts tally = stream.empty_tally();
+               ring.count_all(stream, tally);
+               return tally;
+             });
+  shards.wait_ready();
+  shards.release();
+  BatchReader reader(stream, batch, 1);
+  for (Range next; !(next = reader.next()).empty();)
+    while (!ring.try_send(stream, next, [&] { shards.check(); })) ring.wake_receiver();
+  ring.close([&] { shards.check(); });
+  Counts counts = stream.empty_tally();
+  shards.merge_into(counts);
+  shards.finish();
+  return counts;
+}
+
+TEST(MessageRing, CarriesEventsOfEveryLengthOfBatch) {
+  SyntheticEvents const events({.keys = 100}, 100'003);
+  auto const stream = stream_of(events);
+  Counts expected = stream->empty_tally();
+  stream->count({0, stream->size()}, expected);
+  // Of 2 bytes an event: some that lie across the ring's end, and some that are longer than it.
+  for (std::uint64_t const batch : {3u, 1'000u, 7'001u, 100'003u}) {
+    Counts const got = counted_by_messages(*stream, batch);
+    EXPECT_EQ(expected.difference(got), "") << batch;
+    EXPECT_EQ(got.tasks, batches_in(*stream, batch));
+  }
+}
+
+TEST(MessageRing, CarriesTextOfWhichNothingStays) {
+  std::string text;
+  for (int i = 0; i < 20'000; ++i) text += "key" + std::to_string(i * i % 97) + (i % 50 == 0 ? "\n\n" : "\n");
+  auto const stream = make_text_stream(text, {.format = TextFormat::lines, .key = "1", .repeat = 2}, {});
+  Counts expected = stream->empty_tally();
+  stream->count({0, stream->size()}, expected);
+  for (std::uint64_t const batch : {1u, 15'000u})
+    EXPECT_EQ(expected.difference(counted_by_messages(*stream, batch)), "") << batch;
+}
+
+TEST(MessageRing, CountsWhatCameAndNotWhatIsInThisProcess) {
+  SyntheticEvents const events({.keys = 100}, 1'000), others({.seed = 2, .keys = 100}, 1'000);
+  auto const stream = stream_of(events), other = stream_of(others);
+  std::vector<std::byte> message(other->message_bytes({0, 1'000}));
+  other->write_message({0, 1'000}, message.data());
+  Counts expected = other->empty_tally(), got = stream->empty_tally();
+  other->count({0, 1'000}, expected);
+  stream->count_message({0, 1'000}, message, got);
+  EXPECT_EQ(expected.difference(got), "");
+}
+
+}  // namespace
+}  // namespace tally
