@@ -21,7 +21,8 @@ struct ReferenceWork {
   /// After them, each of the CPUs reads this much memory of its own, twice, from end to end, all at once:
   /// more than their caches hold, but for a last one that many share.
   std::size_t read_bytes = std::size_t{64} << 20;
-  /// Last, so many indices stream from the first of the CPUs to the second through a ring (see hand_off_s).
+  /// Between the two, so many indices stream from the first of the CPUs to the second through a ring (see
+  /// hand_off_s).
   std::uint64_t hand_offs = 2'000'000;
 };
 inline constexpr std::string_view kReferenceText =

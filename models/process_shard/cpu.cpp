@@ -10,7 +10,6 @@
 #include "models/process_shard/shard_processes.hpp"
 #include "models/process_shard/shared_futex.hpp"
 #include "models/runtime/placement.hpp"
-#include "models/runtime/spin.hpp"
 
 namespace tally {
 namespace {

@@ -15,10 +15,12 @@ namespace tally {
 
 /// What a model that shares a queue is tuned by.
 struct QueueTuning {
-  std::size_t length;  ///< tasks that wait at most; a power of two
-  std::size_t
-      at_once;  ///< taken at once, and run one after the other: one that stalls holds up so many less one
-  std::size_t per_wake;  ///< tasks added between two looks for a worker that sleeps
+  /// Tasks that wait at most; a power of two.
+  std::size_t length;
+  /// Tasks that a worker takes at once and runs one after the other: one that stalls holds up the others.
+  std::size_t at_once;
+  /// Tasks added between two looks for a worker that sleeps.
+  std::size_t per_wake;
 };
 
 /// A worker that finds the queue empty reads the stream and fills the queue, unless another does; all others
