@@ -166,10 +166,8 @@ class Campaign {
     std::uint64_t most_events = 0;
     for (std::size_t i = first; i < result_.cells.size(); ++i) {
       Pair const* const pair = result_.plan.pair_of(i);
-      CellNumbers const& number = numbers[pair ? pair->here : i - first];
       Cell& cell = result_.cells[i].cell;
-      cell.events = number.events;
-      result_.cells[i].limit_items_per_second = number.limit_items_per_second;
+      cell.events = numbers[pair ? pair->here : i - first];
       if (cell.stream != StreamKind::lookup) most_events = std::max(most_events, cell.events);
     }
     // With another build, both have streams of their own, and so have ranks.
@@ -201,8 +199,7 @@ class Campaign {
       // A rate that was searched for is what the cell could do, and bounds nothing.
       Cell bounded = cell;
       if (result.slo) bounded.rate_per_s = 0;
-      result.nominal_bound = analytic_bound(bounded, runner_.cpus_of(cell), wait_s) * ranks_of(cell);
-      result.analytic_bound = result.nominal_bound;
+      result.analytic_bound = analytic_bound(bounded, runner_.cpus_of(cell), wait_s) * ranks_of(cell);
       result_.plan.cells[i].events = cell.events;
     }
     if (!against_) return;
@@ -213,18 +210,17 @@ class Campaign {
 
   /// What was found for one process is each rank's part; with --scaling strong, of the most ranks, so that
   /// every number of them counts the same events.
-  void numbers_of_ranks(Plan const& part, std::vector<CellNumbers>& numbers) {
+  void numbers_of_ranks(Plan const& part, std::vector<std::uint64_t>& numbers) {
     streams_.forget();
     if (result_.options.input) return;
     if (result_.options.events) {
-      for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i].events = part.cells[i].events;
+      for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = part.cells[i].events;
       return;
     }
     int const most = *std::max_element(result_.options.ranks.begin(), result_.options.ranks.end());
     for (std::size_t i = 0; i < numbers.size(); ++i) {
       int const ranks = result_.options.scaling == Scaling::strong ? most : ranks_of(part.cells[i]);
-      numbers[i].events *= static_cast<std::uint64_t>(ranks);
-      if (numbers[i].limit_items_per_second) *numbers[i].limit_items_per_second *= ranks_of(part.cells[i]);
+      numbers[i] *= static_cast<std::uint64_t>(ranks);
     }
   }
 
@@ -283,8 +279,6 @@ class Campaign {
       if (open.empty()) return;
       if (round > first && !fits_budget(open)) return close_all(result_, Closed::time_budget);
       bool const whole = run_round(round, open);
-      note_limits(result_);
-      note_speed(result_);
       if (!whole) return close_all(result_, Closed::time_budget);
       close_outrun(result_);
       close_cells(result_, round - first + 1);

@@ -32,15 +32,11 @@ struct CellResult {
   Cell cell;                    ///< with the number of events that was used
   std::vector<Sample> samples;  ///< in order of time; the last may be a failure
   Closed closed = Closed::open;
-  std::string failure;                           ///< of the sample that failed; such a cell has no figures
-  std::optional<double> limit_items_per_second;  ///< `limit`'s median in this cell's group (or its pilot's
-                                                 ///< rate, if `limit` was no row)
-  /// min(P / g, c / (w + g)), events/s; infinite if neither applies. w is the mean of the waits that the
-  /// embedded service draws for this cell's very events: with it the bound holds exactly, where the nominal
-  /// mean is off by chance.
+  std::string failure;  ///< of the sample that failed; such a cell has no figures
+  /// min(P / g, c / (w + g)), events/s, at the speed at which the grain was calibrated; infinite if neither
+  /// applies. w is the mean of the waits that the embedded service draws for this cell's very events: with it
+  /// the bound holds exactly, where the nominal mean is off by chance.
   double analytic_bound = 0;
-  /// The same, had the CPUs kept the speed at which the grain was calibrated.
-  double nominal_bound = 0;
   /// Of the lookups of one sample, where the embedded service draws how long they wait.
   std::optional<DrawnWaits> drawn_waits;
   std::vector<std::uint64_t>
@@ -60,6 +56,14 @@ struct CellResult {
   /// lead below this is luck. 0 where waits are not known.
   double luck_of_waits() const;
   bool converged(double ci) const;
+};
+
+/// What no model can exceed.
+struct Bound {
+  enum class By { arithmetic, memory, service };
+
+  double items_per_second;
+  By by;  ///< CPUs / grain, in flight / (wait + grain) or a rate; the memory's bandwidth; the lookup service
 };
 
 struct CampaignResult {
@@ -99,17 +103,29 @@ struct CampaignResult {
   Interval claimed(Interval rate) const;
   /// A cell failed, a rank was lost, the results could not be written, or keys are left in a database.
   bool any_failed() const;
-  /// The measured ceiling of a cell in one round: min(analytic bound, `limit` in that round or else its
-  /// median). None where neither is known. `limit` is that of the cell's group; for sequential, of a group
-  /// with one worker (and one event in flight).
-  std::optional<double> bound(std::size_t cell, int round) const;
-  /// Per-round efficiency X / bound, with interval. None where the bound is unknown.
+  /// What no model can exceed in a cell, in a round, events/s: the least of its analytic bound at the speed
+  /// that the CPUs had in that round (of as many as it has, all busy), of what the memory's bandwidth was
+  /// then, where the stream is longer than caches are, and of what the lookup service proved able to answer
+  /// in the cell's groups. No model's own throughput is in it. None where nothing is known.
+  std::optional<Bound> bound(std::size_t cell, int round) const;
+  /// That of the cell's rounds in which it was the median, the lower of two.
+  std::optional<Bound> bound(std::size_t cell) const;
+  /// Per-round efficiency X / bound, with interval, in which the bound's own uncertainty is. None where the
+  /// bound is unknown.
   std::optional<Interval> efficiency(std::size_t cell) const;
+  /// Throughput over that of `limit` in the same group, round by round, with interval; for sequential in a
+  /// group with one worker and one event in flight. None without such a `limit`, and at a rate.
+  std::optional<Interval> of_limit(std::size_t cell) const;
+  /// Where the yardsticks do not fit what was measured, a sentence each: a model that is above its bound, or
+  /// above `limit`, by more than the intervals allow.
+  std::vector<std::string> contradictions() const;
   /// Ratio of throughput to `base`, round by round, with interval. None without common rounds.
   std::optional<Interval> ratio(std::size_t cell, std::size_t base) const;
   /// Whether what the cell is measured for is known within `ci`: its throughput, or with another build beside
   /// it, the ratio of the two.
   bool converged(std::size_t cell) const;
+  /// Bytes of the stream that a cell reads for an event on `cpu`.
+  double bytes_per_event(Cell const& cell) const;
   /// What the cell reads of its stream's bytes in a second, over what its CPUs can read of memory in a
   /// second, as the reference computation found. None where it cannot be told: where the stream is not in
   /// memory (lookup), or fewer CPUs run the cell than ran the reference computation.

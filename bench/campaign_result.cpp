@@ -4,8 +4,10 @@
 
 #include "bench/campaign.hpp"
 #include "bench/defaults.hpp"
+#include "bench/slo_search.hpp"
 #include "bench/units.hpp"
 #include "workloads/clock.hpp"
+#include "workloads/grain.hpp"
 #include "workloads/synthetic.hpp"
 
 namespace tally {
@@ -14,6 +16,10 @@ namespace {
 /// A service busier than this is what was measured, not the model; the same share of a CPU, a wait or the
 /// memory's bandwidth counts as all of it.
 constexpr double kFull = 0.9;
+
+/// By so much a bound may be exceeded before it is called wrong: what a link of a grain's chain takes is
+/// known no better, since the reference computation runs beside other work than the cell does.
+constexpr double kBoundKnownTo = 0.02;
 
 bool has_figures(CellResult const& cell) { return cell.failure.empty() && !cell.samples.empty(); }
 
@@ -134,21 +140,81 @@ bool CampaignResult::any_failed() const {
                      [](CellResult const& cell) { return !cell.failure.empty(); });
 }
 
-std::optional<double> CampaignResult::bound(std::size_t cell, int round) const {
-  CellResult const& result = cells.at(cell);
-  std::optional<double> measured = result.limit_items_per_second;
-  for (Group const& group : plan.groups) {
-    if (std::find(group.cells.begin(), group.cells.end(), cell) == group.cells.end() ||
-        !bounded_by_limit(group, result.cell))
-      continue;
+double CampaignResult::bytes_per_event(Cell const& cell) const {
+  if (!options.input) return static_cast<double>(SyntheticEvents::key_bytes(options.keys.keys));
+  double const events = static_cast<double>(std::max<std::uint64_t>(1, cell.events));
+  return static_cast<double>(input_bytes) * static_cast<double>(options.text.repeat) / events;
+}
+
+namespace {
+
+/// By how much longer a grain took in `reference`'s round than its nominal time: its chain is given, and a
+/// link takes longer or shorter, and again otherwise with several CPUs busy.
+double stretch_of_grain(CampaignResult const& result, Cell const& cell, ReferenceSample const& reference) {
+  double const alone = reference.links_per_ns_alone, together = reference.links_per_ns;
+  bool const known = alone > 0 && together > 0 && result.links_per_ns > 0;
+  if (cell.grain.count() <= 0 || cell.stream != StreamKind::cpu || !known) return 1;
+  int const cpus = cell.model->sequential ? 1 : std::min(cell.workers, result.reference_cpus);
+  // Between one CPU and all of them nothing was measured.
+  double const share = result.reference_cpus > 1 ? (cpus - 1.0) / (result.reference_cpus - 1.0) : 0;
+  Grain const grain = make_grain(cell.grain, result.links_per_ns);
+  return event_ns(grain, alone + share * (together - alone)) / static_cast<double>(cell.grain.count());
+}
+
+/// Events/s that memory could be read for in `reference`'s round; infinite where that does not bound the
+/// cell, or is not known: caches hold a part of the stream, or other CPUs than all of them read.
+double memory_bound(CampaignResult const& result, Cell const& cell, ReferenceSample const& reference) {
+  double const bytes = result.bytes_per_event(cell);
+  double const read = static_cast<double>(result.options.reference.read_bytes) * result.reference_cpus;
+  if (cell.stream != StreamKind::cpu || cell.workers != result.reference_cpus || bytes <= 0 ||
+      reference.read_bytes_per_s <= 0 || static_cast<double>(cell.events) * bytes < read)
+    return INFINITY;
+  return reference.read_bytes_per_s * ranks_of(cell) / bytes;
+}
+
+/// The most lookups per second of its own work that the service did for any cell of `cell`'s groups; infinite
+/// where there were no lookups, or its work is not known.
+double service_bound(CampaignResult const& result, std::size_t cell) {
+  double most = 0;
+  if (!looks_up(result.cells.at(cell).cell)) return INFINITY;
+  for (Group const& group : result.plan.groups) {
+    if (std::find(group.cells.begin(), group.cells.end(), cell) == group.cells.end()) continue;
     for (std::size_t const other : group.cells) {
-      if (cells[other].cell.model->candidate || !has_figures(cells[other])) continue;
-      if (Sample const* const sample = in_round(cells[other], round)) measured = sample->items_per_second();
+      if (!has_figures(result.cells[other])) continue;
+      for (Sample const& s : result.cells[other].samples)
+        if (s.service_busy_s && *s.service_busy_s > 0)
+          most = std::max(most, static_cast<double>(s.events) / *s.service_busy_s);
     }
   }
-  double const least = measured ? std::min(*measured, result.analytic_bound) : result.analytic_bound;
-  if (!std::isfinite(least) || least <= 0) return std::nullopt;
+  return most > 0 ? most : INFINITY;
+}
+
+}  // namespace
+
+std::optional<Bound> CampaignResult::bound(std::size_t cell, int round) const {
+  CellResult const& result = cells.at(cell);
+  auto const measured = std::find_if(reference.begin(), reference.end(),
+                                     [&](ReferenceSample const& sample) { return sample.round == round; });
+  bool const known = measured != reference.end();
+  double const stretch = known ? stretch_of_grain(*this, result.cell, *measured) : 1;
+  Bound least{result.analytic_bound / stretch, Bound::By::arithmetic};
+  for (Bound const& other :
+       {Bound{known ? memory_bound(*this, result.cell, *measured) : INFINITY, Bound::By::memory},
+        Bound{service_bound(*this, cell), Bound::By::service}})
+    if (other.items_per_second < least.items_per_second) least = other;
+  if (!std::isfinite(least.items_per_second) || least.items_per_second <= 0) return std::nullopt;
   return least;
+}
+
+std::optional<Bound> CampaignResult::bound(std::size_t cell) const {
+  std::vector<Bound> bounds;
+  for (Sample const& sample : cells.at(cell).samples)
+    if (auto const found = bound(cell, sample.round)) bounds.push_back(*found);
+  if (bounds.empty()) return std::nullopt;
+  auto const middle = bounds.begin() + static_cast<std::ptrdiff_t>((bounds.size() - 1) / 2);
+  std::nth_element(bounds.begin(), middle, bounds.end(),
+                   [](Bound const& a, Bound const& b) { return a.items_per_second < b.items_per_second; });
+  return *middle;
 }
 
 std::optional<Interval> CampaignResult::efficiency(std::size_t cell) const {
@@ -156,8 +222,41 @@ std::optional<Interval> CampaignResult::efficiency(std::size_t cell) const {
   if (!has_figures(result)) return std::nullopt;
   std::vector<double> values;
   for (Sample const& sample : result.samples)
-    if (auto const most = bound(cell, sample.round)) values.push_back(sample.items_per_second() / *most);
+    if (auto const most = bound(cell, sample.round))
+      values.push_back(sample.items_per_second() / most->items_per_second);
   return interval_of(values);
+}
+
+std::optional<Interval> CampaignResult::of_limit(std::size_t cell) const {
+  CellResult const& result = cells.at(cell);
+  for (Group const& group : plan.groups) {
+    if ((group.rate_per_s > 0 && !group.slo) || !bounded_by_limit(group, result.cell) ||
+        std::find(group.cells.begin(), group.cells.end(), cell) == group.cells.end())
+      continue;
+    for (std::size_t const other : group.cells)
+      if (!cells[other].cell.model->candidate && has_figures(cells[other])) return ratio(cell, other);
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> CampaignResult::contradictions() const {
+  std::vector<std::string> sentences;
+  auto const percent = [](Interval const& share) {
+    return format_percent(share.median, 1) + " [" + format_percent(share.low, 1) + ", " +
+           format_percent(share.high, 1) + "]";
+  };
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    std::string const name = cells[i].cell.name();
+    if (auto const share = efficiency(i); share && share->holds() && share->low > 1 + kBoundKnownTo)
+      sentences.push_back(name + " reached " + percent(*share) +
+                          " of its bound, which nothing can exceed: the bound or the measurement is wrong");
+    // Rates that were searched for are known no better, and of lookups a lead may be luck of their waits.
+    double const known_to = cells[i].slo ? kSearchResolution : 1 + cells[i].luck_of_waits();
+    if (auto const share = of_limit(i); share && share->holds() && share->low > known_to)
+      sentences.push_back(name + " reached " + percent(*share) +
+                          " of `limit`, which is to be the least code for the job, and is not here");
+  }
+  return sentences;
 }
 
 std::optional<Interval> CampaignResult::ratio(std::size_t cell, std::size_t base) const {
@@ -176,11 +275,7 @@ std::optional<double> CampaignResult::memory_share(CellResult const& cell) const
   auto const rate = cell.throughput();
   if (cell.cell.stream != StreamKind::cpu || !most || !rate || cell.cell.workers != reference_cpus)
     return std::nullopt;
-  double const events = static_cast<double>(std::max<std::uint64_t>(1, cell.cell.events));
-  double const bytes_per_event =
-      options.input ? static_cast<double>(input_bytes) * static_cast<double>(options.text.repeat) / events
-                    : static_cast<double>(SyntheticEvents::key_bytes(options.keys.keys));
-  return rate->median * bytes_per_event / (most->median * ranks_of(cell.cell));
+  return rate->median * bytes_per_event(cell.cell) / (most->median * ranks_of(cell.cell));
 }
 
 std::optional<double> median_over(CellResult const& cell,

@@ -200,9 +200,9 @@ std::uint64_t events_of_rate(Cell const& cell, double length_s, RunOptions const
   return two_digits(std::min(cell.rate_per_s * length_s, most_events(cell, options)));
 }
 
-std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
-                                        CellRunner& runner, Progress& progress) {
-  std::vector<CellNumbers> numbers(plan.cells.size());
+std::vector<std::uint64_t> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
+                                          CellRunner& runner, Progress& progress) {
+  std::vector<std::uint64_t> numbers(plan.cells.size());
   Pilots pilots(options, streams, runner, progress);
   for (Group const& group : plan.groups) {
     bool const from_file = group.stream == StreamKind::cpu && options.input;
@@ -211,24 +211,21 @@ std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& p
       Cell const cell = cell_in(group, model);
       std::optional<double> const rate = pilots.rate(cell);
       std::uint64_t const events = number_of_events(cell, options, pilots.bound(cell), rate);
-      for (std::size_t const i : group.cells) {
-        if (has_own_number(*plan.cells[i].model)) continue;
-        numbers[i].events = events;
-        if (!model->candidate) numbers[i].limit_items_per_second = rate;
-      }
+      for (std::size_t const i : group.cells)
+        if (!has_own_number(*plan.cells[i].model)) numbers[i] = events;
     }
   }
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     Cell const& cell = plan.cells[i];
     if (cell.stream == StreamKind::cpu && options.input) continue;
     if (options.events)
-      numbers[i].events = *options.events;
+      numbers[i] = *options.events;
     else if (cell.rate_per_s > 0)
-      numbers[i].events = events_of_rate(cell, Seconds(options.rated_lengths.sample).count(), options);
+      numbers[i] = events_of_rate(cell, Seconds(options.rated_lengths.sample).count(), options);
     else if (options.slo)
-      numbers[i].events = 0;  // no rate was found, so that it is not measured
-    else if (numbers[i].events == 0)
-      numbers[i].events = number_of_events(cell, options, pilots.bound(cell), pilots.rate(cell));
+      numbers[i] = 0;  // no rate was found, so that it is not measured
+    else if (numbers[i] == 0)
+      numbers[i] = number_of_events(cell, options, pilots.bound(cell), pilots.rate(cell));
   }
   return numbers;
 }

@@ -12,22 +12,15 @@
 
 namespace tally {
 
-/// What is settled about a cell before the first round.
-struct CellNumbers {
-  std::uint64_t events = 0;
-  /// What `limit` reached in a pilot of the cell's group, events/s: for a bound where `limit` is no row.
-  std::optional<double> limit_items_per_second;
-};
-
-/// The numbers of all cells, parallel to the plan's. Explicit and a file's numbers of events stand as they
-/// are. Else pilots, samples like any other but short, tell the rate that `limit` reaches in each group (that
-/// the group's first model reaches where there is no `limit`), and the cells of the group get what the lesser
-/// of that rate and the bound lets through in options.sample_length: the same number for all but sequential
-/// and programs of their own, which have their own pilots.
+/// The numbers of events of all cells, parallel to the plan's. Explicit and a file's numbers of events stand
+/// as they are. Else pilots, samples like any other but short, tell the rate that `limit` reaches in each
+/// group (that the group's first model reaches where there is no `limit`), and the cells of the group get
+/// what the lesser of that rate and the bound lets through in options.sample_length: the same number for all
+/// but sequential and programs of their own, which have their own pilots.
 ///
 /// What more bends it, number_of_events() says. Throws Interrupted.
-std::vector<CellNumbers> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
-                                        CellRunner& runner, Progress& progress);
+std::vector<std::uint64_t> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
+                                          CellRunner& runner, Progress& progress);
 
 /// How many events a sample of `cell` has, of which nothing allows more than `bound` events/s and a pilot
 /// showed `rate`: what the lesser of the two lets through in options.sample_length (five times that,

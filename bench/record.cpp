@@ -36,7 +36,8 @@ constexpr std::pair<std::string_view, double> kPercentiles[] = {
     {"p50", 50}, {"p90", 90}, {"p95", 95}, {"p99", 99}, {"p999", 99.9}};
 
 constexpr char kNoBound[] =
-    "no bound: neither grain nor wait, and `limit` was not measured in this cell's group";
+    "no bound is known: neither grain nor wait, nor a stream longer than caches on all CPUs";
+constexpr char kNoLimit[] = "`limit` was not measured in this cell's group, or the cell is at a rate";
 constexpr char kNoService[] = "not on the embedded lookup service";
 constexpr char kNoServiceCpu[] = "neither the embedded lookup service nor a Redis database";
 
@@ -192,8 +193,10 @@ void put_figures(Json& entry, CampaignResult const& result, std::size_t index, S
   entry["ctx_voluntary"] = s.ctx_voluntary;
   entry["ctx_involuntary"] = s.ctx_involuntary;
   auto const bound = result.bound(index, s.round);
-  put(entry, "bound_items_per_second", bound, kNoBound);
-  put(entry, "efficiency", bound ? std::optional(s.items_per_second() / *bound) : std::nullopt, kNoBound);
+  put(entry, "bound_items_per_second", bound ? std::optional(bound->items_per_second) : std::nullopt,
+      kNoBound);
+  put(entry, "efficiency",
+      bound ? std::optional(s.items_per_second() / bound->items_per_second) : std::nullopt, kNoBound);
   entry["workers_ran"] = s.workers_ran;
   entry["events_counted"] = s.events;
   entry["tasks"] = s.tasks;
@@ -271,11 +274,10 @@ void put_summary(Json& entry, CampaignResult const& result, std::size_t index) {
   for (Sample const& s : cell.samples) rates.push_back(s.items_per_second());
   entry["outliers"] = count_outliers(rates);
   put(entry, "efficiency", result.efficiency(index), kNoBound);
-  put(entry, "analytic_bound_items_per_second",
-      std::isfinite(cell.analytic_bound) ? std::optional(cell.analytic_bound) : std::nullopt,
-      "neither grain nor wait");
-  put(entry, "limit_items_per_second", cell.limit_items_per_second,
-      "`limit` was not measured in this cell's group");
+  auto const bound = result.bound(index);
+  put(entry, "bound_items_per_second", bound ? std::optional(bound->items_per_second) : std::nullopt,
+      kNoBound);
+  put(entry, "of_limit", result.of_limit(index), kNoLimit);
   if (cell.drawn_waits) entry["luck_of_waits"] = cell.luck_of_waits();
   std::string_view const limit = result.limited_by(cell);
   entry["limited_by"] = limit.empty() ? "none of what was measured" : limit;
@@ -417,6 +419,7 @@ Json context(CampaignResult const& result) {
   c["noise_floor"] = noise_floor_of(result);
   c["unfit"] = result.unfit();
   c["notes"] = result.notes;
+  for (std::string const& contradiction : result.contradictions()) c["notes"].push_back(contradiction);
   return c;
 }
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "workloads/grain.hpp"
 #include "workloads/random.hpp"
 
 namespace tally {
@@ -118,35 +117,6 @@ void close_outrun(CampaignResult& result) {
 void close_all(CampaignResult& result, Closed reason) {
   for (std::size_t const i : open_cells(result))
     result.cells[i].closed = has_converged(result, i) ? Closed::converged : reason;
-}
-
-void note_limits(CampaignResult& result) {
-  for (Group const& group : result.plan.groups) {
-    for (std::size_t const i : group.cells) {
-      auto const rate = result.cells[i].cell.model->candidate ? std::nullopt : result.cells[i].throughput();
-      if (!rate) continue;
-      for (std::size_t const other : group.cells) {
-        CellResult& cell = result.cells[other];
-        if (bounded_by_limit(group, cell.cell)) cell.limit_items_per_second = rate->median;
-      }
-    }
-  }
-}
-
-void note_speed(CampaignResult& result) {
-  auto const alone = reference_links_per_ns(result.reference, &ReferenceSample::links_per_ns_alone);
-  auto const together = reference_links_per_ns(result.reference, &ReferenceSample::links_per_ns);
-  if (!alone || !together || *alone <= 0 || *together <= 0 || result.links_per_ns <= 0) return;
-  for (CellResult& cell : result.cells) {
-    if (cell.cell.stream != StreamKind::cpu || cell.cell.grain.count() <= 0) continue;
-    int const cpus = cell.cell.model->sequential ? 1 : std::min(cell.cell.workers, result.reference_cpus);
-    // Between one CPU and all of them nothing was measured.
-    double const share = result.reference_cpus > 1 ? (cpus - 1.0) / (result.reference_cpus - 1.0) : 0;
-    double const links_per_ns = *alone + share * (*together - *alone);
-    Grain const grain = make_grain(cell.cell.grain, result.links_per_ns);
-    double const nominal_ns = static_cast<double>(cell.cell.grain.count());
-    cell.analytic_bound = cell.nominal_bound * nominal_ns / event_ns(grain, links_per_ns);
-  }
 }
 
 }  // namespace tally

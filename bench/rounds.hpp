@@ -41,12 +41,4 @@ void close_outrun(CampaignResult& result);
 /// Closes all that is open, for the reason given.
 void close_all(CampaignResult& result, Closed reason);
 
-/// Gives every cell the median of `limit` in its group, where `limit` has figures.
-void note_limits(CampaignResult& result);
-
-/// Sets the bounds that rest on a grain right for the speed that the CPUs had while it was measured, as the
-/// reference computation tells: clocks change between the calibration and the rounds, and the grain is so
-/// many links of the same chain.
-void note_speed(CampaignResult& result);
-
 }  // namespace tally

@@ -108,6 +108,16 @@ bool separates(Interval const& ratio, Group const& group, double luck = 0) {
 /// At a rate that is given, throughput is that rate, and ranks nobody.
 bool ranks(Group const& group) { return group.slo || group.rate_per_s == 0; }
 
+/// What a bound is made of.
+std::string spell(Bound::By by, Group const& group) {
+  if (by == Bound::By::memory) return "the memory's bandwidth";
+  if (by == Bound::By::service) return "the lookup service";
+  if (group.stream == StreamKind::cpu) return "workers / grain";
+  if (group.stream == StreamKind::lookup) return "in flight / (wait + grain)";
+  if (group.rate_per_s > 0) return "the rate, or workers / grain";
+  return group.lookup ? "connections / (wait + grain), or workers / grain" : "workers / grain";
+}
+
 /// What the rows of a group are compared with.
 struct Base {
   std::optional<std::size_t> sequential;  ///< its cell
@@ -129,19 +139,10 @@ Base base_of(CampaignResult const& result, Group const& group) {
   for (std::size_t const c : group.cells) {
     CellResult const& cell = result.cells[c];
     if (cell.cell.model->sequential || !cell.cell.model->candidate) continue;
-    bool const known = std::isfinite(cell.analytic_bound) && cell.analytic_bound > 0;
-    double const limit = cell.limit_items_per_second.value_or(INFINITY);
-    double const bound = std::min(known ? cell.analytic_bound : INFINITY, limit);
-    if (!std::isfinite(bound) || bound <= 0) continue;
-    base.line +=
-        (base.line.empty() ? "" : "; ") + std::string("bound: ") + format_scaled(bound) + " events/s (" +
-        (limit <= bound                    ? "the measured limit"
-         : group.stream == StreamKind::cpu ? "workers / grain"
-         : group.rate_per_s > 0            ? "the rate, or workers / grain"
-         : group.stream == StreamKind::ingest
-             ? (group.lookup ? "connections / (wait + grain), or workers / grain" : "workers / grain")
-             : "in flight / (wait + grain)") +
-        ")";
+    auto const bound = result.bound(c);
+    if (!bound) continue;
+    base.line += (base.line.empty() ? "" : "; ") + std::string("bound: ") +
+                 format_scaled(bound->items_per_second) + " events/s (" + spell(bound->by, group) + ")";
     break;
   }
   return base;
@@ -177,6 +178,9 @@ std::string no_rate_text(SloAnswer const& answer, Slo const& slo) {
   return text + "it was " + format_seconds(lowest->latency_s.value_or(0));
 }
 
+/// Where a task is one event, the CPU time of both is the same.
+bool shows_cpu_per_event(Group const& group) { return group.stream != StreamKind::cpu || group.batch != 1; }
+
 void add_row(TextTable& table, CampaignResult const& result, Group const& group, std::size_t c,
              std::string const& rank, Base const& base, Marks& used) {
   CellResult const& cell = result.cells[c];
@@ -198,7 +202,7 @@ void add_row(TextTable& table, CampaignResult const& result, Group const& group,
     table.spanning_row({"-", name}, "no events: counted nothing, verified; there is no rate");
     return;
   }
-  auto const efficiency = result.efficiency(c);
+  auto const efficiency = result.efficiency(c), of_limit = result.of_limit(c);
   auto const cpu = cpu_per_event(cell);
   auto const memory =
       median_over(cell, [](Sample const& s) { return std::optional(static_cast<double>(s.peak_rss_bytes)); });
@@ -211,7 +215,8 @@ void add_row(TextTable& table, CampaignResult const& result, Group const& group,
                                interval_text(result.claimed(*rate)),
                                ratio_cell(result, group, c, base.sequential, used),
                                efficiency ? format_percent(efficiency->median, 0) : "",
-                               cpu ? format_seconds(*cpu) : ""};
+                               of_limit ? format_percent(of_limit->median, 0) : ""};
+  if (shows_cpu_per_event(group)) row.push_back(cpu ? format_seconds(*cpu) : "");
   if (group.stream == StreamKind::cpu) {
     auto const cpu_per_task = median_over(cell, [&](Sample const& s) {
       return s.tasks > 0 ? std::optional((s.user_s + s.sys_s) / tasks(s)) : std::nullopt;
@@ -313,9 +318,10 @@ std::string render_ranks(CampaignResult const& result, Group const& group, std::
 std::string render_group(CampaignResult const& result, Group const& group, std::size_t width, Marks& used) {
   using enum TextTable::Align;
   Base const base = base_of(result, group);
-  std::vector<TextTable::Column> columns{{"rank", right},     {"model", left},   {"events/s", right},
-                                         {"95%", right},      {"ratio ", right}, {"of bound", right},
-                                         {"CPU/event", right}};
+  std::vector<TextTable::Column> columns{{"#", right},       {"model", left},   {"events/s", right},
+                                         {"95%", right},     {"ratio ", right}, {"of bound", right},
+                                         {"of limit", right}};
+  if (shows_cpu_per_event(group)) columns.push_back({"CPU/event", right});
   if (group.stream == StreamKind::cpu) {
     columns.push_back({"CPU/task", right});
     if (group.batch == kAutoBatch) columns.push_back({"tasks", right});
@@ -466,6 +472,8 @@ std::string render_table(CampaignResult const& result, std::size_t width) {
   std::string out;
   if (std::string const unfit = result.unfit(); !unfit.empty())
     out += wrap("NOISY: " + unfit, width, 7) + "\n\n";
+  for (auto const& contradiction : result.contradictions())
+    out += wrap("WARNING: " + contradiction, width, 9) + "\n\n";
   for (auto const& note : result.notes) out += wrap("note: " + note, width, 6) + "\n";
   if (!result.notes.empty()) out += "\n";
   Marks used;

@@ -14,7 +14,6 @@ import numpy as np
 import tally_results as results_
 import tally_style as style
 
-CEILING = "limit"  # no model to choose
 LEVELS = (0.5, 0.9)  # of efficiency
 DRAWS = 2000
 SEED = 20
@@ -80,7 +79,7 @@ class UslFit:
 
 def figures_of(results):
     """The figures of every model in `results` but `limit`: a dict of model to list of ModelFigure, in the order in which models are shown."""
-    models = style.in_order(cell.model for cell in results.cells if cell.model != CEILING)
+    models = style.in_order(cell.model for cell in results.cells if cell.model != results_.LIMIT)
     return {model: [figure for stream in results.streams() for figure in of_stream(results, stream, model)] for model in models}
 
 
@@ -356,7 +355,7 @@ def per_wait(groups, cell):
     values = [value - grain for value in known(cell, results_.cpu_per_event).values()]
     if not values:
         return absent(name, "s", f"The overhead of a wait with {cell.model} cannot be told {where([cell])}: no sample has a CPU time", [cell])
-    bare = beside(groups, cell, CEILING)
+    bare = beside(groups, cell, results_.LIMIT)
     bare = bare and bare.interval(results_.cpu_per_event)
     compared = f"; with limit, a bare loop, {spelled('s', bare.median - grain)}" if bare else ""
     return of_interval(name, "s", results_.median_interval(values), [cell],

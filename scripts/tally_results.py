@@ -20,6 +20,7 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 DURATIONS = {"grain_ns": ("grain", 1e-9), "wait_us": ("wait", 1e-6), "wait_ns": ("wait", 1e-9)}
 # A sequential cell has one worker and one event in flight, and waits in one way, whatever its group has.
 SEQUENTIAL = "sequential"
+LIMIT = "limit"  # no model to choose: the least code for the job
 SEQUENTIAL_IGNORES = ("workers", "in_flight", "io_uring")
 AGAINST = "/against:1"  # ends the name of a cell of the other build, in a file made with --against
 LEAST_SAMPLES = 6  # under which no pair of order statistics covers the median with 95%
@@ -232,7 +233,7 @@ def throughput(entry):
 
 
 def bound(entry):
-    """The most events/s that any model could reach. Aggregates have it in its two parts."""
+    """The most events/s that any model could reach. Aggregates of older files have it in two parts, of which one was measured."""
     known = [finite(entry, key) for key in ("bound_items_per_second", "analytic_bound_items_per_second", "limit_items_per_second")]
     return min((value for value in known if value is not None), default=None)
 
@@ -240,6 +241,11 @@ def bound(entry):
 def efficiency(entry):
     """Throughput over bound."""
     return finite(entry, "efficiency")
+
+
+def of_limit(entry):
+    """Throughput over that of `limit`, which aggregates alone have: it is taken round by round."""
+    return finite(entry, "of_limit")
 
 
 def cpu_per_event(entry):
@@ -316,7 +322,7 @@ def slo(context):
 
 
 # Metrics whose interval stands beside the median among the aggregates.
-SUMMARY_KEYS = {throughput: "items_per_second", efficiency: "efficiency"}
+SUMMARY_KEYS = {throughput: "items_per_second", efficiency: "efficiency", of_limit: "of_limit"}
 
 
 def parse_name(name):

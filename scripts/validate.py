@@ -195,19 +195,16 @@ def interval(file):
 
 def ratio(file):
     """Sampling: a ratio is taken round by round, and its interval is that of the rounds' ratios."""
-    sequential = {name: file.rates(name) for name in file.samples if name.split("/")[1] == results.SEQUENTIAL}
-    for name, summary in file.summaries.items():
-        if "ratio_to_sequential" not in summary or not file.rates(name):
-            continue
-        stated = [summary.get(f"ratio_to_sequential{end}") for end in ("", "_low", "_high")]
-        mine, fits = file.rates(name), []
-        for base in sequential.values():
-            found = results.ratio_by_round(mine, base)
-            if found:
-                fits.append(all(value is not None and near(value, other)
-                                for value, other in zip(stated, (found.median, found.low, found.high))))
-        if not any(fits):
-            yield f"{name}: {stated} is its ratio to no sequential cell of the file"
+    for key, base in (("ratio_to_sequential", results.SEQUENTIAL), ("of_limit", results.LIMIT)):
+        bases = [file.rates(name) for name in file.samples if name.split("/")[1] == base]
+        for name, summary in file.summaries.items():
+            if key not in summary or not file.rates(name):
+                continue
+            stated = [summary.get(f"{key}{end}") for end in ("", "_low", "_high")]
+            found = [one for rates in bases if (one := results.ratio_by_round(file.rates(name), rates))]
+            if not any(all(value is not None and near(value, other) for value, other in zip(stated, (one.median, one.low, one.high)))
+                       for one in found):
+                yield f"{name}: {stated} is its ratio to no {base} cell of the file"
 
 
 def against(file):

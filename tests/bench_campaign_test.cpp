@@ -102,7 +102,7 @@ TEST(Campaign, RunsEveryCellOnceInEveryRoundAndClosesItAtTheMostRounds) {
     EXPECT_GT(sample.elapsed, 0ns);
   }
   EXPECT_EQ(result.plan.cells[0].events, 5000u);
-  EXPECT_TRUE(result.efficiency(0));
+  EXPECT_TRUE(result.of_limit(1));
   EXPECT_TRUE(result.ratio(1, 0));
   EXPECT_TRUE(no_child_left());
 }
@@ -302,7 +302,7 @@ TEST(Campaign, ChoosesTheSameNumberOfEventsForAllOfAGroupButSequential) {
   EXPECT_EQ(events, cell_of(result, "limit").cell.events);
   EXPECT_GE(events, 1u);
   EXPECT_LE(events, 200u) << "no more than the bound lets through";
-  EXPECT_DOUBLE_EQ(cell_of(result, "good").nominal_bound, 10'000);
+  EXPECT_DOUBLE_EQ(cell_of(result, "good").analytic_bound, 10'000);
 }
 
 TEST(TwoDigits, AreKept) {
@@ -415,7 +415,7 @@ TEST_F(Figures, RatiosAreTakenRoundByRound) {
   Interval const ratio = *result_.ratio(1, 0);
   EXPECT_NEAR(ratio.low, 1.5, 1e-6);
   EXPECT_NEAR(ratio.high, 1.5, 1e-6);
-  EXPECT_NEAR(result_.efficiency(1)->high, 0.5, 1e-6);
+  EXPECT_NEAR(result_.of_limit(1)->high, 0.5, 1e-6);
 }
 
 TEST_F(Figures, RoundsThatOnlyOneOfThemHadDoNotCount) {
@@ -425,46 +425,90 @@ TEST_F(Figures, RoundsThatOnlyOneOfThemHadDoNotCount) {
   EXPECT_FALSE(result_.ratio(1, 0));
 }
 
-TEST_F(Figures, TheBoundIsTheLeastOfWhatIsKnown) {
-  EXPECT_NEAR(*result_.bound(1, 1), 600, 1e-3);
+TEST_F(Figures, TheBoundIsComputedAndNothingThatAModelReached) {
+  EXPECT_FALSE(result_.bound(1, 1)) << "`limit` is a row, and no bound";
+  EXPECT_FALSE(result_.efficiency(1));
   result_.cells[1].analytic_bound = 500;
-  EXPECT_NEAR(*result_.bound(1, 1), 500, 1e-3);
-  result_.cells[2].failure = "broken";
-  result_.cells[1].analytic_bound = INFINITY;
+  EXPECT_NEAR(result_.bound(1, 1)->items_per_second, 500, 1e-3);
+  EXPECT_NEAR(result_.efficiency(1)->median, 300.0 / 500, 1e-6);
+}
+
+TEST_F(Figures, TheMemorysBandwidthIsABoundOfWhatCachesDoNotHold) {
+  result_.reference_cpus = 1;
+  result_.options.reference.read_bytes = 1 << 20;
+  result_.reference = {{.round = 0, .read_bytes_per_s = 2e9}, {.round = 1, .read_bytes_per_s = 4e9}};
+  Cell& cell = result_.cells[1].cell;
+  double const bytes = result_.bytes_per_event(cell);
+  cell.events = static_cast<std::uint64_t>((1 << 20) / bytes) - 1;
   EXPECT_FALSE(result_.bound(1, 1));
-  result_.cells[1].limit_items_per_second = 700;
-  EXPECT_NEAR(*result_.bound(1, 1), 700, 1e-3);
+  cell.events += 2;
+  EXPECT_NEAR(result_.bound(1, 1)->items_per_second, 4e9 / bytes, 1) << "of the same round";
+  EXPECT_EQ(result_.bound(1, 1)->by, Bound::By::memory);
+  result_.cells[1].analytic_bound = 1e9 / bytes;
+  EXPECT_NEAR(result_.bound(1, 0)->items_per_second, 1e9 / bytes, 1) << "the least of them";
+  EXPECT_EQ(result_.bound(1, 2)->by, Bound::By::arithmetic) << "nothing was measured in that round";
+  cell.workers = 2;
+  EXPECT_EQ(result_.bound(1, 1)->by, Bound::By::arithmetic) << "of two CPUs nothing is known";
 }
 
-TEST_F(Figures, SequentialIsNotBoundedByWhatTwoWorkersReach) {
+TEST_F(Figures, WhatTheServiceCouldAnswerIsABound) {
+  for (Cell* const cell : {&result_.cells[1].cell, &result_.cells[2].cell}) cell->stream = StreamKind::lookup;
+  result_.cells[1].samples[0].service_busy_s = 1e6 / 4000;
+  EXPECT_NEAR(result_.bound(1, 2)->items_per_second, 4000, 1e-3);
+  result_.cells[2].samples[1].service_busy_s = 1e6 / 5000;
+  EXPECT_NEAR(result_.bound(1, 2)->items_per_second, 5000, 1e-3) << "what it did for another, it can do";
+  EXPECT_EQ(result_.bound(1, 2)->by, Bound::By::service);
+}
+
+TEST_F(Figures, WhatIsAboveItsBoundOrLimitIsAContradiction) {
+  auto const set = [&](std::size_t cell, double rate) {
+    result_.cells[cell] = with_rates(result_.plan.cells[cell], std::vector<double>(8, rate));
+  };
+  set(0, 100);
+  set(1, 200);
+  set(2, 190);
+  ASSERT_EQ(result_.contradictions().size(), 1u);
+  EXPECT_NE(result_.contradictions()[0].find("/good/"), std::string::npos);
+  EXPECT_NE(result_.contradictions()[0].find("105.3% [105.3%, 105.3%] of `limit`"), std::string::npos)
+      << result_.contradictions()[0];
+  set(2, 200);
+  EXPECT_TRUE(result_.contradictions().empty());
+  result_.cells[1].analytic_bound = 198;
+  EXPECT_TRUE(result_.contradictions().empty()) << "a bound is known to 2%";
+  result_.cells[1].analytic_bound = 190;
+  ASSERT_EQ(result_.contradictions().size(), 1u);
+  EXPECT_NE(result_.contradictions()[0].find("of its bound"), std::string::npos);
+}
+
+TEST_F(Figures, OfLimitIsTakenRoundByRoundAndSequentialsOfOneWorkerAlone) {
+  EXPECT_NEAR(result_.of_limit(1)->low, 0.5, 1e-6);
+  EXPECT_NEAR(result_.of_limit(1)->high, 0.5, 1e-6);
+  EXPECT_TRUE(result_.of_limit(0));
   result_.plan.groups[0].workers = 2;
-  EXPECT_FALSE(result_.bound(0, 1));
-  EXPECT_TRUE(result_.bound(1, 1));
-  note_limits(result_);
-  EXPECT_FALSE(result_.cells[0].limit_items_per_second);
-  EXPECT_NEAR(*result_.cells[1].limit_items_per_second, 600, 1e-3);
+  EXPECT_FALSE(result_.of_limit(0));
+  EXPECT_TRUE(result_.of_limit(1));
+  result_.cells[2].failure = "broken";
+  EXPECT_FALSE(result_.of_limit(1));
 }
 
-TEST_F(Figures, TheBoundOfAGrainFollowsTheSpeedThatTheReferenceComputationHad) {
+TEST_F(Figures, TheBoundOfAGrainFollowsTheSpeedThatTheCpusHadInTheRound) {
   result_.links_per_ns = 0.5;
-  for (double const speed : {0.6, 0.55, 0.5})
-    result_.reference.push_back({.elapsed = 1ms, .links_per_ns = speed / 2, .links_per_ns_alone = speed});
+  for (int const round : {0, 1})
+    result_.reference.push_back(
+        {.round = round, .elapsed = 1ms, .links_per_ns = 0.275, .links_per_ns_alone = 0.5 + 0.05 * round});
   result_.reference_cpus = 2;
-  for (auto& cell : result_.cells) cell.nominal_bound = cell.analytic_bound = 1000;
+  for (auto& cell : result_.cells) cell.analytic_bound = 1000;
   result_.cells[1].cell.grain = 1us;
-  note_speed(result_);
+  auto const bound = [&](std::size_t cell, int round) {
+    return result_.bound(cell, round)->items_per_second;
+  };
   // Of 499.7 links, which were calibrated to be 500.
-  EXPECT_NEAR(result_.cells[1].analytic_bound, 1100, 1);
-  EXPECT_DOUBLE_EQ(result_.cells[0].analytic_bound, 1000) << "no grain";
-  note_speed(result_);
-  EXPECT_NEAR(result_.cells[1].analytic_bound, 1100, 1) << "once is enough";
+  EXPECT_NEAR(bound(1, 0), 1000, 1);
+  EXPECT_NEAR(bound(1, 1), 1100, 1);
+  EXPECT_DOUBLE_EQ(bound(0, 1), 1000) << "no grain";
   result_.cells[1].cell.workers = 2;
-  note_speed(result_);
-  EXPECT_NEAR(result_.cells[1].analytic_bound, 550, 1)
-      << "a link takes twice as long where both CPUs are busy";
-  result_.reference.clear();
-  note_speed(result_);
-  EXPECT_NEAR(result_.cells[1].analytic_bound, 550, 1) << "nothing is known";
+  EXPECT_NEAR(bound(1, 1), 550, 1) << "a link takes twice as long where both CPUs are busy";
+  EXPECT_DOUBLE_EQ(bound(1, 2), 1000) << "nothing is known of that round";
 }
 
 TEST_F(Figures, AFailedCellHasNone) {

@@ -173,8 +173,8 @@ TEST(Slo, AModelWhoseGeneratorWasTheLimitRanksBelowNobody) {
     result.plan.groups = {{.stream = StreamKind::ingest, .slo = true, .cells = {0, 1}}};
     return render_table(result);
   };
-  EXPECT_EQ(ranks(false).find("  1= "), std::string::npos) << ranks(false);
-  EXPECT_NE(ranks(true).find("  1= "), std::string::npos) << ranks(true);
+  EXPECT_EQ(ranks(false).find("\n1= "), std::string::npos) << ranks(false);
+  EXPECT_NE(ranks(true).find("\n1= "), std::string::npos) << ranks(true);
 }
 
 }  // namespace

@@ -100,11 +100,12 @@ def test_a_campaign_over_both_is_verified_and_compared(tally, io_uring, tmp_path
     assert over == {entry["run_name"] for entry in samples if entry["run_name"].endswith("/io_uring:1")}
     medians = {entry["run_name"]: entry for entry in result["benchmarks"] if entry.get("aggregate_name") == "median"}
     assert all("ratio_to_sequential" in medians[name] for name in over)
-    # Each way of waiting has a ceiling of its own, and sequential that of the way that it shares.
-    ceiling = {name: medians[name]["limit_items_per_second"] for name in medians if "limit_items_per_second" in medians[name]}
+    # Each way of waiting has a `limit` of its own, and sequential is compared with that of the way that it shares.
+    rates = {(s["run_name"], s["round"]): s["items_per_second"] for s in samples}
     for name in medians:
         limit = next(other for other in medians if "/limit/" in other and (other in over) == (name in over))
-        assert ceiling[name] == ceiling[limit]
+        shares = [rates[name, round_] / rates[limit, round_] for round_ in range(2)]
+        assert medians[name]["of_limit"] == pytest.approx(sum(shares) / 2)
 
 
 @pytest.mark.parametrize("model", WAITING)

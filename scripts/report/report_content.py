@@ -343,7 +343,7 @@ def cells(file, stream, groups):
             rows.append(blocks.TableRow(values, stream, row.cell.model, again_.again(file.context, [row.cell.name], [row.cell.name, *bases])))
     percents = [f"p{percent:g}" for percent in PERCENTS if timed]
     columns = [*blocks.texts("model"), *blocks.numbers(*(key.replace("_", "-") for key in params), "rank", "events/s", "95%",
-                                                       "ratio to sequential [95%]", "of bound", "CPU/event", "peak memory", *percents),
+                                                       "ratio to sequential [95%]", "of bound", "of limit", "CPU/event", "peak memory", *percents),
                *blocks.texts("limited by", "marks", "run again")]
     columns, rows = without_empty(columns, rows)
     caption = f"{stream}: {number_of(len(rows), 'cell')} in {number_of(len(groups), 'group')}, medians with 95% intervals"
@@ -377,10 +377,11 @@ def figures(file, row, timed):
     cell = row.cell
     speed = cell.interval(results_.throughput)
     if speed is None:
-        return ["no figure", *[""] * (5 + len(PERCENTS) * timed), cell.failure, ""]
+        return ["no figure", *[""] * (6 + len(PERCENTS) * timed), cell.failure, ""]
     claim = results_.claimed(speed, file.context) if speed.low is not None else speed
     return [blocks.Value(style.engineering(speed.median), speed.median), interval_text(claim), ratio_value(row),
-            measured_value(cell, results_.efficiency, figures_.percent_text), measured_value(cell, results_.cpu_per_event, figures_.seconds_text),
+            measured_value(cell, results_.efficiency, figures_.percent_text), measured_value(cell, results_.of_limit, figures_.percent_text),
+            measured_value(cell, results_.cpu_per_event, figures_.seconds_text),
             measured_value(cell, results_.peak_memory, style.bytes_text),
             *(blocks.Value(latency_text(cell, percent), cell_percentile(cell, percent)) for percent in PERCENTS if timed),
             ranking.limited_by(cell), " ".join(mark for mark, _ in row.marks)]
