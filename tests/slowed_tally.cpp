@@ -29,6 +29,7 @@ class SlowedCpuStream : public CpuStream {
   explicit SlowedCpuStream(CpuStream const& stream) : stream_(stream) {}
   std::uint64_t size() const noexcept override { return stream_.size(); }
   Counts empty_tally() const override { return stream_.empty_tally(); }
+  std::uint64_t windows() const noexcept override { return stream_.windows(); }
   std::uint64_t batch_end(std::uint64_t begin, std::uint64_t events) const noexcept override {
     return stream_.batch_end(begin, events);
   }

@@ -123,6 +123,18 @@ TEST(Counts, AreTheSameAfterAJourneyAsBytes) {
   EXPECT_EQ(text.first_malformed()[0].reason, "no key");
 }
 
+TEST(Counts, RowsThatLieInSharedMemoryAreFoundThereAndNotSent) {
+  std::vector<std::uint64_t> room(2 * 1000);
+  Counts counts = Counts::dense(1000);
+  counts.place_rows(room);
+  for (std::uint64_t const window : {0, 1, 2}) counts.dense_row(window)[7] = window + 5;
+  EXPECT_EQ(room[1007], 6u);
+  auto const bytes = counts.write();
+  EXPECT_LT(bytes.size(), 2 * 1000 * sizeof(std::uint64_t)) << "of three rows, one";
+  EXPECT_EQ(counts.difference(Counts::read(bytes, room)), "");
+  EXPECT_THROW(Counts::read(bytes), std::runtime_error) << "they are not here";
+}
+
 TEST(Counts, BytesCutOffAreRefused) {
   auto bytes = text_example().write();
   bytes.resize(bytes.size() - 1);

@@ -1,5 +1,3 @@
-#include "workloads/live_tally.hpp"
-
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -10,6 +8,7 @@
 #include <map>
 #include <string>
 
+#include "workloads/live_tally.hpp"
 #include "workloads/random.hpp"
 
 namespace tally {
@@ -18,7 +17,8 @@ namespace {
 using namespace std::chrono_literals;
 
 /// Counts the pieces as they come, each in a buffer of its own that is exactly as long as it must be.
-std::uint64_t feed(LiveTally& tally, std::vector<std::string> const& pieces, LineRules const& rules, LineRest& rest) {
+std::uint64_t feed(LiveTally& tally, std::vector<std::string> const& pieces, LineRules const& rules,
+                   LineRest& rest) {
   std::uint64_t events = 0;
   for (std::string const& piece : pieces) {
     std::vector<char> buffer(piece.begin(), piece.end());
@@ -48,9 +48,10 @@ std::map<std::string, std::uint64_t> by_key(Counts const& counts) {
 TEST(LiveTally, CountsKeysOfAnyLength) {
   auto const tally = LiveTally::make();
   std::string const longest(4096, 'x');
-  EXPECT_EQ(feed(*tally, {"a\nbb\r\na\n1234567\n12345678\n12345678\n" + longest + "\n" + longest + "\na\n"}), 9u);
-  EXPECT_EQ(by_key(all(*tally)),
-            (std::map<std::string, std::uint64_t>{{"a", 3}, {"bb", 1}, {"1234567", 1}, {"12345678", 2}, {longest, 2}}));
+  EXPECT_EQ(feed(*tally, {"a\nbb\r\na\n1234567\n12345678\n12345678\n" + longest + "\n" + longest + "\na\n"}),
+            9u);
+  EXPECT_EQ(by_key(all(*tally)), (std::map<std::string, std::uint64_t>{
+                                     {"a", 3}, {"bb", 1}, {"1234567", 1}, {"12345678", 2}, {longest, 2}}));
   EXPECT_EQ(tally->totals().events, 9u);
   EXPECT_EQ(tally->totals().malformed, 0u);
 }
@@ -63,7 +64,8 @@ TEST(LiveTally, LinesMayComeInPiecesOfAnySize) {
     std::string key = "k" + std::to_string(random.below(300));
     if (random.below(7) == 0) key += std::string(random.below(200), 'y');
     ++expected[key];
-    if (random.below(3) == 0) text += std::to_string(random.below(1000)) + "." + std::to_string(random.below(10)) + "\t";
+    if (random.below(3) == 0)
+      text += std::to_string(random.below(1000)) + "." + std::to_string(random.below(10)) + "\t";
     text += key + (random.below(5) == 0 ? "\r\n" : "\n");
   }
   for (std::size_t const size : {1ul, 2ul, 3ul, 63ul, 64ul, 65ul, 1000ul, 65536ul}) {
@@ -74,6 +76,22 @@ TEST(LiveTally, LinesMayComeInPiecesOfAnySize) {
     EXPECT_EQ(by_key(all(*tally)), expected) << size;
     EXPECT_EQ(tally->totals().malformed, 0u) << size;
   }
+}
+
+TEST(LiveTally, WhatIsLeftOfTwoConnectionsAndTakenForEachOthersIsADifference) {
+  auto const pairs = [](bool swapped) {
+    auto const tally = LiveTally::make();
+    LineRest one, other;
+    feed(*tally, {"1000\tk"}, {}, one);
+    feed(*tally, {"2000\tk"}, {}, other);
+    if (swapped) std::swap(one, other);
+    feed(*tally, {"ey\n"}, {}, one);
+    feed(*tally, {"ing\n"}, {}, other);
+    EXPECT_EQ(by_key(all(*tally)), (std::map<std::string, std::uint64_t>{{"key", 1}, {"king", 1}}));
+    return tally->totals().pairs;
+  };
+  EXPECT_EQ(pairs(false), pairs(false));
+  EXPECT_NE(pairs(false), pairs(true));
 }
 
 TEST(LiveTally, HoldsMoreKeysAndWindowsThanItBeganWithRoomFor) {
@@ -155,7 +173,9 @@ TEST(LiveTally, ALineAsLongAsALineMayBeCounts) {
   LineRules const rules{.line_max = 100};
   for (std::string const end : {"\n", "\r\n"}) {
     auto const tally = LiveTally::make();
-    EXPECT_EQ(feed(*tally, {std::string(100, 'x') + end, std::string(60, 'x'), std::string(40, 'x'), end}, rules), 2u);
+    EXPECT_EQ(
+        feed(*tally, {std::string(100, 'x') + end, std::string(60, 'x'), std::string(40, 'x'), end}, rules),
+        2u);
     EXPECT_EQ(feed(*tally, {std::string(101, 'x') + end}, rules), 0u);
     EXPECT_EQ(feed(*tally, {"1\t" + std::string(99, 'x') + end}, rules), 0u);
     EXPECT_EQ(tally->totals().malformed, 2u);
@@ -271,7 +291,8 @@ TEST(LiveTally, LinesOfAFormatAreReadByIt) {
   rules.format = LineFormat{.key_field = 2, .time_field = 1, .timed = true};
   rules.window = 24h;
   for (std::size_t const size : {1ul, 17ul, 1000ul}) {
-    std::string const text = "2024-05-01\tinstall a\n2024-05-02T10:00:00Z remove\r\n2024-05-01 \nno-date x\n1969-12-31 y\n";
+    std::string const text =
+        "2024-05-01\tinstall a\n2024-05-02T10:00:00Z remove\r\n2024-05-01 \nno-date x\n1969-12-31 y\n";
     std::vector<std::string> pieces;
     for (std::size_t at = 0; at < text.size(); at += size) pieces.push_back(text.substr(at, size));
     auto const tally = LiveTally::make();
@@ -308,7 +329,8 @@ TEST(LiveTally, WhatIsToBeLookedUpIsKeptAndCountedOnceItIs) {
   Counts const counts = all(*tally);
   EXPECT_EQ(counts.windows().size(), 3u) << "by the times in the lines";
   EXPECT_EQ(by_key(counts), (std::map<std::string, std::uint64_t>{{"42", 3}}));
-  auto const corrected = std::make_unique<LatencyHistogram>(), uncorrected = std::make_unique<LatencyHistogram>();
+  auto const corrected = std::make_unique<LatencyHistogram>(),
+             uncorrected = std::make_unique<LatencyHistogram>();
   tally->add_latencies(*corrected, *uncorrected);
   EXPECT_EQ(corrected->total(), 1u) << "one line has a stamp";
 }

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "workloads/portable_math.hpp"
@@ -59,7 +61,41 @@ TEST(SyntheticKeys, AreKeptWholeHoweverManyThereAre) {
     expected.events = events.size();
     expected.cover(0, events.size());
     make_synthetic_stream(events, events.size(), {}, {})->count({0, events.size()}, got);
+    expected.pairs = got.pairs;  // which the next tests are of
     EXPECT_EQ(expected.difference(got), "") << keys;
+  }
+}
+
+/// The bytes of `range` as a message.
+std::vector<std::byte> message_of(CpuStream const& stream, Range range) {
+  std::vector<std::byte> message(stream.message_bytes(range));
+  stream.write_message(range, message.data());
+  return message;
+}
+
+TEST(SyntheticStream, KeysThatChangePlacesInAMessageAreADifferenceWhereverTheyStand) {
+  constexpr std::uint64_t kEvents = 300'000;
+  for (std::uint32_t const keys : {2U, 1000U, 70'000U}) {
+    SyntheticEvents const events({.keys = keys}, kEvents, 5);
+    auto const stream = make_synthetic_stream(events, kEvents, {}, {});
+    Range const range{3, kEvents};
+    std::size_t const key_bytes = SyntheticEvents::key_bytes(keys);
+    Counts expected = stream->empty_tally();
+    stream->count(range, expected);
+    IndexedRandom random(keys, 0);
+    for (int i = 0; i < 40; ++i) {
+      auto message = message_of(*stream, range);
+      // Near each other, where one word may hold both, and at distances of powers of two.
+      std::uint64_t const one = random.below(kEvents - 3), distance = std::uint64_t{1} << (i % 18);
+      std::uint64_t const other = (one + distance) % (kEvents - 3);
+      auto *const a = &message[one * key_bytes], *const b = &message[other * key_bytes];
+      if (std::equal(a, a + key_bytes, b)) continue;
+      std::swap_ranges(a, a + key_bytes, b);
+      Counts got = stream->empty_tally();
+      stream->count_message(range, message, got);
+      EXPECT_TRUE(expected.difference(got).starts_with("checksum of events with their keys"))
+          << keys << " keys, " << one << " and " << other << ": " << expected.difference(got);
+    }
   }
 }
 

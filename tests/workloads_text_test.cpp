@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -210,6 +211,17 @@ TEST_F(TextPartition, LostBatchIsADifference) {
   Counts short_of_one = stream_->empty_tally();
   stream_->count({stream_->batch_end(0, 1), stream_->size()}, short_of_one);
   EXPECT_NE(whole_.difference(short_of_one), "");
+}
+
+TEST(TextStream, LinesThatChangePlacesInAMessageAreADifference) {
+  auto const stream = make_text_stream("one\ntwo\nsix\n", {}, {});
+  Range const whole{0, stream->size()};
+  std::string const swapped = "one\nsix\ntwo\n";
+  Counts expected = stream->empty_tally(), got = stream->empty_tally();
+  stream->count(whole, expected);
+  stream->count_message(whole, std::as_bytes(std::span(swapped)), got);
+  EXPECT_TRUE(expected.difference(got).starts_with("checksum of events with their keys"))
+      << expected.difference(got);
 }
 
 TEST(TextStream, GrainOfEveryGoodLineIsInTheChecksum) {

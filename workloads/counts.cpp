@@ -17,11 +17,15 @@ Counts::~Counts() = default;
 
 std::uint64_t* Counts::make_row(std::uint64_t window) {
   if (window >= rows_.size()) rows_.resize(window + 1);
+  if (window < room_.size() / keys_) {
+    rows_[window] = Row(room_.subspan(window * keys_, keys_).data(), Free{.is_placed = true});
+    return rows_[window].get();
+  }
   // calloc, not new: a large row is fresh pages from the kernel, and those never counted in are never
   // resident.
   auto* const row = static_cast<std::uint64_t*>(std::calloc(keys_, sizeof(std::uint64_t)));
   if (row == nullptr) throw std::bad_alloc();
-  rows_[window].reset(row);
+  rows_[window] = Row(row);
   return row;
 }
 
@@ -263,6 +267,9 @@ std::string Counts::difference(Counts const& got) const {
 // The byte form: a flat sequence of 64-bit numbers and of texts (length, bytes).
 namespace {
 
+/// What is said of a window's row.
+enum class RowForm : std::uint64_t { none, follows, placed };
+
 class Writer {
  public:
   void number(std::uint64_t value) { bytes(&value, sizeof value); }
@@ -325,8 +332,11 @@ std::vector<std::byte> Counts::write() const {
   }
   out.number(rows_.size());
   for (auto const& row : rows_) {
-    out.number(row ? 1 : 0);
-    if (row) out.bytes(row.get(), keys_ * sizeof(std::uint64_t));
+    RowForm const form = !row                          ? RowForm::none
+                         : row.get_deleter().is_placed ? RowForm::placed
+                                                       : RowForm::follows;
+    out.number(static_cast<std::uint64_t>(form));
+    if (form == RowForm::follows) out.bytes(row.get(), keys_ * sizeof(std::uint64_t));
   }
   out.number(windows_.size());
   for (auto const& window : windows_) {
@@ -340,7 +350,7 @@ std::vector<std::byte> Counts::write() const {
   return out.take();
 }
 
-Counts Counts::read(std::span<std::byte const> bytes) {
+Counts Counts::read(std::span<std::byte const> bytes, std::span<std::uint64_t> room) {
   auto const own =
       std::make_shared<std::string const>(reinterpret_cast<char const*>(bytes.data()), bytes.size());
   Reader in(std::as_bytes(std::span(*own)));
@@ -358,8 +368,16 @@ Counts Counts::read(std::span<std::byte const> bytes) {
   }
   std::uint64_t const rows = in.number();
   for (std::uint64_t w = 0; w < rows; ++w) {
-    if (in.number() != 0) in.bytes(counts.make_row(w), counts.keys_ * sizeof(std::uint64_t));
+    auto const form = static_cast<RowForm>(in.number());
+    if (form == RowForm::none) continue;
+    counts.place_rows(form == RowForm::placed ? room : std::span<std::uint64_t>{});
+    std::uint64_t* const row = counts.make_row(w);
+    if (form == RowForm::follows)
+      in.bytes(row, counts.keys_ * sizeof(std::uint64_t));
+    else if (!counts.rows_[w].get_deleter().is_placed)
+      throw std::runtime_error("counts from another process lie in memory that is not here");
   }
+  counts.place_rows({});
   for (std::uint64_t left = in.number(); left > 0; --left) {
     TextMap& map = counts.make_window(static_cast<std::int64_t>(in.number()));
     std::uint64_t const size = in.number();

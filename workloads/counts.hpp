@@ -52,6 +52,11 @@ class alignas(
   /// The number of possible keys of dense counts.
   std::uint32_t keys() const noexcept { return keys_; }
 
+  /// Of dense counts without rows: these shall lie in `room`, as far as it reaches, that of window w
+  /// w * keys() words from its begin, so that whoever shares the memory need not be sent them. `room` is
+  /// zeroed, and stays as long as these counts and those that they are merged into.
+  void place_rows(std::span<std::uint64_t> room) noexcept { room_ = room; }
+
   /// The array of `window`'s counts, indexed by key, made and zeroed if it is new. Dense counts only;
   /// `window` counts windows from 0. The pointer stays good until the counts go or are merged.
   std::uint64_t* dense_row(std::uint64_t window) {
@@ -99,9 +104,11 @@ class alignas(
     ++tasks;
   }
 
-  /// Records that `event` was counted with this key (a number, or a hash). Keys that were swapped between two
-  /// events have the same counts, and another sum of this.
-  void pair(std::uint64_t event, std::uint64_t key) noexcept { pairs += mix64(mix64(event) + key); }
+  /// What binds an event (its number, position or time) to its key (a number, or a hash): keys that were
+  /// swapped between two events have the same counts, and another sum of this.
+  static constexpr std::uint64_t pair_mark(std::uint64_t event, std::uint64_t key) noexcept {
+    return folded_product(event ^ 0xa0761d6478bd642fULL, key ^ 0xe7037ed1a0b428dbULL);
+  }
 
   /// Adds `other`, which is left empty. Both must be of the same kind and number of keys: throws
   /// std::logic_error.
@@ -120,7 +127,7 @@ class alignas(
   std::uint64_t tasks = 0;      ///< ranges counted; not compared, since models differ in it
   std::uint64_t checksum = 0;   ///< sum over events of grind()'s result
   std::uint64_t coverage = 0;   ///< see cover()
-  std::uint64_t pairs = 0;      ///< see pair(); 0 where keys are read together with their events
+  std::uint64_t pairs = 0;      ///< sum over events of what binds each to its key, such as pair_mark()
 
   /// The first malformed lines, in order of position; at most kMalformedKept.
   std::vector<Malformed> const& first_malformed() const noexcept { return first_malformed_; }
@@ -150,14 +157,19 @@ class alignas(
   /// expected and got.
   std::string difference(Counts const& got) const;
 
-  /// The counts as bytes, for another process of this same program on this machine.
+  /// The counts as bytes, for another process of this same program on this machine; without the rows that
+  /// place_rows() placed, which it finds where they are.
   std::vector<std::byte> write() const;
-  /// Counts from write()'s bytes; owns its keys. Throws std::runtime_error when the bytes are not whole.
-  static Counts read(std::span<std::byte const> bytes);
+  /// Counts from write()'s bytes, and the rows in `room`, to which place_rows() applies; owns its keys.
+  /// Throws std::runtime_error when the bytes are not whole.
+  static Counts read(std::span<std::byte const> bytes, std::span<std::uint64_t> room = {});
 
  private:
   struct Free {
-    void operator()(std::uint64_t* p) const noexcept { std::free(p); }
+    void operator()(std::uint64_t* p) const noexcept {
+      if (!is_placed) std::free(p);
+    }
+    bool is_placed = false;  ///< in memory that others own
   };
   using Row = std::unique_ptr<std::uint64_t[], Free>;
   struct TextWindow {
@@ -178,6 +190,7 @@ class alignas(
   KeyKind kind_;
   std::uint32_t keys_;
   std::vector<Row> rows_;            // by window; null where no event was met
+  std::span<std::uint64_t> room_;    // for rows
   std::vector<TextWindow> windows_;  // in order of first meeting
   boost::unordered_flat_map<std::int64_t, std::size_t> window_index_;  // start -> index in windows_
   TextMap* last_window_ = nullptr;

@@ -127,6 +127,7 @@ Counts IngestStream::counts() const {
     LiveTally::Totals const totals = tally->totals();
     counts.events += totals.events;
     counts.checksum += totals.checksum;
+    counts.pairs += totals.pairs;
     counts.malformed += totals.malformed;
     counts.replies += totals.looked_up;
   }

@@ -62,6 +62,7 @@ class LiveTally::Counting : public LineSplitter<Counting> {
   ~Counting() {
     tally_.record(stamps_);
     tally_.totals_.events += events_;
+    tally_.totals_.pairs += pairs_;
   }
 
   std::uint64_t events() const noexcept { return events_; }
@@ -111,6 +112,7 @@ class LiveTally::Counting : public LineSplitter<Counting> {
  private:
   void counted(std::uint64_t word, std::int64_t time_ns) noexcept {
     ++events_;
+    pairs_ += Counts::pair_mark(static_cast<std::uint64_t>(time_ns), word);
     if (rules_.grain.iterations > 0)
       tally_.totals_.checksum +=
           grind(event_number(word, std::chrono::nanoseconds(time_ns)), rules_.grain.iterations);
@@ -139,7 +141,7 @@ class LiveTally::Counting : public LineSplitter<Counting> {
   Window* window_ = nullptr;
   bool too_many_ = false;                    // windows, so that there is none
   std::int64_t from_ns_ = 0, until_ns_ = 0;  // of that window; empty at first
-  std::uint64_t events_ = 0;
+  std::uint64_t events_ = 0, pairs_ = 0;
   Stamps stamps_;
 };
 

@@ -104,6 +104,7 @@ class LiveTally {
     std::uint64_t malformed = 0;  ///< lines that could not be counted
     std::uint64_t late = 0;       ///< events of a window that had been taken: in no window
     std::uint64_t checksum = 0;   ///< sum over events of grind()'s result
+    std::uint64_t pairs = 0;      ///< sum over events of Counts::pair_mark() of time and key
     std::uint64_t looked_up = 0;  ///< of the events, those that count_looked_up() counted
     std::uint64_t cut_off = 0;    ///< of the malformed, those that their connection's end cut off
     /// Event times have come as far as this, or further within its window.

@@ -135,20 +135,21 @@ std::chrono::nanoseconds LoadSchedule::event_time(std::uint64_t event) const noe
 Counts LoadSchedule::reference(Grain grain, std::chrono::nanoseconds window) const {
   // Of integer keys first, which is fast; then by the keys' texts, as servers count them.
   Counts by_number = Counts::dense(keys());
-  std::uint64_t checksum = 0;
-  char text[kMaxEventLineBytes] = {};
+  std::vector<std::uint64_t> words;  // what stands for each key in event_number()
+  for (std::uint32_t k = 0; k < keys(); ++k) {
+    char text[kMaxEventLineBytes] = {};
+    auto const length = static_cast<std::size_t>(std::to_chars(text, text + sizeof text, k).ptr - text);
+    words.push_back(length <= kShortKeyBytes ? short_key(text, length) : long_key_hash({text, length}));
+  }
+  Counts counts = Counts::text();
   for (std::uint64_t event = 0; event < events(); ++event) {
     auto const time = event_time(event);
     auto const w = window.count() == 0 ? 0 : static_cast<std::uint64_t>(time / window);
-    ++by_number.dense_row(w)[key(event)];
-    if (grain.iterations == 0) continue;
-    auto const length =
-        static_cast<std::size_t>(std::to_chars(text, text + sizeof text, key(event)).ptr - text);
-    std::string_view const name(text, length);
-    std::uint64_t const word = length <= kShortKeyBytes ? short_key(text, length) : long_key_hash(name);
-    checksum += grind(event_number(word, time), grain.iterations);
+    std::uint32_t const k = key(event);
+    ++by_number.dense_row(w)[k];
+    counts.pairs += Counts::pair_mark(static_cast<std::uint64_t>(time.count()), words[k]);
+    if (grain.iterations > 0) counts.checksum += grind(event_number(words[k], time), grain.iterations);
   }
-  Counts counts = Counts::text();
   auto names = std::make_shared<std::string>();
   std::vector<std::size_t> begins{0};
   for (std::uint32_t k = 0; k < keys(); ++k) {
@@ -165,7 +166,6 @@ Counts LoadSchedule::reference(Grain grain, std::chrono::nanoseconds window) con
   counts.keep(std::move(names));
   counts.events = events();
   if (spec_.numbered) counts.replies = events();
-  counts.checksum = checksum;
   return counts;
 }
 

@@ -30,6 +30,7 @@ class SyntheticLookups final : public LookupStream {
   std::uint64_t events() const noexcept override { return events_; }
   std::chrono::nanoseconds grain() const noexcept override { return grain_.duration; }
   Counts empty_tally() const override { return Counts::dense(keys_.spec().keys); }
+  std::uint64_t windows() const noexcept override { return synthetic_windows(first_ + events_, window_); }
 
   std::size_t request(std::uint64_t event, std::span<char, kMaxRequestBytes> out) const noexcept override {
     // The longest: 14 bytes to the length, 2 digits of it, CRLF, the prefix, 20 digits of 2^64 - 1, CRLF.
@@ -124,7 +125,7 @@ class SyntheticLookups final : public LookupStream {
     ++tally.dense_row(window_of(event))[key];
     ++tally.events;
     ++tally.replies;
-    tally.pair(event, key);
+    tally.pairs += Counts::pair_mark(event, key);
     tally.checksum += grind(event, grain_.iterations);
   }
 

@@ -16,6 +16,14 @@ constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
   return x;
 }
 
+/// The two halves of a product of 128 bits, folded: every bit of either factor reaches every bit of it, in
+/// one multiplication (as wyhash has it).
+constexpr std::uint64_t folded_product(std::uint64_t a, std::uint64_t b) noexcept {
+  __extension__ using Wide = unsigned __int128;
+  Wide const product = static_cast<Wide>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
 /// The random numbers of one index of one seeded sequence: SplitMix64 started at a hash of (seed, index), so
 /// that any index can be drawn by itself, in any order, on any thread.
 class IndexedRandom {

@@ -199,10 +199,12 @@ class Records::Pending {
   Grinder grind;
 
   Counts& tally() noexcept { return tally_; }
-  /// An event of the key of `line`, which, unless it is a copy, stays where it is until it is counted.
-  void add(TextMap& window, ParsedLine const& line) {
+  /// An event at `position` of the key of `line`, which, unless it is a copy, stays where it is until it is
+  /// counted.
+  void add(TextMap& window, std::uint64_t position, ParsedLine const& line) {
     std::string_view key = line.key;
     std::uint64_t const hash = TextHash{}(key);
+    tally_.pairs += Counts::pair_mark(position, hash);
     if (line.key_is_copy) {
       if (key.size() > kCopies) {
         ++tally_.count_of_copied(window, key, hash);
@@ -261,7 +263,7 @@ inline void Records::add(ParsedLine const& line, std::uint64_t position, Pending
     window_start = line.time_s - (into_window < 0 ? into_window + window_s_ : into_window);
   }
   TextMap& window = tally.text_window(window_start);
-  pending.add(window, line);
+  pending.add(window, position, line);
   ++tally.events;
   if (grain_iterations_ != 0) tally.checksum += pending.grind(position);
 }

@@ -34,6 +34,8 @@ class CpuStream {
   virtual std::uint64_t size() const noexcept = 0;
   /// Empty counts of this stream's kind.
   virtual Counts empty_tally() const = 0;
+  /// How many windows its dense counts come to have at most; 0 of other counts, or where it is not known.
+  virtual std::uint64_t windows() const noexcept { return 0; }
   /// Does the work of the events in `range` and counts them into `tally`, as one task. `range` begins where a
   /// batch may begin (0, or the end of another range that the stream gave).
   virtual void count(Range range, Counts& tally) const = 0;
@@ -129,6 +131,8 @@ class LookupStream {
   /// Number of events.
   virtual std::uint64_t events() const noexcept = 0;
   virtual Counts empty_tally() const = 0;
+  /// How many windows its counts come to have at most; 0 where it is not known.
+  virtual std::uint64_t windows() const noexcept { return 0; }
   /// CPU time that accept() takes beside the counting: whoever schedules may treat light and heavy work
   /// differently.
   virtual std::chrono::nanoseconds grain() const noexcept = 0;

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -21,24 +22,49 @@ unsigned usable_cpu_count() {
 // line at a time: processors' own prefetching stops at each page of 4 KiB, and where a hypervisor backs
 // memory with such pages it starts anew at each. Measured on events that no cache holds: 1.01 ns an event
 // without, 0.34 with; on those in the last-level cache 0.4 to 0.6 and 0.30; distances from 2 to 8 KiB are
-// alike.
+// alike. Keys are taken from words of eight bytes, which are summed up on the way: by themselves they took no
+// less time, so that the sum costs a percent.
 //
 // It begins at a cache line, whatever is linked before it: where it fell otherwise, two programs made of the
 // same objects counted 2.5 and 1.3 G events/s on one machine (AMD EPYC, 2 CPUs), and a comparison of builds
 // called every model slower.
+//
+// Returns the sum of what binds each event to its key (Counts::pairs): the key times a number that its
+// position determines. Of events whose keys fit in one word, that is one number, and each has the key shifted
+// to where it lies in the word: so one multiplication does for all, and the sum is the same however a stream
+// is cut. The numbers are of two odd constants, so that no two positions have the same.
 template <class Key>
-[[gnu::noinline, gnu::aligned(64)]] void count_keys(Key const* keys, std::uint64_t n,
-                                                    std::uint64_t* __restrict row) noexcept {
-  constexpr std::uint64_t kLineKeys = 64 / sizeof(Key);
+[[gnu::noinline, gnu::aligned(64)]] std::uint64_t count_keys(Key const* keys, std::uint64_t n,
+                                                             std::uint64_t position,
+                                                             std::uint64_t* __restrict row) noexcept {
+  static_assert(std::endian::native == std::endian::little, "the first key of a word is its lowest part");
+  constexpr std::uint64_t kLineKeys = 64 / sizeof(Key), kWordKeys = 8 / sizeof(Key);
+  constexpr int kKeyBits = 8 * sizeof(Key);
   constexpr std::uintptr_t kAheadBytes = 4096;
+  constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15ULL, kFirst = 0xd6e8feb86659fd93ULL;
+  std::uint64_t sum = 0;
+  auto const count_one = [&](std::uint64_t i) {
+    std::uint64_t const at = position + i;
+    sum += (static_cast<std::uint64_t>(keys[i]) << (kKeyBits * (at % kWordKeys))) *
+           (at / kWordKeys * kStep + kFirst);
+    ++row[keys[i]];
+  };
   std::uint64_t i = 0;
+  for (; i < n && (position + i) % kWordKeys != 0; ++i) count_one(i);
+  std::uint64_t factor = (position + i) / kWordKeys * kStep + kFirst;
   for (; i + kLineKeys <= n; i += kLineKeys) {
     // By number, since it may point past the last key; a prefetch of nothing is nothing.
     __builtin_prefetch(
         reinterpret_cast<void const*>(reinterpret_cast<std::uintptr_t>(keys + i) + kAheadBytes));
-    for (std::uint64_t j = 0; j < kLineKeys; ++j) ++row[keys[i + j]];
+    for (std::uint64_t j = 0; j < kLineKeys; j += kWordKeys, factor += kStep) {
+      std::uint64_t word;
+      std::memcpy(&word, keys + i + j, sizeof word);
+      sum += word * factor;
+      for (std::uint64_t k = 0; k < kWordKeys; ++k) ++row[static_cast<Key>(word >> (kKeyBits * k))];
+    }
   }
-  for (; i < n; ++i) ++row[keys[i]];
+  for (; i < n; ++i) count_one(i);
+  return sum;
 }
 
 /// `Key` is what SyntheticEvents keep the keys in.
@@ -56,6 +82,9 @@ class SyntheticStream final : public CpuStream {
 
   std::uint64_t size() const noexcept override { return events_; }
   Counts empty_tally() const override { return Counts::dense(key_count_); }
+  std::uint64_t windows() const noexcept override {
+    return synthetic_windows(first_ + events_, std::chrono::nanoseconds(window_ns_));
+  }
 
   void count(Range range, Counts& tally) const override { count_at(range, keys_ + range.begin, tally); }
   std::size_t message_bytes(Range range) const override { return (range.end - range.begin) * sizeof(Key); }
@@ -95,7 +124,8 @@ class SyntheticStream final : public CpuStream {
     while (begin < range.end) {
       std::uint64_t const window = window_of(first_ + begin);
       std::uint64_t const end = std::min(range.end, window_end(window) - first_);
-      count_keys(keys + (begin - range.begin), end - begin, tally.dense_row(window));
+      tally.pairs +=
+          count_keys(keys + (begin - range.begin), end - begin, first_ + begin, tally.dense_row(window));
       begin = end;
     }
     tally.events += range.end - range.begin;

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "workloads/random.hpp"
+
 namespace tally {
 
 /// Hashes a text key: words of it are mixed in by the two halves of products of 128 bits, so that every bit
@@ -21,12 +23,13 @@ struct TextHash {
     char const* at = key.data();
     std::size_t const size = key.size();
     std::uint64_t hash = kSecrets[0];
-    if (size <= 16) return folded(folded_pair(at, size, hash), kSecrets[3] ^ size);
+    if (size <= 16) return folded_product(folded_pair(at, size, hash), kSecrets[3] ^ size);
     for (; key.size() > 32; key.remove_prefix(16)) hash = folded_pair(key.data(), 16, hash);
     at = key.data();
     char const* const last = at + key.size() - 16;
-    return folded(folded_pair(at, 16, hash) ^ folded(word(last) ^ kSecrets[2], word(last + 8) ^ kSecrets[1]),
-                  kSecrets[3] ^ size);
+    return folded_product(
+        folded_pair(at, 16, hash) ^ folded_product(word(last) ^ kSecrets[2], word(last + 8) ^ kSecrets[1]),
+        kSecrets[3] ^ size);
   }
   /// The 8 bytes at `at` as a number.
   static std::uint64_t word(char const* at) noexcept {
@@ -52,15 +55,10 @@ struct TextHash {
  private:
   static constexpr std::uint64_t kSecrets[] = {0x9e3779b97f4a7c15, 0xd6e8feb86659fd93, 0xbf58476d1ce4e5b9,
                                                0x94d049bb133111eb};
-  static std::uint64_t folded(std::uint64_t a, std::uint64_t b) noexcept {
-    __extension__ using Wide = unsigned __int128;
-    Wide const product = static_cast<Wide>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  }
   /// The `bytes` bytes at `at`, 16 at most, and what was hashed before them.
   static std::uint64_t folded_pair(char const* at, std::size_t bytes, std::uint64_t hash) noexcept {
-    if (bytes < 8) return folded(word_at(at, bytes) ^ hash, kSecrets[1]);
-    return folded(word(at) ^ hash, word(at + bytes - 8) ^ kSecrets[1]);
+    if (bytes < 8) return folded_product(word_at(at, bytes) ^ hash, kSecrets[1]);
+    return folded_product(word(at) ^ hash, word(at + bytes - 8) ^ kSecrets[1]);
   }
 };
 

@@ -72,16 +72,13 @@ class Dealer {
 /// Shard i is the i-th of `workers` adjacent parts of the stream.
 Counts count_parts(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
   std::vector<Range> const parts = stream.split(static_cast<std::size_t>(setup.workers));
-  ShardProcesses shards(parts.size());
+  ShardProcesses shards(
+      parts.size(), [&] { return stream.empty_tally(); }, stream.windows());
   for (int w = 0; w < setup.workers; ++w) {
     shards.add([&] { place_worker(setup, w); },
-               [&] {
-                 Counts tally = stream.empty_tally();
-                 stream.count(parts[static_cast<std::size_t>(w)], tally);
-                 return tally;
-               });
+               [&](Counts& tally) { stream.count(parts[static_cast<std::size_t>(w)], tally); });
   }
-  return time_shards(shards, stream.empty_tally(), setup, watch);
+  return time_shards(shards, setup, watch);
 }
 
 }  // namespace
@@ -90,20 +87,16 @@ Counts count_parts(CpuStream const& stream, Setup const& setup, Stopwatch& watch
 /// while rings are full, and runs for some tens of nanoseconds a message.
 Counts process_shard_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
   if (setup.batch == kAutoBatch) return count_parts(stream, setup, watch);
-  ShardProcesses shards(static_cast<std::size_t>(setup.workers));
+  ShardProcesses shards(
+      static_cast<std::size_t>(setup.workers), [&] { return stream.empty_tally(); }, stream.windows());
   SharedWord& sleeps = shards.word();
   std::deque<MessageRing> rings;
   for (int w = 0; w < setup.workers; ++w) {
     MessageRing& ring = rings.emplace_back(sleeps);
-    shards.add([&] { place_worker(setup, w); },
-               [&] {
-                 Counts tally = stream.empty_tally();
-                 ring.count_all(stream, tally);
-                 return tally;
-               });
+    shards.add([&] { place_worker(setup, w); }, [&](Counts& tally) { ring.count_all(stream, tally); });
   }
   Dealer dealer(stream, setup, rings, sleeps, shards);
-  Counts counts = time_shards(shards, stream.empty_tally(), setup, watch, [&] { dealer.deal(); });
+  Counts counts = time_shards(shards, setup, watch, [&] { dealer.deal(); });
   watch.add_scheduled(dealer.dealt());
   return counts;
 }

@@ -13,7 +13,7 @@ namespace tally {
 /// A process for each group of connections, those that it accepts for itself: the kernel spreads them. Counts
 /// and latencies lie in memory that all of them share.
 Counts process_shard_ingest(IngestStream const& stream, Setup const& setup, Stopwatch& watch) {
-  ShardProcesses shards(static_cast<std::size_t>(setup.workers));
+  ShardProcesses shards(static_cast<std::size_t>(setup.workers), Counts::text);  // counts are not in these
   std::optional<IngestLoop> loop;  // the child's own: made after the fork
   for (int w = 0; w < setup.workers; ++w) {
     shards.add(
@@ -21,16 +21,12 @@ Counts process_shard_ingest(IngestStream const& stream, Setup const& setup, Stop
           place_worker(setup, w);
           loop.emplace(stream, w);
         },
-        [&] {
-          loop->run();
-          return Counts::text();
-        });
+        [&](Counts&) { loop->run(); });
   }
   shards.wait_ready();
   for (int w = 0; w < setup.workers; ++w) watch.worker_ready();
   shards.release();
-  Counts nothing = Counts::text();
-  shards.merge_into(nothing);
+  shards.merged();
   Counts counts = merged_counts(stream, watch);
   watch.add_child_memory(shards.finish());
   return counts;

@@ -12,19 +12,18 @@ namespace tally {
 /// that all shards wait equally long on average.
 Counts process_shard_lookup(LookupStream const& stream, Setup const& setup, Stopwatch& watch) {
   auto const step = static_cast<std::uint64_t>(setup.in_flight);
-  ShardProcesses shards(step);
+  ShardProcesses shards(
+      step, [&] { return stream.empty_tally(); }, stream.windows());
   std::optional<BlockingConnection> connection;  // the child's own: made after the fork
   for (std::uint64_t i = 0; i < step; ++i) {
     shards.add([&] { connection.emplace(stream.service()); },
-               [&] {
-                 Counts tally = stream.empty_tally();
+               [&](Counts& tally) {
                  for (std::uint64_t event = i; event < stream.events(); event += step) {
                    connection->look_up(stream, event, tally);
                  }
-                 return tally;
                });
   }
-  return time_shards(shards, stream.empty_tally(), setup, watch);
+  return time_shards(shards, setup, watch);
 }
 
 }  // namespace tally

@@ -36,6 +36,15 @@ std::uint64_t private_memory_bytes() {
   return total;
 }
 
+/// Memory for rows: those of a shard begin at a page of their own, and only what is counted in is resident.
+std::shared_ptr<std::uint64_t> shared_rows(std::size_t words) {
+  std::size_t const bytes = words * sizeof(std::uint64_t);
+  void* const memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) fail_with_errno("no shared memory for the counts of shards");
+  return {static_cast<std::uint64_t*>(memory), [bytes](std::uint64_t* rows) { munmap(rows, bytes); }};
+}
+
 }  // namespace
 
 /// One shard's side of the shared memory. What it handed over lies in the memfd.
@@ -59,7 +68,19 @@ ShardProcesses::Stage ShardProcesses::stage(std::size_t shard) const {
   return static_cast<Stage>(slot(shard).stage.load(std::memory_order_acquire));
 }
 
-ShardProcesses::ShardProcesses(std::size_t shards) : room_(shards) {
+std::span<std::uint64_t> ShardProcesses::rows_of(std::size_t shard) const {
+  return row_words_ == 0 ? std::span<std::uint64_t>{}
+                         : std::span(rows_.get() + shard * row_words_, row_words_);
+}
+
+ShardProcesses::ShardProcesses(std::size_t shards, EmptyTally empty_tally, std::uint64_t windows)
+    : room_(shards), empty_tally_(std::move(empty_tally)) {
+  Counts const empty = empty_tally_();
+  if (empty.kind() == KeyKind::dense && windows > 0) {
+    constexpr std::size_t kPageWords = 4096 / sizeof(std::uint64_t);
+    row_words_ = (windows * empty.keys() + kPageWords - 1) / kPageWords * kPageWords;
+    rows_ = shared_rows(shards * row_words_);
+  }
   // Populated: no page is faulted in while the watch runs.
   void* const memory = mmap(nullptr, sizeof(Shared) + shards * sizeof(Slot), PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -88,27 +109,29 @@ ShardProcesses::~ShardProcesses() {
 
 SharedWord& ShardProcesses::word() noexcept { return shared_->for_the_model; }
 
-void ShardProcesses::add(std::function<void()> const& prepare, std::function<Counts()> const& count) {
+void ShardProcesses::add(std::function<void()> const& prepare, std::function<void(Counts&)> const& count) {
   if (pids_.size() == room_) throw std::logic_error("more shards than there is room for");
-  Slot& own = slot(pids_.size());
   pid_t const parent = getpid();
   pid_t const pid = fork();
   if (pid < 0) fail_with_errno("no process for a shard");
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
-    run_child(own, prepare, count);
+    run_child(pids_.size(), prepare, count);
   }
   pids_.push_back(pid);
 }
 
-void ShardProcesses::run_child(Slot& slot, std::function<void()> const& prepare,
-                               std::function<Counts()> const& count) {
+void ShardProcesses::run_child(std::size_t shard, std::function<void()> const& prepare,
+                               std::function<void(Counts&)> const& count) {
+  Slot& slot = this->slot(shard);
   try {
     prepare();
     reach(slot, Stage::ready);
     wait_for_word(kCount);
-    Counts const counts = count();
+    Counts counts = empty_tally_();
+    counts.place_rows(rows_of(shard));
+    count(counts);
     std::vector<std::byte> const bytes = counts.write();
     hand_over(slot, bytes.data(), bytes.size());
     reach(slot, Stage::counted);
@@ -208,12 +231,15 @@ void ShardProcesses::wait_ready() {
 
 void ShardProcesses::release() { say(kCount); }
 
-void ShardProcesses::merge_into(Counts& counts) {
+Counts ShardProcesses::merged() {
+  Counts counts = empty_tally_();
+  if (rows_) counts.keep(rows_);
   // Each as soon as it is there: while the last ones count, the first are merged.
   for (std::size_t shard = 0; shard < pids_.size(); ++shard) {
     wait_until(shard, Stage::counted);
-    counts.merge(Counts::read(handed_over(slot(shard))));
+    counts.merge(Counts::read(handed_over(slot(shard)), rows_of(shard)));
   }
+  return counts;
 }
 
 std::uint64_t ShardProcesses::finish() {
@@ -227,7 +253,7 @@ std::uint64_t ShardProcesses::finish() {
   return memory_bytes;
 }
 
-Counts time_shards(ShardProcesses& shards, Counts counts, Setup const& setup, Stopwatch& watch,
+Counts time_shards(ShardProcesses& shards, Setup const& setup, Stopwatch& watch,
                    std::function<void()> const& meanwhile) {
   shards.wait_ready();
   // On lookup too workers are CPUs, which the processes share; the processes are the events in flight.
@@ -235,7 +261,7 @@ Counts time_shards(ShardProcesses& shards, Counts counts, Setup const& setup, St
   watch.start();
   shards.release();
   if (meanwhile) meanwhile();
-  shards.merge_into(counts);
+  Counts counts = shards.merged();
   watch.stop();
   watch.add_child_memory(shards.finish());
   return counts;
