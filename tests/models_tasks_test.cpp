@@ -23,6 +23,7 @@
 #include "models/runtime/event_count.hpp"
 #include "models/runtime/reading_role.hpp"
 #include "models/runtime/stream_tasks.hpp"
+#include "models/runtime/work_stealing.hpp"
 #include "models/thread_pool/closure.hpp"
 #include "workloads/synthetic.hpp"
 #include "workloads/text_stream.hpp"
@@ -196,6 +197,87 @@ TEST(StreamTasks, WorkersThatSleepWhileOneReadsAreAllToldOfTheEnd) {
   EXPECT_EQ(ran.load(), 1);
 }
 
+TEST(ReadingRole, GivesSeveralBatchesAtOnceUnlessAnotherReads) {
+  SyntheticEvents const events({}, 10);
+  auto const stream = stream_of(events);
+  ReadingRole reading(*stream, 4, 2);
+  std::array<Range, 2> batches;
+  reading.read([&](Range) {
+    EXPECT_EQ(reading.try_take(batches), 0u) << "it is read";
+    return false;
+  });
+  ASSERT_EQ(reading.try_take(batches), 2u);
+  EXPECT_EQ(batches, (std::array{Range{0, 4}, Range{4, 8}}));
+  EXPECT_FALSE(reading.taken());
+  ASSERT_EQ(reading.try_take(batches), 1u);
+  EXPECT_EQ(batches[0], (Range{8, 10}));
+  EXPECT_EQ(reading.try_take(batches), 0u);
+}
+
+TEST(WorkerQueues, GiveAWorkerItsOwnAndAThiefThoseOfTheNext) {
+  WorkerQueues<int, 4> queues(3);
+  std::array<int, 2> out{};
+  EXPECT_TRUE(queues.empty());
+  for (int task : {10, 11, 12}) ASSERT_TRUE(queues.try_push(1, task));
+  int other = 20;
+  ASSERT_TRUE(queues.try_push(2, other));
+  EXPECT_EQ(queues.try_take(0, out), 0u) << "its own alone";
+  ASSERT_EQ(queues.try_steal(0, out), 2u);
+  EXPECT_EQ(out, (std::array{10, 11})) << "the oldest";
+  ASSERT_EQ(queues.try_steal(1, out), 1u);
+  EXPECT_EQ(out[0], 20) << "not its own";
+  EXPECT_FALSE(queues.empty());
+  ASSERT_EQ(queues.try_take(1, out), 1u);
+  EXPECT_EQ(out[0], 12);
+  EXPECT_TRUE(queues.empty());
+}
+
+TEST(StealingTasks, MakeOneOfEveryBatchAndRunEachOnce) {
+  SyntheticEvents const events({}, 5'003);
+  auto const stream = stream_of(events);
+  StealingTasks<Range, StealingTuning{.read_at_once = 4, .take_at_once = 2}> tasks(
+      *stream, {.workers = 3, .batch = 2, .cpus = {}});
+  std::vector<std::vector<Range>> ran(3);
+  std::atomic<std::uint64_t> made{0};
+  {
+    std::vector<std::jthread> workers;
+    for (int w = 0; w < 3; ++w)
+      workers.emplace_back([&, w] {
+        made += tasks.work(
+            w, [](Range batch) { return batch; },
+            [&](Range batch) { ran[static_cast<std::size_t>(w)].push_back(batch); });
+      });
+  }
+  std::vector<std::uint64_t> begins;
+  for (auto const& mine : ran)
+    for (Range const batch : mine) begins.push_back(batch.begin);
+  std::sort(begins.begin(), begins.end());
+  ASSERT_EQ(begins.size(), 2'502u);
+  for (std::uint64_t i = 0; i < begins.size(); ++i) ASSERT_EQ(begins[i], 2 * i);
+  EXPECT_EQ(made.load(), 2'502u);
+}
+
+TEST(StealingTasks, WorkersThatSleepWhileOneRunsTheLastAreToldOfTheEnd) {
+  SyntheticEvents const events({}, 1);
+  auto const stream = stream_of(events);
+  StealingTasks<Range, StealingTuning{.read_at_once = 4, .take_at_once = 2}> tasks(
+      *stream, {.workers = 4, .cpus = {}});
+  std::atomic<int> ran{0};
+  std::vector<std::jthread> workers;
+  for (int w = 0; w < 4; ++w)
+    workers.emplace_back([&, w] {
+      tasks.work(
+          w,
+          [](Range batch) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));  // by then the others sleep
+            return batch;
+          },
+          [&](Range) { ++ran; });
+    });
+  workers.clear();
+  EXPECT_EQ(ran.load(), 1);
+}
+
 TEST(Closure, IsCalledOnceAndDestroysWhatItCaptured) {
   auto const captured = std::make_shared<int>(5);
   int sum = 0;
@@ -246,22 +328,17 @@ TEST(BlockDepot, GivesNoBlockTwiceAndTakesThemFromOtherThreads) {
 
 /// Counts `stream` in batches that are sent to one other process.
 Counts counted_by_messages(CpuStream const& stream, std::uint64_t batch) {
-  ShardProcesses shards(1);
+  ShardProcesses shards(
+      1, [&] { return stream.empty_tally(); }, stream.windows());
   MessageRing ring(shards.word());
-  shards.add([] {},
-             [&] {
-               Counts tally = stream.empty_tally();
-               ring.count_all(stream, tally);
-               return tally;
-             });
+  shards.add([] {}, [&](Counts& tally) { ring.count_all(stream, tally); });
   shards.wait_ready();
   shards.release();
   BatchReader reader(stream, batch, 1);
   for (Range next; !(next = reader.next()).empty();)
     while (!ring.try_send(stream, next, [&] { shards.check(); })) ring.wake_receiver();
   ring.close([&] { shards.check(); });
-  Counts counts = stream.empty_tally();
-  shards.merge_into(counts);
+  Counts counts = shards.merged();
   shards.finish();
   return counts;
 }

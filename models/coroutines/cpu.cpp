@@ -1,5 +1,5 @@
 // coroutines on `cpu`: a C++20 coroutine for each batch, created suspended by the worker that reads, and
-// first resumed on whichever worker takes it.
+// first resumed on that one or on another that steals it.
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include "models/model.hpp"
 #include "models/runtime/failure.hpp"
 #include "models/runtime/placement.hpp"
-#include "models/runtime/stream_tasks.hpp"
+#include "models/runtime/work_stealing.hpp"
 #include "models/runtime/worker_threads.hpp"
 
 namespace tally {
@@ -53,16 +53,15 @@ CountTask count_batches(CpuStream const& stream, ReadingRole& reading) {
   co_return;
 }
 
-/// 8 bytes each; a frame waits for each.
-constexpr QueueTuning kTuning{.length = 1024, .at_once = 16, .per_wake = 32};
+/// So few that their frames stay in the first-level cache.
+constexpr StealingTuning kTuning{.read_at_once = 64, .take_at_once = 16};
 
 }  // namespace
 
 Counts coroutines_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch) {
   std::vector<Counts> tallies = empty_tallies(stream, setup.workers);
   Frames frames;
-  auto const tasks = std::make_unique<StreamTasks<std::coroutine_handle<>, kTuning>>(stream, setup);
-  ReadingRole runs(stream, setup.batch, setup.workers);
+  auto const tasks = std::make_unique<StealingTasks<std::coroutine_handle<>, kTuning>>(stream, setup);
   WorkerThreads threads(setup.workers, [&](int w, WorkerThreads::Self& self) {
     CoroutineWorker worker{tallies[static_cast<std::size_t>(w)], self.failure()};
     Frames::Cache cache(frames.depot());
@@ -73,10 +72,11 @@ Counts coroutines_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& wa
     if (!self.stand_ready()) return;
     if (setup.batch == kAutoBatch) {
       watch.add_scheduled(1);
-      count_batches(stream, runs).handle.resume();
+      count_batches(stream, tasks->reading()).handle.resume();
     } else {
-      watch.add_scheduled(tasks->work([&](Range batch) { return count_batch(stream, batch).handle; },
-                                      [](std::coroutine_handle<> task) { task.resume(); }));
+      watch.add_scheduled(tasks->work(
+          w, [&](Range batch) { return count_batch(stream, batch).handle; },
+          [](std::coroutine_handle<> task) { task.resume(); }));
     }
   });
   return time_workers(threads, watch, tallies);

@@ -1,14 +1,16 @@
-// fibers on `cpu`: a Boost.Fiber fiber for each batch, made by the worker that reads, and first run by
-// whichever takes it.
+// fibers on `cpu`: a Boost.Fiber fiber for each batch, made by the worker that reads, and first run by that
+// one or by another that steals it.
+#include <array>
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/operations.hpp>
 #include <boost/fiber/policy.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
-#include "models/fibers/sharing_scheduler.hpp"
 #include "models/fibers/stacks.hpp"
+#include "models/fibers/stealing_scheduler.hpp"
 #include "models/model.hpp"
 #include "models/runtime/event_count.hpp"
 #include "models/runtime/failure.hpp"
@@ -28,25 +30,27 @@ struct FiberWorker {
   static inline thread_local FiberWorker* current = nullptr;
 };
 
-/// A worker's main fiber reads and makes fibers where none is ready to run, unless another worker does.
+/// A worker's main fiber, which goes on where no other of its thread is ready, reads some batches and makes
+/// fibers of them; while another worker reads, and at the end, it has fibers stolen.
 class FiberTasks {
  public:
   FiberTasks(CpuStream const& stream, Setup const& setup)
-      : stream_(stream), reading_(stream, setup.batch, setup.workers) {}
+      : stream_(stream), reading_(stream, setup.batch, setup.workers), ready_(setup.workers) {}
 
-  SharedFibers& shared() noexcept { return shared_; }
+  ReadyFibers& ready() noexcept { return ready_; }
   PooledStacks& stacks() noexcept { return stacks_; }
 
-  /// What a worker's thread does until every fiber was taken. Returns how many it made.
-  std::uint64_t work() {
+  /// What a worker's thread, which has this scheduler, does until every fiber was taken. Returns how many it
+  /// made.
+  std::uint64_t work(StealingScheduler& scheduler) {
     std::uint64_t made = 0;
     for (;;) {
       // Only where no other fiber is ready does this one go on.
       boost::this_fiber::yield();
       std::uint64_t const more = make_some();
       made += more;
-      if (more > 0) continue;
-      if (reading_.ended() && shared_.ready.empty()) break;
+      if (more > 0 || scheduler.steal()) continue;
+      if (reading_.ended() && ready_.empty()) break;
       if (spin_until([&] { return has_work(); })) continue;
       std::uint32_t const seen = sleepers_.prepare();
       if (!has_work()) sleepers_.sleep(seen);
@@ -65,9 +69,6 @@ class FiberTasks {
   }
 
  private:
-  /// Fibers made between two looks for a worker that sleeps.
-  static constexpr std::uint64_t kMadePerWake = 32;
-
   template <class Body>
   boost::fibers::fiber make(boost::fibers::launch policy, Body&& body) {
     return boost::fibers::fiber(policy, std::allocator_arg, PooledStacks::Allocator(stacks_),
@@ -76,23 +77,20 @@ class FiberTasks {
   void count(Range batch) noexcept {
     FiberWorker::current->failure.guard([&] { stream_.count(batch, FiberWorker::current->tally); });
   }
-  bool has_work() const noexcept { return !shared_.ready.empty() || reading_.ended() || !reading_.taken(); }
+  bool has_work() const noexcept { return !ready_.empty() || reading_.ended() || !reading_.taken(); }
 
   std::uint64_t make_some() {
-    std::uint64_t made = 0;
-    reading_.read([&](Range batch) {
-      if (!shared_.ready.has_room()) return false;
-      make(boost::fibers::launch::post, [this, batch] { count(batch); }).detach();
-      if (++made % kMadePerWake == 0) sleepers_.notify_one();
-      return true;
-    });
-    if (made > 0) sleepers_.notify_one();
-    return made;
+    std::array<Range, kFiberTuning.read_at_once> batches;
+    std::size_t const n = reading_.try_take(batches);
+    for (std::size_t i = 0; i < n; ++i)
+      make(boost::fibers::launch::post, [this, batch = batches[i]] { count(batch); }).detach();
+    if (n > 0) sleepers_.notify_one();
+    return n;
   }
 
   CpuStream const& stream_;
   ReadingRole reading_;
-  SharedFibers shared_;
+  ReadyFibers ready_;
   PooledStacks stacks_;
   EventCount sleepers_;
 };
@@ -107,7 +105,8 @@ Counts fibers_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch)
     PooledStacks::Cache stacks(tasks->stacks().depot());
     FiberWorker::current = &worker;
     PooledStacks::cache = &stacks;
-    boost::fibers::use_scheduling_algorithm<SharingScheduler>(tasks->shared());
+    boost::intrusive_ptr<StealingScheduler> const scheduler(new StealingScheduler(tasks->ready(), w));
+    boost::fibers::context::active()->get_scheduler()->set_algo(scheduler);
     place_worker(setup, w);
     watch.worker_ready();
     if (self.stand_ready()) {
@@ -115,7 +114,7 @@ Counts fibers_cpu(CpuStream const& stream, Setup const& setup, Stopwatch& watch)
         watch.add_scheduled(1);
         tasks->work_through();
       } else {
-        watch.add_scheduled(tasks->work());
+        watch.add_scheduled(tasks->work(*scheduler));
       }
       self.finish();
     }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "models/runtime/spin.hpp"
 #include "workloads/stream.hpp"
@@ -47,6 +49,19 @@ class ReadingRole {
     if (!batch.empty()) read_ahead();
     taken_.store(false, std::memory_order_release);
     return batch;
+  }
+  /// The next batches, as many as there are and `out` has room for; how many, which is 0 while another worker
+  /// reads, and at the end.
+  std::size_t try_take(std::span<Range> out) {
+    if (ended() || taken_.load(std::memory_order_relaxed) || taken_.exchange(true, std::memory_order_acquire))
+      return 0;
+    std::size_t n = 0;
+    for (; n < out.size() && !next_.empty(); ++n) {
+      out[n] = next_;
+      read_ahead();
+    }
+    taken_.store(false, std::memory_order_release);
+    return n;
   }
   /// Whether a worker reads at present.
   bool taken() const noexcept { return taken_.load(std::memory_order_acquire); }

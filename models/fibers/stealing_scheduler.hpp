@@ -1,4 +1,4 @@
-// A scheduler of Boost.Fiber that runs fibers made on any thread.
+// A scheduler of Boost.Fiber whose threads steal fibers from each other.
 #pragma once
 
 #include <array>
@@ -11,39 +11,39 @@
 #include <cstddef>
 #include <mutex>
 
-#include "models/runtime/bounded_queue.hpp"
+#include "models/runtime/work_stealing.hpp"
 
 namespace tally {
 
-/// Fibers that are ready to run on whichever of the threads that share them.
-class SharedFibers {
- public:
-  /// So few that their stacks stay in a core's cache.
-  static constexpr std::size_t kLength = 256;
-  BoundedQueue<boost::fibers::context*, kLength> ready;
-};
+/// Of 64 fibers the tops of the stacks, which is what is touched, fill a first-level cache.
+inline constexpr StealingTuning kFiberTuning{.read_at_once = 64, .take_at_once = 16};
 
-/// Runs shared fibers before its thread's own, which are the thread's main fiber and the library's
-/// dispatcher. As the library's shared_work, whose one queue under a mutex costs twice as much a fiber; and
-/// the dispatcher, which frees what has ended, gets its turn whenever no shared fiber is ready.
-class SharingScheduler final : public boost::fibers::algo::algorithm {
+/// Fibers that are ready to run, in a queue for each thread.
+using ReadyFibers = WorkerQueues<boost::fibers::context*, 2 * kFiberTuning.read_at_once>;
+
+/// Runs the fibers in its thread's queue, then those of the others', and then the thread's own, which are its
+/// main fiber and the library's dispatcher. As the library's work_stealing, which steals one fiber at a time
+/// from a thread that it draws, and sleeps and wakes through a mutex; the dispatcher, which frees what has
+/// ended, gets its turn whenever no other fiber is ready.
+class StealingScheduler final : public boost::fibers::algo::algorithm {
   using Context = boost::fibers::context;
 
  public:
-  /// `shared` must outlive the thread.
-  explicit SharingScheduler(SharedFibers& shared) : shared_(shared) {}
+  /// `ready` must outlive the thread, which is `worker`, from 0.
+  StealingScheduler(ReadyFibers& ready, int worker)
+      : ready_(ready), worker_(static_cast<std::size_t>(worker)) {}
 
   void awakened(Context* fiber) noexcept override {
     if (fiber->is_context(boost::fibers::type::pinned_context)) return fiber->ready_link(own_);
     fiber->detach();
-    if (shared_.ready.try_push(fiber)) return;
+    if (ready_.try_push(worker_, fiber)) return;
     Context::active()->attach(fiber);
     fiber->ready_link(own_);
   }
   Context* pick_next() noexcept override {
     if (next_ == taken_) {
       next_ = 0;
-      taken_ = shared_.ready.try_pop(fibers_);
+      taken_ = ready_.try_take(worker_, fibers_);
     }
     if (next_ < taken_) {
       Context* const fiber = fibers_[next_++];
@@ -55,8 +55,15 @@ class SharingScheduler final : public boost::fibers::algo::algorithm {
     own_.pop_front();
     return fiber;
   }
+  /// Takes fibers from another thread's queue, to run next. Whether there were any.
+  bool steal() noexcept {
+    if (next_ < taken_) return true;
+    next_ = 0;
+    taken_ = ready_.try_steal(worker_, fibers_);
+    return taken_ > 0;
+  }
   bool has_ready_fibers() const noexcept override {
-    return next_ < taken_ || !own_.empty() || !shared_.ready.empty();
+    return next_ < taken_ || !own_.empty() || !ready_.empty();
   }
   void suspend_until(std::chrono::steady_clock::time_point const& until) noexcept override {
     std::unique_lock lock(mutex_);
@@ -76,11 +83,9 @@ class SharingScheduler final : public boost::fibers::algo::algorithm {
   }
 
  private:
-  /// Taken at once: a fiber that stalls its thread holds up so many less one.
-  static constexpr std::size_t kFibersAtOnce = 16;
-
-  SharedFibers& shared_;
-  std::array<Context*, kFibersAtOnce> fibers_{};
+  ReadyFibers& ready_;
+  std::size_t worker_;
+  std::array<Context*, kFiberTuning.take_at_once> fibers_{};
   std::size_t next_ = 0, taken_ = 0;
   boost::fibers::scheduler::ready_queue_type own_;
   std::mutex mutex_;
