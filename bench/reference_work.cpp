@@ -1,5 +1,6 @@
 #include "bench/reference_work.hpp"
 
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -87,18 +88,18 @@ class IndexRing {
  public:
   void push(std::uint64_t index) noexcept {
     std::uint64_t const tail = tail_.load(std::memory_order_relaxed);
-    while (tail - head_seen_ == kLength) {
+    for (int looks = 0; tail - head_seen_ == kLength; ++looks) {
       head_seen_ = head_.load(std::memory_order_acquire);
-      if (tail - head_seen_ == kLength) pause_core();
+      if (tail - head_seen_ == kLength) wait(looks);
     }
     slots_[tail % kLength] = index;
     tail_.store(tail + 1, std::memory_order_release);
   }
   std::uint64_t pop() noexcept {
     std::uint64_t const head = head_.load(std::memory_order_relaxed);
-    while (head == tail_seen_) {
+    for (int looks = 0; head == tail_seen_; ++looks) {
       tail_seen_ = tail_.load(std::memory_order_acquire);
-      if (head == tail_seen_) pause_core();
+      if (head == tail_seen_) wait(looks);
     }
     std::uint64_t const index = slots_[head % kLength];
     head_.store(head + 1, std::memory_order_release);
@@ -106,6 +107,14 @@ class IndexRing {
   }
 
  private:
+  /// Where both sides have come to share one CPU, nothing changes until the other runs.
+  static void wait(int looks) noexcept {
+    constexpr int kLooks = 10'000;
+    if (looks < kLooks)
+      pause_core();
+    else
+      ::sched_yield();
+  }
   static constexpr std::uint64_t kLength = 1024;
   alignas(64) std::atomic<std::uint64_t> tail_{0};
   std::uint64_t head_seen_ = 0;
@@ -143,7 +152,7 @@ std::string compute(std::vector<int> const& cpus, ReferenceWork const& work, boo
       if (threads > 1 && t < 2) {
         double const before = thread_cpu_s();
         std::uint64_t volatile last = 0;
-        for (std::uint64_t i = 0; i < work.hand_offs; ++i) {
+        for (std::uint64_t i = 0; i < work.hand_offs(); ++i) {
           if (t == 0)
             ring.push(i);
           else
@@ -190,7 +199,7 @@ std::string compute(std::vector<int> const& cpus, ReferenceWork const& work, boo
   report.links_per_ns = mean(rates);
   report.links_per_ns_alone = alone;
   report.hand_off_s =
-      (hand_off_s[0] + hand_off_s[1]) / static_cast<double>(std::max<std::uint64_t>(1, work.hand_offs));
+      (hand_off_s[0] + hand_off_s[1]) / static_cast<double>(std::max<std::uint64_t>(1, work.hand_offs()));
   if (*std::min_element(read_rates.begin(), read_rates.end()) > 0)
     report.read_bytes_per_s = static_cast<double>(threads) * mean(read_rates);
   return {reinterpret_cast<char const*>(&report), sizeof report};

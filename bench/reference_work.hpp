@@ -22,8 +22,8 @@ struct ReferenceWork {
   /// more than their caches hold, but for a last one that many share.
   std::size_t read_bytes = std::size_t{64} << 20;
   /// Between the two, so many indices stream from the first of the CPUs to the second through a ring (see
-  /// hand_off_s).
-  std::uint64_t hand_offs = 2'000'000;
+  /// hand_off_s): as long, about, as the links take.
+  std::uint64_t hand_offs() const noexcept { return links / 25; }
 };
 inline constexpr std::string_view kReferenceText =
     "links of the grain's chain on each of the workers' CPUs at once; the slowest counts";
