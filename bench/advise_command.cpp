@@ -348,7 +348,7 @@ int advise_command(Arguments const& arguments, std::span<Model const> models) {
   auto const& in_flight = parser.option("--in-flight", "N", "events waiting at once (default 100)");
   auto const& workers =
       parser.option("--workers", "N", "threads or processes (default: the CPUs of the file's machine)");
-  auto const& batch = parser.option("--batch", "N", "events per task, where they do not wait (default 256)");
+  auto const& batch = parser.option("--batch", "N", "events per task, where they do not wait (default 1)");
   auto const& slo =
       parser.option("--slo", "pP=D", "of events that wait: so many percent within D, as in p99=20ms");
   auto const& memory = parser.option("--memory", "BYTES", "that the model may take at most, as in 256M");

@@ -17,7 +17,7 @@ struct Point {
   StreamKind stream = StreamKind::lookup;
   int workers = 1;
   double grain_s = 0;
-  std::uint64_t batch = 256;  ///< cpu
+  std::uint64_t batch = 1;  ///< cpu
   double wait_s = 0;          ///< lookup
   int in_flight = 1;          ///< lookup
 

@@ -13,7 +13,8 @@ using namespace std::chrono_literals;
 inline constexpr std::array<std::chrono::nanoseconds, 2> kCpuGrains{0ns, 1us};
 inline constexpr std::array<std::chrono::nanoseconds, 1> kTextGrains{0ns};  ///< parsing is the work
 inline constexpr std::array<std::chrono::nanoseconds, 1> kLookupGrains{0ns};
-inline constexpr std::array<std::uint64_t, 1> kBatches{256};
+inline constexpr std::array<std::uint64_t, 1> kBatches{1};        ///< an event is a task
+inline constexpr std::array<std::uint64_t, 1> kTextBatches{256};  ///< and a line is little for one
 inline constexpr std::array<std::chrono::nanoseconds, 1> kWaits{1ms};
 inline constexpr std::array<int, 2> kInFlights{10, 100};
 

@@ -78,7 +78,9 @@ std::string names_in(CampaignResult const& result, std::vector<std::size_t> cons
 
 std::string plane_of(Group const& group) {
   std::string const workers = std::to_string(group.workers) + (group.workers == 1 ? " worker" : " workers");
-  if (group.stream == StreamKind::cpu) return "cpu: events that do not wait, " + workers;
+  if (group.stream == StreamKind::cpu)
+    return "cpu: events that do not wait, " + workers +
+           (group.batch == 1 ? ", a task each" : ", tasks of " + std::to_string(group.batch));
   return "lookup: " + workers + ", " + std::to_string(group.in_flight) + " in flight";
 }
 

@@ -13,9 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// So much work makes a batch.
-constexpr auto kBatchOfWork = 100us;
-constexpr std::uint64_t kMostInBatch = 256;
+/// Events of a task where they are counted and nothing else, beside tasks of one event.
+constexpr std::uint64_t kLargeBatch = 256;
 /// With so many times the events in flight that the waits can hide, the CPUs are full, and stay it.
 constexpr double kLongFull = 32;
 /// A lookup takes so much CPU time whatever its grain.
@@ -42,12 +41,12 @@ Group lookup_group(int workers, int in_flight, std::chrono::nanoseconds grain,
   return group;
 }
 
-Group cpu_group(int workers, std::chrono::nanoseconds grain) {
+Group cpu_group(int workers, std::chrono::nanoseconds grain, std::uint64_t batch) {
   Group group;
   group.stream = StreamKind::cpu;
   group.workers = workers;
   group.grain = grain;
-  group.batch = batch_of_grain(grain);
+  group.batch = batch;
   return group;
 }
 
@@ -67,18 +66,15 @@ double least_grain_ns(Group const& group) {
 
 }  // namespace
 
-std::uint64_t batch_of_grain(std::chrono::nanoseconds grain) {
-  if (grain.count() == 0) return kMostInBatch;
-  return std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::chrono::nanoseconds(kBatchOfWork) / grain),
-                                   1, kMostInBatch);
-}
-
 std::vector<Group> coarse_points(MapAxes const& axes) {
   std::vector<Group> groups;
   for (int const workers : axes.workers) {
     for (auto const wait : axes.waits) {
       if (wait.count() == 0) {
-        for (auto const grain : axes.grains) groups.push_back(cpu_group(workers, grain));
+        for (auto const grain : axes.grains) {
+          groups.push_back(cpu_group(workers, grain, 1));
+          if (grain.count() == 0) groups.push_back(cpu_group(workers, grain, kLargeBatch));
+        }
         continue;
       }
       for (int const in_flight : axes.in_flights) {
@@ -167,14 +163,15 @@ std::vector<Border> borders(CampaignResult const& result, std::vector<MapPoint> 
     }
   };
   add(lines(
-          points, [](Group const& g) { return std::tuple(g.stream, g.workers, g.in_flight, g.wait); },
+          points,
+          [](Group const& g) { return std::tuple(g.stream, g.workers, g.in_flight, g.wait, g.batch); },
           [](Group const& g) { return g.grain; }),
       true);
   add(lines(
           points,
           [](Group const& g) {
             // Events that do not wait are another stream: there is no way from them to waits.
-            return std::tuple(g.stream, g.workers, g.in_flight, g.grain);
+            return std::tuple(g.stream, g.workers, g.in_flight, g.grain, g.batch);
           },
           [](Group const& g) { return g.wait; }),
       false);
@@ -194,7 +191,7 @@ std::vector<Group> refining_points(CampaignResult const& result, double factor, 
     double const low = border.in_grain ? std::max(least_grain_ns(a), ns_of(a.grain))
                                        : std::max(ns_of(kLeastWait), ns_of(a.wait));
     auto const middle = rounded(low * std::sqrt(border.factor));
-    Group const group = a.stream == StreamKind::cpu ? cpu_group(a.workers, middle)
+    Group const group = a.stream == StreamKind::cpu ? cpu_group(a.workers, middle, a.batch)
                         : border.in_grain           ? lookup_group(a.workers, a.in_flight, middle, a.wait)
                                                     : lookup_group(a.workers, a.in_flight, a.grain, middle);
     if (there.insert(group.name()).second) wanted.push_back(group);

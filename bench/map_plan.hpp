@@ -17,12 +17,10 @@ struct MapAxes {
   std::vector<std::chrono::nanoseconds> waits;  ///< 0: stream cpu
 };
 
-/// A batch that is about 100 us of work, 256 events at most: more would leave workers idle at the end.
-std::uint64_t batch_of_grain(std::chrono::nanoseconds grain);
-
-/// The groups, without cells, at which every combination of the axes is measured. Left out are those that say
-/// what a neighbour says: one in flight on more than one worker, and so many in flight that the CPUs have
-/// been full for long.
+/// The groups, without cells, at which every combination of the axes is measured. Where events do not wait,
+/// each is a task; without a grain, tasks of many events stand beside these, so that what an event and what a
+/// task costs can be told apart. Left out are those that say what a neighbour says: one in flight on more
+/// than one worker, and so many in flight that the CPUs have been full for long.
 std::vector<Group> coarse_points(MapAxes const& axes);
 
 /// A point that was measured.
@@ -39,8 +37,8 @@ struct MapPoint {
 
 /// What the campaign says of every group in which a model has rounds enough, and there is another to compare
 /// it with: one with rounds enough too, or one that was outrun. Models that failed have no part in it, nor
-/// has `limit`. Nor is a lead one that the end of a sample may have made, at which nothing is left but to wait
-/// (DrawnWaits). In the order of the plan's groups.
+/// has `limit`. Nor is a lead one that the end of a sample may have made, at which nothing is left but to
+/// wait (DrawnWaits). In the order of the plan's groups.
 std::vector<MapPoint> judge_points(CampaignResult const& result);
 
 /// Between two neighbours in grain or in wait, all else the same: no model is among the fastest at both.

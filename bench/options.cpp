@@ -65,7 +65,8 @@ struct RunArguments {
                            spell_all(defaults::kLookupGrains) + " on lookup, ingest and with --input)")),
         batch(p.option("--batch", "N,..",
                        "cpu: events of one task, exactly, or auto, as the model likes (default: " +
-                           spell_numbers(defaults::kBatches) + ")")),
+                           spell_numbers(defaults::kBatches) + ", with --input " +
+                           spell_numbers(defaults::kTextBatches) + ")")),
         wait(p.option("--wait", "D,..",
                       "lookup, and ingest with --lookup: mean wait for a reply (default: " +
                           spell_all(defaults::kWaits) + ")")),
@@ -314,8 +315,9 @@ void read_cell_options(RunArguments const& given, RunOptions& options) {
       read_list<int>("--workers", given.workers, std::vector<int>{}, count_of("--workers", kMostWorkers));
   options.grains =
       read_list<std::chrono::nanoseconds>("--grain", given.grain, Durations{}, duration_of("--grain"));
-  options.batches =
-      read_list<std::uint64_t>("--batch", given.batch, defaults::kBatches, [&](std::string const& text) {
+  options.batches = read_list<std::uint64_t>(
+      "--batch", given.batch, given.input ? defaults::kTextBatches : defaults::kBatches,
+      [&](std::string const& text) {
         return text == kAutoBatchWord ? kAutoBatch : parse_count("--batch", text, 1, kMostEvents);
       });
   options.waits =

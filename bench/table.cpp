@@ -109,7 +109,7 @@ bool separates(Interval const& ratio, Group const& group, double luck = 0) {
 bool ranks(Group const& group) { return group.slo || group.rate_per_s == 0; }
 
 /// What a bound is made of.
-std::string spell(Bound::By by, Group const& group) {
+std::string what_bounds(Bound::By by, Group const& group) {
   if (by == Bound::By::memory) return "the memory's bandwidth";
   if (by == Bound::By::service) return "the lookup service";
   if (group.stream == StreamKind::cpu) return "workers / grain";
@@ -142,7 +142,7 @@ Base base_of(CampaignResult const& result, Group const& group) {
     auto const bound = result.bound(c);
     if (!bound) continue;
     base.line += (base.line.empty() ? "" : "; ") + std::string("bound: ") +
-                 format_scaled(bound->items_per_second) + " events/s (" + spell(bound->by, group) + ")";
+                 format_scaled(bound->items_per_second) + " events/s (" + what_bounds(bound->by, group) + ")";
     break;
   }
   return base;

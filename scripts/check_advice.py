@@ -51,9 +51,6 @@ def points(seed, number, cpus):
         options = ["--grain", f"{grain}ns", "--workers", str(workers)]
         if wait:
             options += ["--wait", f"{wait}ns", "--in-flight", str(in_flight)]
-        else:
-            # A batch of some work, as the map has it: 256 events of a millisecond are more than a sample.
-            options += ["--batch", str(max(1, min(256, 100_000 // max(grain, 1))))]
         yield options
 
 

@@ -73,6 +73,7 @@ def seconds_text(value):
 THROUGHPUT = Metric("Throughput", "events/s", results_.throughput, rate_text, results_.bound, results_.efficiency,
                     "Right of each row: the median, and its share of the cell's own bound (one worker for sequential).")
 EFFICIENCY = Metric("Efficiency", "throughput / bound", results_.efficiency, percent_text)
+EFFICIENCY_LEVELS = (0.5, 0.9)  # at which METG is told
 CPU_TIME = Metric("CPU time per event", "CPU time per event", results_.cpu_per_event, seconds_text,
                   note="All threads and child processes of the model, start-up included; the {other_end} is not.")
 MEMORY = Metric("Peak memory", "resident memory at its peak", results_.peak_memory, style.bytes_text)
@@ -174,6 +175,8 @@ def sweeps(stream, groups, axis, caption):
     at_rate = [facet for facet in facets if axis == "connections" and math.isfinite(facet[0].get("rate", math.inf))]
     wanted = [(f"by-{spelt}", [THROUGHPUT, EFFICIENCY, CPU_TIME], [facet for facet in facets if facet not in at_rate]),
               (f"cpu-time-by-{spelt}", [CPU_TIME], at_rate),
+              # As Task Bench draws it: where a line crosses 50%, and stays above, is METG(50%).
+              (f"efficiency-by-{spelt}", [EFFICIENCY], facets if axis == "grain" and stream == "cpu" else []),
               ("memory", [MEMORY], facets if axis in MEMORY_AXES else [])]
     for stem, metrics, columns in wanted:
         for page, part in pages(columns, FACETS_PER_PAGE):
@@ -257,7 +260,10 @@ def scale(axes, which, values, metric):
     values = [value for value in values if value > 0]
     if not values:
         return
-    if style.spans_decades(values):
+    if metric is EFFICIENCY and which == "y":
+        set_limits(0, max(1.05, max(values) * 1.02))
+        target.set_major_locator(ticker.FixedLocator([0, 0.25, *EFFICIENCY_LEVELS, 0.75, 1]))
+    elif style.spans_decades(values):
         set_scale("log")
         set_limits(min(values) / 1.5, max(values) * 1.5)
         target.set_major_locator(ticker.LogLocator(numticks=5))

@@ -56,11 +56,6 @@ LOOKUP = {"stream": "lookup", "workers": 1, "wait": "1ms"}
 CPU = {"stream": "cpu", "workers": 2}
 # By the name of the result file: the arguments of `tally run`, or a function of name and command line that measures.
 CAMPAIGNS = {
-    "counting": run_options(**CPU, grain="0", batch=4096, events="50M"),
-    "counting-1": run_options(("sequential", "limit"), stream="cpu", workers=1, grain="0", batch=4096, events="50M"),
-    "grain-10us": run_options(**CPU, grain="10us", batch=1),
-    "grain-1us": run_options(**CPU, grain="1us", batch=1),
-    "hand-off": run_options(CONCURRENT, **CPU, grain="0", batch=1, events="40M"),
     "lookup-1000": run_options((*POOLED, "tbb_flow_graph", "limit"), **LOOKUP, in_flight=1000, events="100k"),
     "lookup-1": run_options(**LOOKUP, in_flight=1, events="1k", rounds="10:12"),
     "lookup-10": run_options((*CONCURRENT, "limit"), **LOOKUP, in_flight=10, events="10k", rounds="10:12"),
@@ -246,22 +241,8 @@ def unmarked(found):
     return Figure(float(wide))
 
 
-def cpu_ns(model):
-    return of(results.cpu_per_event, model, scale=1e9)
-
-
 TARGETS = [
-    *(Target("counting", f"{m} over limit", ratio(results.throughput, m, "limit"), 0.88) for m in POOLED),
-    Target("counting", "process_shard over limit", ratio(results.throughput, "process_shard", "limit"), 0.95),
-    Target("counting", "tbb_flow_graph over limit", ratio(results.throughput, "tbb_flow_graph", "limit"), 0.38),
-    Target("counting-1", "sequential over limit, 1 worker", ratio(results.throughput, "sequential", "limit"), 0.95),
-    *(Target("grain-10us", f"{m} of bound", of(results.efficiency, m), 0.94) for m in CONCURRENT if m != "tbb_flow_graph"),
-    Target("grain-10us", "tbb_flow_graph of bound", of(results.efficiency, "tbb_flow_graph"), 0.85),
-    *(Target("grain-1us", f"{m} of bound", of(results.efficiency, m), 0.92) for m in CONCURRENT if m != "tbb_flow_graph"),
-    Target("grain-1us", "tbb_flow_graph of bound", of(results.efficiency, "tbb_flow_graph"), 0.72),
-    *(Target("hand-off", f"{m}, CPU an event", cpu_ns(m), most=most, unit="ns")
-      for m, most in (("coroutines", 50), ("thread_pool", 60), ("fibers", 130), ("tbb_flow_graph", 300), ("process_shard", 3))),
-    *(Target("lookup-1000", f"{m} over limit", ratio(results.throughput, m, "limit"), 0.94) for m in ("fibers", "coroutines")),
+    *(Target("lookup-1000", f"{m} over limit", ratio(results.throughput, m, "limit"), least) for m, least in (("fibers", 0.88), ("coroutines", 0.92))),
     *(Target("lookup-1000", f"{m}, CPU an event over limit's", ratio(results.cpu_per_event, m, "limit"), most=1.08)
       for m in ("fibers", "coroutines")),
     Target("lookup-1000", "tbb_flow_graph over limit", ratio(results.throughput, "tbb_flow_graph", "limit"), 0.82),

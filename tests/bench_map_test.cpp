@@ -74,7 +74,8 @@ TEST(Map, MeasuresEveryCombinationButThoseThatSayNothingNew) {
   for (Group const& group : groups) names.push_back(group.name());
   std::sort(names.begin(), names.end());
   EXPECT_EQ(names, (std::vector<std::string>{
-                       "cpu/workers:1/grain_ns:0/batch:256", "cpu/workers:1/grain_ns:1000000/batch:1",
+                       "cpu/workers:1/grain_ns:0/batch:1", "cpu/workers:1/grain_ns:0/batch:256",
+                       "cpu/workers:1/grain_ns:1000000/batch:1", "cpu/workers:2/grain_ns:0/batch:1",
                        "cpu/workers:2/grain_ns:0/batch:256", "cpu/workers:2/grain_ns:1000000/batch:1",
                        "lookup/workers:1/wait_us:1000/in_flight:1",
                        "lookup/workers:1/wait_us:1000/in_flight:1/grain_ns:1000000",
@@ -213,13 +214,6 @@ TEST(Map, RefinesNoMoreAtOnceThanItIsToldTo) {
     groups.push_back(lookup_group(1ms, wait));
   }
   EXPECT_EQ(refining_points(measured_map(groups, crossing), 2, 3).size(), 3u);
-}
-
-TEST(Map, BatchesAreAboutAsMuchWork) {
-  EXPECT_EQ(batch_of_grain(0ns), 256u);
-  EXPECT_EQ(batch_of_grain(10ns), 256u);
-  EXPECT_EQ(batch_of_grain(10us), 10u);
-  EXPECT_EQ(batch_of_grain(5ms), 1u);
 }
 
 TEST(GrowingCampaign, RunsRoundsOfWhatIsAddedAndKeepsWhatThereIs) {

@@ -91,8 +91,8 @@ TEST(Plan, FilterKeepsWhatMatchesAndItsNegationTheRest) {
     return names(plan_of(arguments));
   };
   std::size_t const count = plan_of(all).cells.size();
-  EXPECT_EQ(with("fibers|threads"), (Arguments{"cpu/threads/workers:2/grain_ns:0/batch:256",
-                                               "cpu/fibers/workers:2/grain_ns:0/batch:256"}));
+  EXPECT_EQ(with("fibers|threads"), (Arguments{"cpu/threads/workers:2/grain_ns:0/batch:1",
+                                               "cpu/fibers/workers:2/grain_ns:0/batch:1"}));
   EXPECT_EQ(with("-fibers|threads").size(), count - 2);
   EXPECT_EQ(with("all").size(), count);
   EXPECT_THROW(with("^fibers"), UsageError) << "no cell is left";

@@ -57,7 +57,7 @@ void fail(CampaignResult& result, std::string_view model, std::string const& rea
 
 CampaignResult cpu_campaign() {
   return campaign({"--model", "sequential,threads,processes,fibers,limit", "--stream", "cpu", "--workers",
-                   "2", "--grain", "1us", "--out", "r.json"});
+                   "2", "--grain", "1us", "--batch", "256", "--out", "r.json"});
 }
 
 /// The line in which `word` stands first; or with `rank`, second.

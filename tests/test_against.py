@@ -14,7 +14,7 @@ from in_process import run_script
 
 CELLS = ["--stream", "cpu", "--model", "sequential,fibers", "--grain", "0", "--workers", "1", "--events", "200k"]
 ROUNDS = ["--rounds", "7", "--no-progress"]
-FIBERS = "cpu/fibers/workers:1/grain_ns:0/batch:256"
+FIBERS = "cpu/fibers/workers:1/grain_ns:0/batch:1"
 
 
 @pytest.fixture

@@ -173,9 +173,9 @@ def test_the_librarys_formats_are_valid(tally):
     done = tally("run", *QUICK, "--stream", "cpu", "--benchmark_format=json")
     assert done.returncode == 0
     assert {entry["run_name"] for entry in json.loads(done.stdout)["benchmarks"]} == {
-        f"cpu/{model}/workers:1/grain_ns:0/batch:256" for model in ("sequential", "fibers", "limit")}
+        f"cpu/{model}/workers:1/grain_ns:0/batch:1" for model in ("sequential", "fibers", "limit")}
     done = tally("run", *QUICK, "--stream", "cpu", "--benchmark_format=csv")
-    assert done.returncode == 0 and b"cpu/fibers/workers:1/grain_ns:0/batch:256" in done.stdout
+    assert done.returncode == 0 and b"cpu/fibers/workers:1/grain_ns:0/batch:1" in done.stdout
 
 
 def test_a_campaign_counts_a_file(tally, tmp_path):

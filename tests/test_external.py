@@ -419,7 +419,7 @@ def test_a_result_with_programs_is_plotted_reported_compared_cited_and_valid(run
     for command in (["plot.py", result, "-o", tmp_path / "plots"], ["report.py", result, "-o", tmp_path / "report.html"],
                     ["report.py", result, "--markdown", "-o", tmp_path / "report.md"], ["compare.py", result, result],
                     ["figures.py", result],
-                    ["cite.py", result, "--cell", "cpu/asyncio_await/workers:1/grain_ns:0/batch:256"]):
+                    ["cite.py", result, "--cell", "cpu/asyncio_await/workers:1/grain_ns:0/batch:1"]):
         made = run_script(*command)
         assert made.returncode == 0, (command, made.stdout, made.stderr)
     assert "asyncio_await" in (tmp_path / "report.html").read_text()

@@ -265,7 +265,7 @@ def broken(tally_mpi):
 
     def run(models, *arguments, cwd):
         return subprocess.run([MPIRUN, "--oversubscribe", "-n", "2", path, "run", "--stream", "cpu", "--model", models, "--events", "20000",
-                               "--grain", "0", "--out", "r.json", *SMALL, *arguments],
+                               "--grain", "0", "--batch", "64", "--out", "r.json", *SMALL, *arguments],
                               cwd=cwd, capture_output=True, text=True, timeout=60, env=environment())
 
     return run

@@ -89,7 +89,7 @@ def test_a_whole_result_becomes_every_figure(tmp_path, invented):
     path = tmp_path / "result.json"
     path.write_text(json.dumps(invented))
     stems = {"cpu-throughput", "cpu-cpu-time", *LOOKUP_STEMS}
-    stems |= {f"cpu-by-{axis}-{page}" for axis in ("workers", "grain", "batch") for page in (1, 2)}
+    stems |= {f"cpu-{axis}-{page}" for axis in ("by-workers", "by-grain", "by-batch", "efficiency-by-grain") for page in (1, 2)}
     assert {stem for stem, _ in tally_figures.figures(tally_results.load(path), lambda stream: [])} == stems
 
 

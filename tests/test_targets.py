@@ -1,4 +1,4 @@
-"""scripts/targets.py, on result files whose figures are set here."""
+"""scripts/targets.py and scripts/task_targets.py, on result files whose figures are set here."""
 
 import copy
 import json
@@ -13,10 +13,10 @@ import pytest
 def judge(root, tmp_path):
     """Judges the files in a folder; (exit status, the table's rows by campaign and figure)."""
 
-    def run(*arguments):
-        done = subprocess.run([sys.executable, root / "scripts/targets.py", "-o", tmp_path, *arguments], capture_output=True, text=True,
+    def run(*arguments, script="targets"):
+        done = subprocess.run([sys.executable, root / f"scripts/{script}.py", "-o", tmp_path, *arguments], capture_output=True, text=True,
                               timeout=60)
-        table = (tmp_path / "targets.md").read_text() if (tmp_path / "targets.md").exists() else ""
+        table = (tmp_path / f"{script}.md").read_text() if (tmp_path / f"{script}.md").exists() else ""
         rows = [[part.strip() for part in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
         return done, {(row[0], row[1]): row[2:] for row in rows[2:]}
 
@@ -54,12 +54,12 @@ def test_a_ratio_is_taken_round_by_round(judge, invented, tmp_path):
     def drifts(rate):
         return lambda sample: sample.update(items_per_second=rate / (1 + sample["round"]))
 
-    result = only(invented, LOOKUP_1000, fibers=drifts(95e3), coroutines=drifts(93e3), limit=drifts(100e3))
+    result = only(invented, LOOKUP_1000, fibers=drifts(95e3), coroutines=drifts(91e3), limit=drifts(100e3))
     (tmp_path / "lookup-1000.json").write_text(json.dumps(result))
     _, rows = judge("--judge")
-    assert rows["lookup-1000", "fibers over limit"][:2] == [">= 0.94", "0.95 [0.95, 0.95]"]
+    assert rows["lookup-1000", "fibers over limit"][:2] == [">= 0.88", "0.95 [0.95, 0.95]"]
     assert rows["lookup-1000", "fibers over limit"][2] == "met"
-    assert rows["lookup-1000", "coroutines over limit"][1] == "0.93 [0.93, 0.93]"
+    assert rows["lookup-1000", "coroutines over limit"][1] == "0.91 [0.91, 0.91]"
     assert rows["lookup-1000", "coroutines over limit"][2] == "NOT MET"
 
 
@@ -71,10 +71,32 @@ def test_a_compressed_file_is_judged_too(judge, invented, tmp_path):
 
 
 def test_a_failed_cell_meets_nothing_and_says_why(judge, invented, tmp_path):
-    (tmp_path / "grain-1us.json").write_text(json.dumps(only(invented, ("cpu/", "workers:2/grain_ns:1000/batch:1"))))
-    _, rows = judge("--judge")
-    row = rows["grain-1us", "fibers of bound"]
+    result = only(invented, ("cpu/", "workers:2/grain_ns:1000/batch:1"))
+    (tmp_path / "tasks.json").write_text(json.dumps(result | {"context": result["context"] | {"noise_floor": handing_off([1e-8])}}))
+    _, rows = judge("--judge", script="task_targets")
+    row = rows["tasks", "fibers: of bound at 1 us, hand-off near its least"]
     assert "expected 1003, got 1002" in row[1] and row[2] == "NOT MET"
+
+
+def handing_off(took_s):
+    """A noise floor whose rounds' reference hand-offs took so long."""
+    return {"samples": [{"round": i, "real_time_s": 0.07, "hand_off_s": s} for i, s in enumerate(took_s)], "median_s": 0.07,
+            "relative_half_width": 0.0}
+
+
+def test_a_task_is_read_over_the_hand_off_of_its_round_and_efficiency_where_that_is_near_its_least(judge, invented, tmp_path):
+    result = only(invented, ("cpu/", "workers:2/grain_ns:0/batch:1"),
+                  coroutines=lambda s: s.update(cpu_s=3e-8 * s["events_counted"] * (1 + s["round"] % 2), tasks=s["events_counted"]))
+    working = only(invented, ("cpu/", "workers:2/grain_ns:1000/batch:1"),
+                   coroutines=lambda s: s.update(efficiency=0.95 if s["round"] % 2 == 0 else 0.5))
+    result["benchmarks"] += working["benchmarks"]
+    result["context"]["noise_floor"] = handing_off([1e-8, 2e-8] * 4)
+    (tmp_path / "tasks.json").write_text(json.dumps(result))
+    _, rows = judge("--judge", script="task_targets")
+    assert rows["tasks", "coroutines: CPU of a task over the hand-off"] == ["<= 4", "3 [3, 3]", "met"]
+    assert rows["tasks", "coroutines: of bound at 1 us, hand-off near its least"] == [">= 0.92", "0.95 [0.95, 0.95]", "met"]
+    assert rows["tasks", "coroutines: METG(50%)"][0] == "reported"
+    assert all("none: " in row[1] for (campaign, _), row in rows.items() if campaign == "grain")
 
 
 def test_a_campaign_is_one_run_whose_output_is_kept(judge, invented, tmp_path):

@@ -61,6 +61,7 @@ void take_counts(ExternalProcess& program, ExternalTask const& task, Stopwatch& 
   program.finish();
   watch.set_memory(program.memory_bytes());
   counts.tasks = 1;
+  counts.pairs = task.pairs;  // nobody sees which event had which key
 }
 
 /// Of the streams that it goes through at its own pace.
@@ -77,7 +78,6 @@ Counts run_program(ExternalCommand const& command, Values const& values, Setup c
   take_counts(program, task, watch, counts);
   // Nobody sees which positions it counted: its counts of all keys are what is compared.
   counts.cover(0, task.events);
-  counts.pairs = task.pairs;
   counts.tasks = 1;
   return counts;
 }
