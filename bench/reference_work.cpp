@@ -143,7 +143,7 @@ std::string compute(std::vector<int> const& cpus, ReferenceWork const& work, boo
       } catch (std::exception const&) {
         // A CPU was taken from this process meanwhile: it runs where it may, and its time shows it.
       }
-      constexpr std::uint64_t kAlonePart = 8;
+      constexpr std::uint64_t kAlonePart = 2;
       if (t == 0) alone = links_rate(0, std::max<std::uint64_t>(1, work.links / kAlonePart));
       ready.arrive_and_wait();
       rates[t] = links_rate(t, work.links);

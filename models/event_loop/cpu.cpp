@@ -81,6 +81,8 @@ class LoopTasks {
   LoopTasks(CpuStream const& stream, Setup const& setup, std::vector<Counts>& tallies)
       : reader_(stream, setup.batch, setup.workers) {
     for (Counts& tally : tallies) workers_.emplace_back(stream, tally);
+    if (setup.batch == kAutoBatch) parts_ = stream.split(workers_.size());
+    batch_ = next();
   }
 
   /// What worker `w` does. Only the first posts.
@@ -114,16 +116,21 @@ class LoopTasks {
     worker.failure->guard([&] { worker.stream.count(batch, worker.tally); });
   }
 
+  /// The next to post; with --batch auto, a part for each loop. Empty at the end.
+  Range next() {
+    if (parts_.empty()) return reader_.next();
+    while (part_ < parts_.size() && parts_[part_].empty()) ++part_;
+    return part_ < parts_.size() ? parts_[part_++] : Range{};
+  }
+
   /// Posts batches until every inbox is full, or the stream ends.
   static void read_some(void* context, Range) {
     auto& self = *static_cast<LoopTasks*>(context);
-    while (!self.reader_.at_end() || !self.batch_.empty()) {
-      if (self.batch_.empty()) self.batch_ = self.reader_.next();
-      if (!self.post(self.batch_)) break;
-      self.batch_ = {};
+    while (!self.batch_.empty() && self.post(self.batch_)) {
       ++self.posted_;
+      self.batch_ = self.next();
     }
-    bool const ended = self.reader_.at_end() && self.batch_.empty();
+    bool const ended = self.batch_.empty();
     for (Worker& worker : self.workers_) ended ? worker.loop.stop() : worker.loop.wake();
     if (!ended) self.workers_.front().loop.post_own({read_some, &self});
   }
@@ -145,6 +152,8 @@ class LoopTasks {
   }
 
   BatchReader reader_;
+  std::vector<Range> parts_;
+  std::size_t part_ = 0;
   Range batch_{};  // read, and not posted
   std::uint64_t posted_ = 0;
   std::size_t turn_ = 0;
