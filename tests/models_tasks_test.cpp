@@ -9,8 +9,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -50,15 +52,28 @@ TEST(BoundedQueue, IsFullAtItsCapacityAndTakesMoreOnceThereIsRoom) {
   int pushed = 0;
   while (queue.try_push(pushed)) ++pushed;
   EXPECT_EQ(pushed, 8);
-  EXPECT_FALSE(queue.has_room());
+  EXPECT_EQ(queue.size(), 8u);
   std::array<int, 1> out{};
   for (int i = 0; i < 20; ++i) {
     ASSERT_EQ(queue.try_pop(out), 1u);
     EXPECT_EQ(out[0], i);
-    EXPECT_TRUE(queue.has_room());
     ASSERT_TRUE(queue.try_push(pushed)) << i;
     ++pushed;
   }
+}
+
+TEST(BoundedQueue, TakesSeveralAtOnceAsFarAsThereIsRoom) {
+  BoundedQueue<int, 4> queue;
+  std::array<int, 3> in{1, 2, 3}, out{};
+  EXPECT_EQ(queue.try_push(in), 3u);
+  EXPECT_EQ(queue.try_push(in), 1u);
+  EXPECT_EQ(queue.try_push(in), 0u);
+  ASSERT_EQ(queue.try_pop(out), 3u);
+  EXPECT_EQ(out, (std::array{1, 2, 3}));
+  EXPECT_EQ(queue.try_push(std::span(in).subspan(1)), 2u);
+  ASSERT_EQ(queue.try_pop(out), 3u);
+  EXPECT_EQ(out, (std::array{1, 2, 3}));
+  EXPECT_TRUE(queue.empty());
 }
 
 TEST(BoundedQueue, LeavesWhatItCannotTake) {
@@ -93,8 +108,15 @@ TEST(BoundedQueue, LosesAndDoublesNothingBetweenThreads) {
     }
     for (std::uint64_t p = 0; p < kProducers; ++p) {
       threads.emplace_back([&, p] {
-        for (std::uint64_t i = p * kEach; i < (p + 1) * kEach; ++i)
-          while (!queue.try_push(i)) std::this_thread::yield();
+        for (std::uint64_t i = p * kEach; i < (p + 1) * kEach;) {
+          std::array<std::uint64_t, 3> some{i, i + 1, i + 2};
+          std::size_t const most =
+              std::min<std::uint64_t>(i % 4, (p + 1) * kEach - i);  // at times one, as it is
+          std::size_t const pushed =
+              most < 2 ? queue.try_push(some[0]) : queue.try_push(std::span(some).first(most));
+          if (pushed == 0) std::this_thread::yield();
+          i += pushed;
+        }
         producing.fetch_sub(1);
       });
     }
@@ -137,51 +159,11 @@ std::unique_ptr<CpuStream> stream_of(SyntheticEvents const& events) {
   return make_synthetic_stream(events, events.size(), {}, std::chrono::nanoseconds(0));
 }
 
-TEST(ReadingRole, HandsOverEveryBatchOnceAlsoThoseThatFoundNoRoom) {
-  SyntheticEvents const events({}, 100);
-  auto const stream = stream_of(events);
-  ReadingRole reading(*stream, 7, 1);
-  std::uint64_t position = 0;
-  int offered = 0;
-  while (!reading.ended()) {
-    reading.read([&](Range batch) {
-      if (++offered % 3 == 0) return false;
-      EXPECT_EQ(batch.begin, position);
-      position = batch.end;
-      return true;
-    });
-  }
-  EXPECT_EQ(position, 100u);
-  EXPECT_FALSE(reading.read([](Range) { return true; }));
-}
-
-TEST(ReadingRole, IsOneThreadsAtATime) {
-  SyntheticEvents const events({}, 100);
-  auto const stream = stream_of(events);
-  ReadingRole reading(*stream, 1, 2);
-  int inner = 0;
-  reading.read([&](Range) {
-    EXPECT_TRUE(reading.taken());
-    std::jthread([&] { reading.read([&](Range) { return ++inner, true; }); });
-    return true;
-  });
-  EXPECT_EQ(inner, 0) << "read by two at once";
-  EXPECT_FALSE(reading.taken());
-}
-
-TEST(ReadingRole, IsGivenBackByOneThatThrows) {
-  SyntheticEvents const events({}, 10);
-  auto const stream = stream_of(events);
-  ReadingRole reading(*stream, 1, 2);
-  EXPECT_THROW(reading.read([](Range) -> bool { throw std::runtime_error("no room"); }), std::runtime_error);
-  EXPECT_EQ(reading.take(), (Range{0, 1}));
-}
-
 TEST(StreamTasks, WorkersThatSleepWhileOneReadsAreAllToldOfTheEnd) {
   SyntheticEvents const events({}, 1);
   auto const stream = stream_of(events);
-  StreamTasks<Range, QueueTuning{.length = 4, .at_once = 2, .per_wake = 2}> tasks(*stream,
-                                                                                  {.workers = 4, .cpus = {}});
+  StreamTasks<Range, QueueTuning{.length = 4, .refill_below = 2, .read_at_once = 3, .take_at_once = 2}> tasks(
+      *stream, {.workers = 4, .cpus = {}});
   std::atomic<int> ran{0};
   std::vector<std::jthread> workers;
   for (int w = 0; w < 4; ++w)
@@ -197,21 +179,49 @@ TEST(StreamTasks, WorkersThatSleepWhileOneReadsAreAllToldOfTheEnd) {
   EXPECT_EQ(ran.load(), 1);
 }
 
-TEST(ReadingRole, GivesSeveralBatchesAtOnceUnlessAnotherReads) {
-  SyntheticEvents const events({}, 10);
+TEST(ReadingRole, GivesEveryBatchOnceOneOrSeveralAtATime) {
+  SyntheticEvents const events({}, 18);
   auto const stream = stream_of(events);
   ReadingRole reading(*stream, 4, 2);
   std::array<Range, 2> batches;
-  reading.read([&](Range) {
-    EXPECT_EQ(reading.try_take(batches), 0u) << "it is read";
-    return false;
-  });
   ASSERT_EQ(reading.try_take(batches), 2u);
   EXPECT_EQ(batches, (std::array{Range{0, 4}, Range{4, 8}}));
   EXPECT_FALSE(reading.taken());
-  ASSERT_EQ(reading.try_take(batches), 1u);
-  EXPECT_EQ(batches[0], (Range{8, 10}));
+  EXPECT_EQ(reading.take(), (Range{8, 12}));
+  EXPECT_FALSE(reading.ended());
+  ASSERT_EQ(reading.try_take(batches), 2u);
+  EXPECT_EQ(batches, (std::array{Range{12, 16}, Range{16, 18}}));
+  EXPECT_TRUE(reading.ended());
   EXPECT_EQ(reading.try_take(batches), 0u);
+  EXPECT_TRUE(reading.take().empty());
+}
+
+/// A stream that has `meanwhile` called while it is read.
+class Interrupted final : public CpuStream {
+ public:
+  std::uint64_t size() const noexcept override { return 10; }
+  Counts empty_tally() const override { return Counts::dense(1); }
+  void count(Range, Counts&) const override {}
+  std::uint64_t batch_end(std::uint64_t begin, std::uint64_t events) const noexcept override {
+    if (meanwhile) meanwhile();
+    return std::min(begin + events, size());
+  }
+  std::vector<Range> split(std::size_t) const override { return {}; }
+  std::function<void()> meanwhile{};
+};
+
+TEST(ReadingRole, IsOneWorkersAtATime) {
+  Interrupted stream;
+  ReadingRole reading(stream, 1, 2);
+  std::size_t others = 0;
+  stream.meanwhile = [&] {
+    EXPECT_TRUE(reading.taken());
+    std::array<Range, 1> more;
+    others += reading.try_take(more);
+  };
+  std::array<Range, 2> batches;
+  EXPECT_EQ(reading.try_take(batches), 2u);
+  EXPECT_EQ(others, 0u);
 }
 
 TEST(WorkerQueues, GiveAWorkerItsOwnAndAThiefThoseOfTheNext) {

@@ -192,8 +192,12 @@ TEST(Grain, HasAtLeastOneLinkIfItLastsAtAll) {
 }
 
 TEST(Grain, TheResultOfAnEventDependsOnNoneBeforeIt) {
-  Grinder chained(5);
-  for (std::uint64_t event = 0; event < 10; ++event) EXPECT_EQ(chained(event), grind(event, 5));
+  std::uint64_t chain = 77;  // whatever was before
+  {
+    Grinder chained(5, chain);
+    for (std::uint64_t event = 0; event < 10; ++event) EXPECT_EQ(chained(event), grind(event, 5));
+  }
+  EXPECT_EQ(chain, grind(9, 5)) << "where the next task's chain begins";
 }
 
 TEST(BatchReader, BatchesThatGrowAreASmallPartOfWhatWasRead) {

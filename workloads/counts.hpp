@@ -127,6 +127,7 @@ class alignas(
   std::uint64_t tasks = 0;      ///< ranges counted; not compared, since models differ in it
   std::uint64_t checksum = 0;   ///< sum over events of grind()'s result
   std::uint64_t coverage = 0;   ///< see cover()
+  std::uint64_t chain = 0;      ///< where the worker's grain ended (Grinder); no part of the result
   std::uint64_t pairs = 0;      ///< sum over events of what binds each to its key, such as pair_mark()
 
   /// The first malformed lines, in order of position; at most kMalformedKept.

@@ -6,7 +6,8 @@
 namespace tally {
 
 std::uint64_t grind(std::uint64_t event, std::uint64_t iterations) noexcept {
-  return Grinder(iterations)(event);
+  std::uint64_t chain = 0;
+  return Grinder(iterations, chain)(event);
 }
 
 Grain make_grain(std::chrono::nanoseconds duration, double links_per_ns) {

@@ -16,26 +16,35 @@ struct Grain {
 
 /// Does the work of events, one after the other: for each the chain of `iterations` links, whose result goes
 /// into the tally's checksum. Each link needs the one before it, and the first of an event the last of the
-/// event before: neither the compiler nor the processor can skip links or overlap them, and events that are
-/// counted in one task take as long as so many grains. (A chain by itself for each event takes half of 30 ns:
-/// two of them fit in the core at once.) The result depends on the event alone, however events are cut into
-/// tasks.
+/// event before: neither the compiler nor the processor can skip links or overlap them, and events that a
+/// worker counts one after the other take as long as so many grains, also where each is a task. (A chain by
+/// itself for each event takes half of 30 ns: two of them fit in the core at once.) The result depends on the
+/// event alone.
 class Grinder {
  public:
-  explicit Grinder(std::uint64_t iterations) noexcept : iterations_(iterations) { asm("" : "+r"(nothing_)); }
+  /// `chain` is where the worker's last chain ended, whatever it was before the first; it is brought up to
+  /// date when this goes.
+  Grinder(std::uint64_t iterations, std::uint64_t& chain) noexcept
+      : iterations_(iterations), chain_(chain), last_(chain) {
+    asm("" : "+r"(nothing_));
+  }
+  ~Grinder() { chain_ = last_; }
+  Grinder(Grinder const&) = delete;
+  Grinder& operator=(Grinder const&) = delete;
   /// The result for `event`. 0 iterations cost nothing and give 0.
   std::uint64_t operator()(std::uint64_t event) noexcept {
     if (iterations_ == 0) return 0;
-    return last_ = chain(mix64(event + 1) ^ (last_ & nothing_), iterations_);
+    return last_ = links(mix64(event + 1) ^ (last_ & nothing_), iterations_);
   }
 
  private:
-  static std::uint64_t chain(std::uint64_t x, std::uint64_t iterations) noexcept {
+  static std::uint64_t links(std::uint64_t x, std::uint64_t iterations) noexcept {
     for (std::uint64_t i = 0; i < iterations; ++i) x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93ULL;
     return x;
   }
   std::uint64_t iterations_;
-  std::uint64_t last_ = 0;
+  std::uint64_t& chain_;
+  std::uint64_t last_;
   std::uint64_t nothing_ = 0;  // which the compiler does not know
 };
 

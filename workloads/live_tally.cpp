@@ -114,8 +114,8 @@ class LiveTally::Counting : public LineSplitter<Counting> {
     ++events_;
     pairs_ += Counts::pair_mark(static_cast<std::uint64_t>(time_ns), word);
     if (rules_.grain.iterations > 0)
-      tally_.totals_.checksum +=
-          grind(event_number(word, std::chrono::nanoseconds(time_ns)), rules_.grain.iterations);
+      tally_.totals_.checksum += Grinder(
+          rules_.grain.iterations, tally_.chain_)(event_number(word, std::chrono::nanoseconds(time_ns)));
   }
 
   /// Goes to the window of this time; to none if it was taken.

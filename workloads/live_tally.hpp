@@ -199,6 +199,7 @@ class LiveTally {
 
   pthread_mutex_t mutex_;
   Totals totals_;
+  std::uint64_t chain_ = 0;  // where the last event's grain ended
   std::int64_t taken_until_ns_ = std::numeric_limits<std::int64_t>::min();
   Window** windows_ = nullptr;
   unsigned window_bits_ = 0;

@@ -126,7 +126,7 @@ class SyntheticLookups final : public LookupStream {
     ++tally.events;
     ++tally.replies;
     tally.pairs += Counts::pair_mark(event, key);
-    tally.checksum += grind(event, grain_.iterations);
+    tally.checksum += Grinder(grain_.iterations, tally.chain)(event);
   }
 
   std::uint64_t window_of(std::uint64_t event) const noexcept {

@@ -194,7 +194,7 @@ std::size_t Records::last_record_end(std::string_view text, bool last) const noe
 template <bool keys_stay>
 class Records::Pending {
  public:
-  Pending(Counts& tally, std::uint64_t grain_iterations) noexcept : grind(grain_iterations), tally_(tally) {}
+  Pending(Counts& tally, std::uint64_t grain_iterations) noexcept : grind(grain_iterations, tally.chain), tally_(tally) {}
 
   Grinder grind;
 

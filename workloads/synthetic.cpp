@@ -115,7 +115,7 @@ class SyntheticStream final : public CpuStream {
   void count_at(Range range, Key const* keys, Counts& tally) const {
     if (range.empty()) return;
     if (grain_.iterations > 0) {
-      Grinder grind(grain_.iterations);
+      Grinder grind(grain_.iterations, tally.chain);
       std::uint64_t checksum = 0;
       for (std::uint64_t i = range.begin; i < range.end; ++i) checksum += grind(first_ + i);
       tally.checksum += checksum;

@@ -1,10 +1,12 @@
 // event_loop on `cpu`: a callback for each batch, posted round robin to the workers' loops, by a callback
 // that reads. Loops steal nothing from each other.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <vector>
 
 #include "models/model.hpp"
@@ -33,8 +35,9 @@ class CallbackLoop {
   /// callback stalls the loop, they wait.
   static constexpr std::size_t kInbox = 128;
 
-  /// Any thread. False if the inbox is full. The loop may not know of it until wake().
-  bool post(Callback callback) noexcept { return inbox_.try_push(callback); }
+  /// Any thread. Posts the first of `callbacks`, as many as there is room for, and returns how many. The loop
+  /// may not know of them until wake().
+  std::size_t post(std::span<Callback> callbacks) noexcept { return inbox_.try_push(callbacks); }
   void wake() noexcept { sleeper_.notify_one(); }
   /// The loop's own thread.
   void post_own(Callback callback) { next_.push_back(callback); }
@@ -100,15 +103,31 @@ class LoopTasks {
   std::uint64_t posted() const noexcept { return posted_; }
 
  private:
+  /// Of its own loop, the reader has so many called before it reads again.
+  static constexpr std::size_t kOwnAtOnce = 32;
+  /// Callbacks that are posted to a loop at once.
+  static constexpr std::size_t kPostedAtOnce = 16;
+
   struct Worker {
     Worker(CpuStream const& s, Counts& t) : stream(s), tally(t) {}
     CpuStream const& stream;
     Counts& tally;
     FirstFailure* failure = nullptr;
     CallbackLoop loop;
+    /// What the reader has for the loop and has not posted yet: one by one, the two would write to the same
+    /// cache lines for every callback.
+    std::array<Callback, kPostedAtOnce> outbox{};
+    std::size_t waiting = 0;
+
+    /// Whether all of it was posted.
+    bool post() noexcept {
+      std::size_t const posted = loop.post(std::span(outbox).first(waiting));
+      std::move(outbox.begin() + static_cast<std::ptrdiff_t>(posted),
+                outbox.begin() + static_cast<std::ptrdiff_t>(waiting), outbox.begin());
+      waiting -= posted;
+      return waiting == 0;
+    }
   };
-  /// Of its own loop, the reader has so many called before it reads again.
-  static constexpr std::size_t kOwnAtOnce = 32;
 
   static void count(void* context, Range batch) {
     auto& worker = *static_cast<Worker*>(context);
@@ -130,7 +149,8 @@ class LoopTasks {
       ++self.posted_;
       self.batch_ = self.next();
     }
-    bool const ended = self.batch_.empty();
+    bool ended = self.batch_.empty();
+    for (Worker& worker : self.workers_) ended = worker.post() && ended;
     for (Worker& worker : self.workers_) ended ? worker.loop.stop() : worker.loop.wake();
     if (!ended) self.workers_.front().loop.post_own({read_some, &self});
   }
@@ -142,7 +162,10 @@ class LoopTasks {
       if (++turn_ == workers_.size()) turn_ = 0;
       Callback const callback{count, &workers_[w], batch};
       if (w != 0) {
-        if (workers_[w].loop.post(callback)) return true;
+        Worker& worker = workers_[w];
+        if (worker.waiting == kPostedAtOnce && !worker.post() && worker.waiting == kPostedAtOnce) continue;
+        worker.outbox[worker.waiting++] = callback;
+        return true;
       } else if (workers_[0].loop.own() < kOwnAtOnce) {
         workers_[0].loop.post_own(callback);
         return true;

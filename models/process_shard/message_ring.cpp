@@ -48,6 +48,7 @@ MessageRing::MessageRing(SharedWord& sender_sleeps) : sender_sleeps_(sender_slee
 MessageRing::~MessageRing() { munmap(control_, kControlBytes + 2 * kBytes); }
 
 void MessageRing::wake_receiver() noexcept {
+  show_sent();
   // The messages before the look: pairs with wait_for_bytes().
   std::atomic_thread_fence(std::memory_order_seq_cst);
   // The waker clears the mark: until the receiver runs, later messages do not repeat the system call.

@@ -45,8 +45,9 @@ class MessageRing {
     if (at == nullptr) return false;
     new (at) Header{batch, bytes};
     stream.write_message(batch, at + sizeof(Header));
-    sent(sizeof(Header) + padded(bytes));
-    if (++messages_ % kSentPerWake == 0) wake_receiver();
+    sent_ += sizeof(Header) + padded(bytes);
+    if (++messages_ % kSentAtOnce == 0) show_sent();
+    if (messages_ % kSentPerWake == 0) wake_receiver();
     return true;
   }
   /// No more messages will come. Waits for room as try_send() does.
@@ -58,7 +59,8 @@ class MessageRing {
     sent(sizeof(Header));
     wake_receiver();
   }
-  /// Wakes the receiver, if it sleeps and there is something to receive.
+  /// Lets the receiver see what was sent, and wakes it if it sleeps. What try_send() took may not be seen
+  /// before.
   void wake_receiver() noexcept;
   /// Whether any batch that is sent in one can be sent now.
   bool half_empty() noexcept;
@@ -83,8 +85,12 @@ class MessageRing {
     alignas(64) SharedWord receiver_sleeps{0};
   };
   static constexpr std::size_t kInOne = kBytes / 2 - sizeof(Header);
-  /// Messages sent between two looks whether the receiver sleeps.
-  static constexpr std::uint64_t kSentPerWake = 32;
+  /// Messages that the receiver sees at once: one by one, the two would write to the same cache lines for
+  /// every message.
+  static constexpr std::uint64_t kSentAtOnce = 16;
+  /// Messages sent between two looks whether the receiver sleeps: those that it will have to do when it
+  /// comes.
+  static constexpr std::uint64_t kSentPerWake = 256;
 
   static constexpr std::size_t padded(std::size_t bytes) noexcept { return (bytes + 7) / 8 * 8; }
   std::byte* at(std::uint64_t position) const noexcept { return bytes_ + position % kBytes; }
@@ -98,8 +104,9 @@ class MessageRing {
   }
   void sent(std::size_t bytes) noexcept {
     sent_ += bytes;
-    control_->sent.store(sent_, std::memory_order_release);
+    show_sent();
   }
+  void show_sent() noexcept { control_->sent.store(sent_, std::memory_order_release); }
   template <class WhileWaiting>
   void wait_for_room(WhileWaiting&& while_waiting) {
     wake_receiver();

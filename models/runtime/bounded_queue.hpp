@@ -47,6 +47,32 @@ class BoundedQueue {
     }
   }
 
+  /// Adds the first of `values`, as many as there is room for, with one operation on the shared position; how
+  /// many. Those are moved from.
+  std::size_t try_push(std::span<T> values) noexcept {
+    std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+    for (;;) {
+      std::size_t n = 0;
+      while (n < values.size() &&
+             slots_[(tail + n) % kCapacity].turn.load(std::memory_order_acquire) == tail + n)
+        ++n;
+      if (n == 0) {
+        std::uint64_t const now = tail_.load(std::memory_order_relaxed);
+        if (now == tail) return 0;
+        tail = now;  // other producers were faster
+        continue;
+      }
+      // While the tail stands, nobody else can fill what was seen to be free.
+      if (!tail_.compare_exchange_weak(tail, tail + n, std::memory_order_relaxed)) continue;
+      for (std::size_t i = 0; i < n; ++i) {
+        Slot& slot = slots_[(tail + i) % kCapacity];
+        slot.value = std::move(values[i]);
+        slot.turn.store(tail + i + 1, std::memory_order_release);
+      }
+      return n;
+    }
+  }
+
   /// Moves up to out.size() of the oldest elements to the front of `out`, and returns how many; 0 if there is
   /// none, or the oldest is still being written.
   std::size_t try_pop(std::span<T> out) noexcept {
@@ -73,10 +99,11 @@ class BoundedQueue {
     }
   }
 
-  /// Whether try_push() would succeed now; stays so while nobody else pushes.
-  bool has_room() const noexcept {
+  /// How many there are, about: others push and pop meanwhile.
+  std::size_t size() const noexcept {
+    std::uint64_t const head = head_.load(std::memory_order_relaxed);
     std::uint64_t const tail = tail_.load(std::memory_order_relaxed);
-    return slots_[tail % kCapacity].turn.load(std::memory_order_acquire) == tail;
+    return tail > head ? static_cast<std::size_t>(tail - head) : 0;
   }
   /// Whether there is nothing to take; exact only where nobody pushes or pops.
   bool empty() const noexcept {

@@ -21,27 +21,6 @@ class ReadingRole {
     read_ahead();
   }
 
-  /// Reads, unless another worker does, until the stream ends or `hand_over(batch)` returns false, which must
-  /// then have left the batch alone: it is handed over first next time. Whether any batch was handed over.
-  /// What `hand_over` throws is thrown on, and its batch is handed over again too.
-  template <class HandOver>
-  bool read(HandOver&& hand_over) {
-    if (ended() || taken_.load(std::memory_order_relaxed) || taken_.exchange(true, std::memory_order_acquire))
-      return false;
-    struct Release {
-      std::atomic<bool>& taken;
-      ~Release() { taken.store(false, std::memory_order_release); }
-    } const release{taken_};
-    bool any = false;
-    while (!next_.empty()) {
-      Range const batch = next_;
-      if (!hand_over(batch)) return any;
-      read_ahead();
-      any = true;
-    }
-    return any;
-  }
-
   /// The next batch, waiting while others read; empty when the stream has ended.
   Range take() {
     while (taken_.exchange(true, std::memory_order_acquire)) pause_core();

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "models/model.hpp"
 #include "models/runtime/bounded_queue.hpp"
@@ -17,14 +18,17 @@ namespace tally {
 struct QueueTuning {
   /// Tasks that wait at most; a power of two.
   std::size_t length;
+  /// With fewer tasks in the queue, a worker reads more, unless another does: before it is empty, so that
+  /// nobody waits meanwhile.
+  std::size_t refill_below;
+  /// Batches that a worker reads at once, for each of which it makes a task.
+  std::size_t read_at_once;
   /// Tasks that a worker takes at once and runs one after the other: one that stalls holds up the others.
-  std::size_t at_once;
-  /// Tasks added between two looks for a worker that sleeps.
-  std::size_t per_wake;
+  std::size_t take_at_once;
 };
 
-/// A worker that finds the queue empty reads the stream and fills the queue, unless another does; all others
-/// take tasks from it. `T` is what the model schedules: one is made for each batch, and run once.
+/// Tasks in one queue that all workers share and fill. `T` is what the model schedules: one is made for each
+/// batch of the stream, and run once.
 template <class T, QueueTuning kTuning>
 class StreamTasks {
  public:
@@ -37,11 +41,8 @@ class StreamTasks {
   std::uint64_t work(Make&& make, Run&& run) {
     std::uint64_t made = 0;
     for (;;) {
+      if (queue_.size() < kTuning.refill_below) made += make_some(make, run);
       if (run_some(run)) continue;
-      if (std::uint64_t const more = make_some(make)) {
-        made += more;
-        continue;
-      }
       if (reading_.ended() && queue_.empty()) break;
       if (spin_until([&] { return has_work(); })) continue;
       std::uint32_t const seen = sleepers_.prepare();
@@ -56,24 +57,26 @@ class StreamTasks {
 
   template <class Run>
   bool run_some(Run& run) {
-    std::array<T, kTuning.at_once> tasks;
+    std::array<T, kTuning.take_at_once> tasks;
     std::size_t const n = queue_.try_pop(tasks);
     for (std::size_t i = 0; i < n; ++i) run(tasks[i]);
     return n > 0;
   }
 
-  template <class Make>
-  std::uint64_t make_some(Make& make) {
-    std::uint64_t made = 0;
-    reading_.read([&](Range batch) {
-      if (!queue_.has_room()) return false;
-      T task = make(batch);
-      queue_.try_push(task);  // there is room: others only take
-      if (++made % kTuning.per_wake == 0) sleepers_.notify_one();
-      return true;
-    });
-    if (made > 0) sleepers_.notify_one();
-    return made;
+  template <class Make, class Run>
+  std::uint64_t make_some(Make& make, Run& run) {
+    std::array<Range, kTuning.read_at_once> batches;
+    std::array<T, kTuning.take_at_once> tasks;
+    std::size_t const read = reading_.try_take(batches);
+    for (std::size_t i = 0; i < read;) {
+      std::size_t n = 0;
+      for (; n < tasks.size() && i < read; ++n, ++i) tasks[n] = make(batches[i]);
+      std::size_t const pushed = queue_.try_push(std::span(tasks).first(n));
+      // No room: whoever submits runs them.
+      for (std::size_t k = pushed; k < n; ++k) run(tasks[k]);
+      if (pushed > 0) sleepers_.notify_one();
+    }
+    return read;
   }
 
   ReadingRole reading_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -14,8 +15,8 @@ namespace tally {
 template <class Argument>
 class Closure {
  public:
-  /// What a function may capture. With a queue's 8 bytes beside it, a closure fills a cache line.
-  static constexpr std::size_t kCaptured = 48;
+  /// What a function may capture: three words.
+  static constexpr std::size_t kCaptured = 24;
 
   Closure() noexcept = default;
   template <class F>
@@ -25,19 +26,7 @@ class Closure {
     static_assert(sizeof(Function) <= kCaptured && alignof(Function) <= alignof(void*));
     static_assert(std::is_nothrow_move_constructible_v<Function>);
     new (captured_) Function(std::forward<F>(function));
-    operate_ = [](Closure& self, Closure* to, Argument* argument) {
-      Function& own = *std::launder(reinterpret_cast<Function*>(self.captured_));
-      if (to != nullptr) new (to->captured_) Function(std::move(own));
-      if (argument == nullptr) {
-        std::destroy_at(&own);
-        return;
-      }
-      struct Destroy {
-        Function& function;
-        ~Destroy() { std::destroy_at(&function); }
-      } const destroy{own};
-      own(*argument);
-    };
+    kind_ = &kKind<Function>;
   }
   Closure(Closure&& other) noexcept { take(other); }
   Closure& operator=(Closure&& other) noexcept {
@@ -50,20 +39,55 @@ class Closure {
   ~Closure() { reset(); }
 
   /// Calls the function, and destroys it, also if it throws. Not of an empty closure.
-  void operator()(Argument& argument) { std::exchange(operate_, nullptr)(*this, nullptr, &argument); }
+  void operator()(Argument& argument) { std::exchange(kind_, nullptr)->call(captured_, argument); }
 
  private:
+  /// What can be done with a function of some type, which lies at `captured`.
+  struct Kind {
+    /// Calls it and destroys it.
+    void (*call)(std::byte* captured, Argument& argument);
+    /// Moves it to `to`, and destroys it; null where copying its bytes is all that takes.
+    void (*move)(std::byte* captured, std::byte* to) noexcept;
+    void (*destroy)(std::byte* captured) noexcept;
+  };
+  template <class Function>
+  static Function& in(std::byte* captured) noexcept {
+    return *std::launder(reinterpret_cast<Function*>(captured));
+  }
+  template <class Function>
+  static void call(std::byte* captured, Argument& argument) {
+    struct Destroy {
+      Function& function;
+      ~Destroy() { std::destroy_at(&function); }
+    } const destroy{in<Function>(captured)};
+    destroy.function(argument);
+  }
+  template <class Function>
+  static void move(std::byte* captured, std::byte* to) noexcept {
+    new (to) Function(std::move(in<Function>(captured)));
+    std::destroy_at(&in<Function>(captured));
+  }
+  template <class Function>
+  static void destroy(std::byte* captured) noexcept {
+    std::destroy_at(&in<Function>(captured));
+  }
+  template <class Function>
+  static constexpr Kind kKind{
+      call<Function>, std::is_trivially_copyable_v<Function> ? nullptr : move<Function>, destroy<Function>};
+
   void reset() noexcept {
-    if (operate_ != nullptr) std::exchange(operate_, nullptr)(*this, nullptr, nullptr);
+    if (kind_ != nullptr) std::exchange(kind_, nullptr)->destroy(captured_);
   }
   void take(Closure& other) noexcept {
-    operate_ = std::exchange(other.operate_, nullptr);
-    if (operate_ != nullptr) operate_(other, this, nullptr);
+    kind_ = std::exchange(other.kind_, nullptr);
+    if (kind_ == nullptr) return;
+    if (kind_->move != nullptr)
+      kind_->move(other.captured_, captured_);
+    else
+      std::memcpy(captured_, other.captured_, kCaptured);
   }
 
-  /// Moves what `self` has captured to `to` (if not null), calls it with `argument` (if not null), and
-  /// destroys it.
-  void (*operate_)(Closure& self, Closure* to, Argument* argument) = nullptr;
+  Kind const* kind_ = nullptr;
   alignas(void*) std::byte captured_[kCaptured];
 };
 
