@@ -3,15 +3,20 @@
 
     scripts/task_targets.py -o results/task_targets [--only ID,…] [--tally build/bench/tally]
     scripts/task_targets.py -o results/task_targets --judge     # judges the files that are there, without measuring
+    scripts/task_targets.py -o results/task_targets --judge --doc README.md     # and writes its table into that page
 
 As scripts/targets.py does it; the table is task_targets.md. With `--batch 1` a task is one event. CPU time of a task is read as a
 multiple of the *reference hand-off* of the same round, since both move together on a shared machine, and efficiency where the
 hand-off was within 1.3 of the campaign's least. Exit status: 0 all met, 1 not all, 2 the command line is wrong.
 """
 
+import pathlib
+
 import tally_model_figures as model_figures
 import tally_results as results
+from merge_campaign import with_tables
 from targets import Figure, Missing, Target, carry_out, cell, command_line, of, ratio, run_options
+from whole_files import write_whole
 
 CONCURRENT = ("thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "event_loop")
 ALL = ("sequential", *CONCURRENT, "limit")
@@ -179,8 +184,44 @@ TARGETS = [
 ]
 
 
+def spelled(figure, found, unit=""):
+    """A figure of `found` with its interval; a dash where there is none."""
+    try:
+        one = figure(found)
+    except Missing:
+        return "-"
+    if not unit:
+        return f"{one.value:.2g}" if one.low is None else f"{one.value:.2g} [{one.low:.2g}, {one.high:.2g}]"
+    return model_figures.spelled(unit, one.value, one.low, one.high) if one.value is not None else model_figures.bounded(one) or "-"
+
+
+def cost_table(folder):
+    """What a task costs in each model, as Markdown, the cheapest first."""
+    found = {}
+    for name in ("tasks", "asio"):
+        path = folder / f"{name}.json"
+        found[name] = results.load(path if path.exists() else path.with_suffix(".json.xz"))
+    rows = []
+    for model, campaign in (*((model, "tasks") for model in CONCURRENT), ("coroutines_asio", "asio")):
+        file = found[campaign]
+        cost = of(cpu_per_task, model, grain=0)
+        metgs = [spelled(metg(model, level), file, "s") if campaign == "tasks" else "-" for level in model_figures.LEVELS]
+        rows.append((cost(file).value, [f"`{model}`", spelled(cost, file, "s"), spelled(task_over_hand_off(model), file),
+                                        spelled(of(results.efficiency, model, grain=grain_s("1us")), file), *metgs]))
+    head = ("model", "CPU time of a task", "over a hand-off", "of bound at 1 us", "METG(50%)", "METG(90%)")
+    lines = [head, ["---"] * len(head), *(row for _, row in sorted(rows, key=lambda row: row[0]))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def main():
-    return carry_out(command_line(__doc__.splitlines()[0], "task_targets", CAMPAIGNS), "task_targets", CAMPAIGNS, TARGETS)
+    parser = command_line(__doc__.splitlines()[0], "task_targets", CAMPAIGNS)
+    parser.add_argument("--doc", type=pathlib.Path, help="a page to write the table of costs into, between its marks")
+    status = carry_out(parser, "task_targets", CAMPAIGNS, TARGETS)
+    arguments = parser.parse_args()
+    if arguments.doc:
+        page = arguments.doc.read_text(encoding="utf-8")
+        write_whole({arguments.doc: with_tables(page, "scripts/task_targets.py", {"cost": cost_table(arguments.out)})})
+    return status
 
 
 if __name__ == "__main__":

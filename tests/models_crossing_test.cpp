@@ -308,7 +308,7 @@ class HoldingOne final : public Passing {
 /// How many tasks may wait for one that stalls, as docs/models.md has it of each model: those taken from the
 /// queue with it, or all that wait for its worker alone.
 std::uint64_t may_wait_behind_another(std::string_view model) {
-  if (model == "event_loop") return 128 + 2 * 16;
+  if (model == "event_loop") return 64 + 2 * 16;
   if (model == "coroutines_asio") return 128;
   if (model == "process_shard") return MessageRing::kBytes / 24;
   return 15;
@@ -325,7 +325,7 @@ TEST_P(Crossing, ATaskThatStallsHoldsUpNoOther) {
   Counted const& counted = synthetic({}, 50'021, {}, 0ns);
   std::uint64_t const most = may_wait_behind_another(model().name);
   auto const check = most == 15    ? run_wrapped<HoldingOne, check_left<15>>
-                     : most == 160 ? run_wrapped<HoldingOne, check_left<160>>
+                     : most == 96  ? run_wrapped<HoldingOne, check_left<96>>
                      : most == 128 ? run_wrapped<HoldingOne, check_left<128>>
                                    : run_wrapped<HoldingOne, check_left<MessageRing::kBytes / 24>>;
   EXPECT_EQ(check(model(), *counted.stream, setup(), counted.counts, *signals_), "");

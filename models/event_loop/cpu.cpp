@@ -33,7 +33,7 @@ class CallbackLoop {
  public:
   /// Callbacks that wait in the inbox at most. Nobody else takes them: at the end of a stream, and while a
   /// callback stalls the loop, they wait.
-  static constexpr std::size_t kInbox = 128;
+  static constexpr std::size_t kInbox = 64;
 
   /// Any thread. Posts the first of `callbacks`, as many as there is room for, and returns how many. The loop
   /// may not know of them until wake().
