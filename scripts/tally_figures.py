@@ -195,6 +195,8 @@ def lines(stream, facets, part, axis, metrics, caption):
                 f"{title} against {axis.replace('_', '-')}: {stream} stream", same)
     models = set()
     for column, (rest, points) in enumerate(part):
+        if len(metrics) == 1:  # no row above or below needs the place of what has no figure
+            points = [(x, cells) for x, cells in points if any(cell.interval(metrics[0].value) for cell in cells)]
         for row, metric in enumerate(metrics):
             axes = page.axes(row, column, len(metrics), len(part), left=0.78, right=0.12, bottom=0.42, top=0.22)
             if row == 0:

@@ -191,7 +191,7 @@ def spelled(figure, found, unit=""):
     except Missing:
         return "-"
     if not unit:
-        return f"{one.value:.2g}" if one.low is None else f"{one.value:.2g} [{one.low:.2g}, {one.high:.2g}]"
+        return model_figures.spelled("", one.value, one.low, one.high)
     return model_figures.spelled(unit, one.value, one.low, one.high) if one.value is not None else model_figures.bounded(one) or "-"
 
 

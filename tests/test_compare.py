@@ -126,7 +126,7 @@ def command(root, tmp_path):
 
 
 def test_a_file_and_itself_are_not_separated(command, root):
-    path = root / "results/reference/default.json"
+    path = root / "tests/data/older_result.json"
     done = command(path, path, "--json", "--fail-on", "slower")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -277,7 +277,7 @@ def test_a_gate_is_not_passed_by_what_failed_or_was_not_compared():
 
 
 def test_a_file_of_one_build_alone_needs_another(command, root):
-    done = command(root / "results/reference/default.json")
+    done = command(root / "tests/data/older_result.json")
     assert done.returncode == 2 and "no other build was measured in it" in done.stderr and done.stderr.count("\n") == 1
 
 

@@ -345,7 +345,7 @@ def test_what_does_not_show_how_a_model_scales_is_said(kind, said):
 @pytest.fixture(scope="module")
 def files(root):
     """The result files that lie in the repository."""
-    return [results.load(path) for path in [root / "results/reference/default.json", *sorted((root / "results/targets").glob("*.json"))]]
+    return [results.load(path) for path in [root / "tests/data/older_result.json", *sorted((root / "results/targets").glob("*.json"))]]
 
 
 @pytest.mark.slow
@@ -391,7 +391,7 @@ def run(tmp_path):
 
 
 def test_the_table_has_model_figure_value_and_setting(root, reference):
-    done = subprocess.run([root / "scripts/figures.py", root / "results/reference/default.json"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([root / "scripts/figures.py", root / "tests/data/older_result.json"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("fibers ") and "overhead per event" in line]
     assert "ps [" in line and line.endswith("on 2 workers (cpu, grain 0, batch 256)")
@@ -400,7 +400,7 @@ def test_the_table_has_model_figure_value_and_setting(root, reference):
 
 def test_as_json_it_is_the_figures_with_their_sentences(run, reference, root):
     said = json.loads(run(reference, "--json").stdout)
-    figures = figures_of(results.load(root / "results/reference/default.json"))
+    figures = figures_of(results.load(root / "tests/data/older_result.json"))
     assert list(said["models"]) == list(figures) and said["left_out"] == []
     assert [figure["sentence"] for figure in said["models"]["fibers"]] == [figure.sentence for figure in figures["fibers"]]
 

@@ -137,16 +137,15 @@ def table_of_run(path):
     """The ranks and models of the groups in a table that `tally run` printed."""
     groups = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("rank "):
+        if re.match(r"rank | *# +model", line):
             groups.append([])
-        row = re.match(r" +(\d+=?) +([a-z_]+) ", line)
+        row = re.match(r" *(\d+=?) +([a-z_]+) ", line)
         if row:
             groups[-1].append((row[1], row[2]))
     return groups
 
 
-@pytest.mark.parametrize("name", ["reference/default", "targets/default", "targets/memory", "targets/lookup-1000", "targets/counting",
-                                  "targets/hand-off", "targets/lookup-9000"])
+@pytest.mark.parametrize("name", ["reference/default", "targets/default", "targets/memory", "targets/lookup-1000", "targets/lookup-9000"])
 def test_ranks_are_those_of_the_table_that_tally_run_printed(root, name):
     path = root / f"results/{name}.json"
     found = report_ranking.groups(tally_results.load(path))

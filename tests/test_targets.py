@@ -3,6 +3,7 @@
 import copy
 import json
 import lzma
+import shutil
 import subprocess
 import sys
 
@@ -115,3 +116,14 @@ def test_a_campaign_is_one_run_whose_output_is_kept(judge, invented, tmp_path):
 def test_an_unknown_campaign_is_refused(judge):
     done, _ = judge("--only", "lookup-7")
     assert done.returncode == 2 and "no campaign lookup-7" in done.stderr
+
+
+def test_the_readme_and_the_table_say_what_the_results_say(root, tmp_path):
+    folder, page = tmp_path / "task_targets", tmp_path / "README.md"
+    shutil.copytree(root / "results/task_targets", folder)
+    shutil.copy(root / "README.md", page)
+    done = subprocess.run([sys.executable, root / "scripts/task_targets.py", "-o", folder, "--judge", "--doc", page], capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode in (0, 1), done.stderr
+    assert page.read_text() == (root / "README.md").read_text()
+    assert (folder / "task_targets.md").read_text() == (root / "results/task_targets/task_targets.md").read_text()

@@ -32,7 +32,7 @@ def run(tmp_path):
 def command(root):
     """Runs a script in a process of its own, on the reference result if nothing else is given."""
 
-    def call(script, *arguments, file=root / "results/reference/default.json"):
+    def call(script, *arguments, file=root / "tests/data/older_result.json"):
         return subprocess.run([root / "scripts" / script, file, *arguments], capture_output=True, text=True, timeout=120)
 
     return call

@@ -123,7 +123,7 @@ def test_a_report_to_standard_output_is_written_behind_what_is_there(root, tmp_p
     with open(tmp_path / "out", "w") as out:
         out.write("before\n")
         out.flush()
-        done = subprocess.run([sys.executable, root / "scripts/report.py", root / "results/reference/default.json", "--markdown", "-o",
+        done = subprocess.run([sys.executable, root / "scripts/report.py", root / "tests/data/older_result.json", "--markdown", "-o",
                                "/dev/stdout"], stdout=out, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "report in /dev/stdout\n")
     text = (tmp_path / "out").read_text()
