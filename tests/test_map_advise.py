@@ -276,14 +276,14 @@ def test_a_map_is_measured_and_advised_from(tally, tmp_path):
 @pytest.mark.serial
 def test_a_map_is_of_events_that_do_not_wait_too(tally, tmp_path):
     # The budget ends the search for a winner of two that are as fast.
-    done = tally("map", "--model", "sequential,fibers", "--workers", "1", "--grain", "0", "--wait", "0", "--rounds", "6", "--time-budget", "4s",
+    done = tally("map", "--model", "sequential,fibers", "--workers", "1", "--grain", "100us", "--wait", "0", "--rounds", "6", "--time-budget", "4s",
                  "--no-progress", "--out", "map.json", timeout=300)
     assert done.returncode == 0, done.stderr
     said = done.stdout.decode()
     samples = [b["model"] for b in json.loads((tmp_path / "map.json").read_text())["benchmarks"] if b["run_type"] == "iteration"]
     if min(samples.count(model) for model in ("sequential", "fibers")) < 6:
         pytest.skip("the machine is too busy for 6 rounds in 4 s, and of fewer there is no point")
-    assert "cpu: events that do not wait, 1 worker" in said and re.search(r"(?m)^ +0 +[0-9.]+ [kMG] .*(sequential|fibers)", said), said
+    assert "cpu: events that do not wait, 1 worker, a task each" in said and re.search(r"(?m)^100us +[0-9.]+ [kMG] .*(sequential|fibers)", said), said
     assert "1 points, 2 cells" in said
 
 
