@@ -22,8 +22,8 @@ unsigned usable_cpu_count() {
 // line at a time: processors' own prefetching stops at each page of 4 KiB, and where a hypervisor backs
 // memory with such pages it starts anew at each. Measured on events that no cache holds: 1.01 ns an event
 // without, 0.34 with; on those in the last-level cache 0.4 to 0.6 and 0.30; distances from 2 to 8 KiB are
-// alike. Keys are taken from words of eight bytes, which are summed up on the way: by themselves they took no
-// less time, so that the sum costs a percent.
+// alike. Keys are taken from words of eight bytes, which are summed up on the way: that takes a tenth less
+// time than reading each key and summing up nothing (0.37 and 0.41 ns).
 //
 // It begins at a cache line, whatever is linked before it: where it fell otherwise, two programs made of the
 // same objects counted 2.5 and 1.3 G events/s on one machine (AMD EPYC, 2 CPUs), and a comparison of builds
@@ -38,7 +38,7 @@ template <class Key>
                                                              std::uint64_t position,
                                                              std::uint64_t* __restrict row) noexcept {
   static_assert(std::endian::native == std::endian::little, "the first key of a word is its lowest part");
-  constexpr std::uint64_t kLineKeys = 64 / sizeof(Key), kWordKeys = 8 / sizeof(Key);
+  constexpr std::uint64_t kLineKeys = 64 / sizeof(Key), kWordKeys = 8 / sizeof(Key), kLineWords = 8;
   constexpr int kKeyBits = 8 * sizeof(Key);
   constexpr std::uintptr_t kAheadBytes = 4096;
   constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15ULL, kFirst = 0xd6e8feb86659fd93ULL;
@@ -56,12 +56,17 @@ template <class Key>
     // By number, since it may point past the last key; a prefetch of nothing is nothing.
     __builtin_prefetch(
         reinterpret_cast<void const*>(reinterpret_cast<std::uintptr_t>(keys + i) + kAheadBytes));
-    for (std::uint64_t j = 0; j < kLineKeys; j += kWordKeys, factor += kStep) {
+    std::uint64_t words = 0, prefixes = 0;
+    for (std::uint64_t j = 0; j < kLineKeys; j += kWordKeys) {
       std::uint64_t word;
       std::memcpy(&word, keys + i + j, sizeof word);
-      sum += word * factor;
+      prefixes += words += word;
       for (std::uint64_t k = 0; k < kWordKeys; ++k) ++row[static_cast<Key>(word >> (kKeyBits * k))];
     }
+    // Of n words, the sum of prefixes has the first n times and the last once: what is added is each word
+    // times its own factor, which grows by kStep from one to the next.
+    factor += kLineWords * kStep;
+    sum += words * factor - prefixes * kStep;
   }
   for (; i < n; ++i) count_one(i);
   return sum;
