@@ -159,6 +159,18 @@ std::unique_ptr<CpuStream> stream_of(SyntheticEvents const& events) {
   return make_synthetic_stream(events, events.size(), {}, std::chrono::nanoseconds(0));
 }
 
+TEST(StreamTasks, WhatFindsNoRoomIsRunByWhoReadIt) {
+  SyntheticEvents const events({}, 101);
+  auto const stream = stream_of(events);
+  StreamTasks<Range, QueueTuning{.length = 2, .refill_below = 2, .read_at_once = 8, .take_at_once = 4}> tasks(
+      *stream, {.workers = 1, .cpus = {}});
+  std::set<std::uint64_t> ran;
+  EXPECT_EQ(tasks.work([](Range batch) { return batch; },
+                       [&](Range batch) { EXPECT_TRUE(ran.insert(batch.begin).second) << "twice"; }),
+            101u);
+  EXPECT_EQ(ran.size(), 101u);
+}
+
 TEST(StreamTasks, WorkersThatSleepWhileOneReadsAreAllToldOfTheEnd) {
   SyntheticEvents const events({}, 1);
   auto const stream = stream_of(events);
