@@ -21,10 +21,10 @@ inline constexpr StealingTuning kFiberTuning{.read_at_once = 64, .take_at_once =
 /// Fibers that are ready to run, in a queue for each thread.
 using ReadyFibers = WorkerQueues<boost::fibers::context*, 2 * kFiberTuning.read_at_once>;
 
-/// Runs the fibers in its thread's queue, then those of the others', and then the thread's own, which are its
-/// main fiber and the library's dispatcher. As the library's work_stealing, which steals one fiber at a time
-/// from a thread that it draws, and sleeps and wakes through a mutex; the dispatcher, which frees what has
-/// ended, gets its turn whenever no other fiber is ready.
+/// Runs the fibers in its thread's queue, and then those that no other thread may have: its main fiber, which
+/// calls steal(), and the library's dispatcher. As the library's work_stealing, which steals one fiber at a
+/// time from a thread that it draws, and sleeps and wakes through a mutex; the dispatcher, which frees what
+/// has ended, gets its turn whenever no other fiber is ready.
 class StealingScheduler final : public boost::fibers::algo::algorithm {
   using Context = boost::fibers::context;
 

@@ -11,7 +11,7 @@
 
 namespace tally {
 
-/// The stream is read by one worker at a time, in order: by whoever finds nothing to do, so that no CPU is
+/// The stream is read by one worker at a time, in order: by whoever needs tasks, so that no CPU is
 /// kept for it, and a worker that is held up by a task holds up no reading. (As the leader among followers:
 /// Schmidt et al., "Leader/Followers", PLoP 2000.)
 class ReadingRole {
