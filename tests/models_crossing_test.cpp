@@ -115,6 +115,7 @@ std::vector<Formatted> texts_of_every_format() {
 }
 
 TEST_P(Crossing, CountsEveryFormatAsSequentialDoes) {
+  if (reads_lines_as_others_do()) GTEST_SKIP() << "ThreadSanitizer watches thread_pool alone read lines";
   static std::vector<Formatted> const texts = texts_of_every_format();
   for (std::size_t i = 0; i < texts.size(); ++i) {
     bool const small_batches_in_windows = choices(i).one;
@@ -149,6 +150,7 @@ struct Filed {
 };
 
 TEST_P(Crossing, CountsAFileThatIsNotInMemoryAsSequentialDoesOneThatIs) {
+  if (reads_lines_as_others_do()) GTEST_SKIP() << "ThreadSanitizer watches thread_pool alone read lines";
   // More pieces than workers read at once, and where records may span lines, some: how a file is cut depends
   // on its format no further.
   static std::vector<std::unique_ptr<Filed>> const files = [] {
