@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "models/io.hpp"
-#include "workloads/ingest_stream.hpp"
+#include "workloads/ingest/ingest_stream.hpp"
 #include "workloads/stream.hpp"
 
 namespace tally {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <new>
 
-#include "bench/usage_error.hpp"
-#include "workloads/byte_source.hpp"
+#include "bench/base/usage_error.hpp"
+#include "workloads/input/byte_source.hpp"
 
 namespace tally {
 

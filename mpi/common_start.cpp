@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "workloads/clock.hpp"
+#include "bench/services/ping.hpp"
+#include "workloads/base/clock.hpp"
 
 namespace tally {
 namespace {

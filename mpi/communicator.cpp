@@ -8,7 +8,7 @@
 #include <numeric>
 #include <utility>
 
-#include "bench/merge_model.hpp"
+#include "bench/advice/merge_model.hpp"
 
 namespace tally {
 namespace {

@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "bench/stop_signals.hpp"
-#include "workloads/memory.hpp"
+#include "bench/process/stop_signals.hpp"
+#include "workloads/base/memory.hpp"
 
 namespace tally {
 

@@ -10,8 +10,8 @@
 #include <string>
 #include <utility>
 
-#include "bench/options.hpp"
-#include "bench/sample.hpp"
+#include "bench/machine/system_limits.hpp"
+#include "bench/process/forked_process.hpp"
 #include "mpi/rank_deadline.hpp"
 
 namespace tally {

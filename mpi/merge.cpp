@@ -11,7 +11,8 @@
 #include <string_view>
 #include <utility>
 
-#include "workloads/random.hpp"
+#include "bench/analysis/sample.hpp"
+#include "workloads/base/random.hpp"
 
 namespace tally {
 namespace {

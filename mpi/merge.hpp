@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "mpi/communicator.hpp"
-#include "workloads/counts.hpp"
+#include "workloads/counting/counts.hpp"
 
 namespace tally {
 

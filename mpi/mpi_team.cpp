@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "bench/plan/plan.hpp"
+#include "bench/sampling/cell_sample.hpp"
 #include "mpi/agreement.hpp"
 
 namespace tally {

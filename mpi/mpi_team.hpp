@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "bench/cell.hpp"
-#include "bench/team.hpp"
+#include "bench/plan/cell.hpp"
+#include "bench/plan/plan.hpp"
+#include "bench/sampling/cell_sample.hpp"
+#include "bench/sampling/team.hpp"
 #include "mpi/rank.hpp"
 
 namespace tally {

@@ -6,13 +6,19 @@
 #include <exception>
 #include <utility>
 
-#include "bench/limits.hpp"
-#include "bench/process_account.hpp"
-#include "bench/statistics.hpp"
-#include "bench/units.hpp"
+#include "bench/analysis/sample.hpp"
+#include "bench/base/statistics.hpp"
+#include "bench/machine/system_limits.hpp"
+#include "bench/plan/plan.hpp"
+#include "bench/plan/run_options.hpp"
+#include "bench/process/forked_process.hpp"
+#include "bench/process/process_account.hpp"
+#include "bench/sampling/cell_runner.hpp"
+#include "bench/sampling/cell_sample.hpp"
+#include "bench/sampling/measure.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/merge.hpp"
-#include "workloads/clock.hpp"
+#include "workloads/base/clock.hpp"
 
 namespace tally {
 namespace {

@@ -8,10 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "bench/cell_runner.hpp"
-#include "bench/options.hpp"
-#include "bench/service_process.hpp"
-#include "bench/team.hpp"
+#include "bench/plan/plan.hpp"
+#include "bench/plan/run_options.hpp"
+#include "bench/sampling/cell_sample.hpp"
+#include "bench/sampling/team.hpp"
+#include "bench/services/service_process.hpp"
 #include "mpi/common_start.hpp"
 #include "mpi/communicator.hpp"
 #include "mpi/job.hpp"

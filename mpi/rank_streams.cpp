@@ -6,12 +6,13 @@
 #include <cerrno>
 #include <system_error>
 
-#include "bench/sha256.hpp"
+#include "bench/base/sha256.hpp"
+#include "bench/base/usage_error.hpp"
 #include "mpi/agreement.hpp"
-#include "workloads/file_stream.hpp"
-#include "workloads/input_file.hpp"
-#include "workloads/lookup_stream.hpp"
-#include "workloads/text_stream.hpp"
+#include "workloads/input/file_stream.hpp"
+#include "workloads/input/input_file.hpp"
+#include "workloads/lookup/lookup_stream.hpp"
+#include "workloads/text/text_stream.hpp"
 
 namespace tally {
 namespace {

@@ -9,12 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "bench/options.hpp"
+#include "bench/plan/run_options.hpp"
 #include "mpi/communicator.hpp"
-#include "workloads/memory.hpp"
-#include "workloads/records.hpp"
+#include "workloads/events/synthetic.hpp"
 #include "workloads/stream.hpp"
-#include "workloads/synthetic.hpp"
+#include "workloads/base/memory.hpp"
+#include "workloads/text/records.hpp"
 
 namespace tally {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "workloads/random.hpp"
+#include "workloads/base/random.hpp"
 
 namespace tally {
 namespace {

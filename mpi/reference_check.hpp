@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "workloads/counts.hpp"
+#include "workloads/counting/counts.hpp"
 
 namespace tally {
 

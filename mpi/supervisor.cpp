@@ -13,14 +13,14 @@
 #include <string>
 #include <system_error>
 
-#include "bench/commands.hpp"
-#include "bench/exit_status.hpp"
-#include "bench/forked_process.hpp"
-#include "bench/shared_object.hpp"
+#include "bench/base/console.hpp"
+#include "bench/base/exit_status.hpp"
+#include "bench/process/forked_process.hpp"
+#include "bench/process/shared_object.hpp"
 #include "models/runtime/processes.hpp"
 #include "mpi/agreement.hpp"
-#include "workloads/clock.hpp"
-#include "workloads/owned_fd.hpp"
+#include "workloads/base/clock.hpp"
+#include "workloads/base/owned_fd.hpp"
 
 namespace tally {
 namespace {

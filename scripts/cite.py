@@ -14,7 +14,7 @@ import re
 import shlex
 import sys
 
-import tally_results as results
+from tally import results
 import validate
 
 # What makes a figure no figure. A short sample, a modified tree or an interruption are said in the citation instead.

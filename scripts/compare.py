@@ -26,7 +26,7 @@ import math
 import statistics
 import sys
 
-import tally_results as results
+from tally import results
 import validate
 
 BLOCKS = 4  # of a cell's samples in order of time, where there are two for each

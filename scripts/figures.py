@@ -17,11 +17,11 @@ import json
 import sys
 
 import cite
-import tally_results as results
+from tally import results
 import validate
 
 try:
-    import tally_model_figures as model_figures
+    from tally import model_figures
 except ImportError as problem:
     sys.exit(f"figures.py: {problem.name} is missing: apt-get install python3-numpy, and run with /usr/bin/python3")
 

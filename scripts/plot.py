@@ -32,14 +32,14 @@ import sys
 try:
     import matplotlib
 
-    import tally_figures
-    import tally_latency_figures
-    import tally_scaling_figures
+    from tally import charts
+    from tally import latency_charts
+    from tally import scaling_charts
 except ImportError as problem:
     sys.exit(f"plot: {problem.name} is missing: apt-get install python3-matplotlib python3-numpy, and run with /usr/bin/python3")
-import tally_results
-import tally_style
-from whole_files import write_whole
+from tally import results as results_
+from tally import style
+from tally.whole_files import write_whole
 
 PNG_DPI = 160
 NAMED_FAILURES = 8
@@ -48,14 +48,14 @@ NAMED_FAILURES = 8
 def caption(results, stream):
     """Paragraphs that stand under every figure of `stream`: machine, suite, date, and what is not drawn."""
     context = results.context
-    machine = tally_results.machine(context)
+    machine = results_.machine(context)
     run = f"result {context['result_id']}" if context.get("result_id") else None
-    parts = (machine, tally_results.suite(context), context.get("date"), run)
+    parts = (machine, results_.suite(context), context.get("date"), run)
     paragraphs = [" · ".join(str(part) for part in parts if part)]
     if context.get("interrupted"):
         paragraphs.append("Interrupted: what was finished is here.")
     paragraphs += [f"Note: {one_line(str(note), 200)}" for note in context.get("notes") or []]
-    external = tally_style.in_order(cell.model for cell in results.drawn(stream) if cell.external())
+    external = style.in_order(cell.model for cell in results.drawn(stream) if cell.external())
     if external:
         paragraphs.append(f"External programs: {', '.join(external)}.")
     failed = [cell for cell in results.cells if cell.failure and cell.stream == stream]
@@ -83,9 +83,9 @@ def draw(results, slo):
     def below(stream):
         return caption(results, stream)
 
-    with matplotlib.rc_context(tally_style.RC):
-        every = itertools.chain(tally_figures.figures(results, below), tally_latency_figures.figures(results, below, slo),
-                                tally_scaling_figures.figures(results, below))
+    with matplotlib.rc_context(style.RC):
+        every = itertools.chain(charts.figures(results, below), latency_charts.figures(results, below, slo),
+                                scaling_charts.figures(results, below))
         for stem, figure in every:
             for kind, options in (("svg", {"metadata": {"Date": None, "Creator": None}}),
                                   ("png", {"dpi": PNG_DPI, "metadata": {"Software": None}})):
@@ -98,11 +98,11 @@ def draw(results, slo):
 def parse_slo(text):
     """The Slo that is written so: p99=5ms."""
     fits = re.fullmatch(r"p(50|90|99|99\.9)=(\d+(?:\.\d+)?)(ns|us|ms|s)", text, re.ASCII)
-    latency_s = float(fits[2]) * tally_results.SECONDS[fits[3]] if fits else 0
+    latency_s = float(fits[2]) * results_.SECONDS[fits[3]] if fits else 0
     if not 0 < latency_s < math.inf:
         raise argparse.ArgumentTypeError(
             f"'{text}': write a percentile (p50, p90, p99 or p99.9) and a duration (ns, us, ms, s), as in p99=5ms")
-    return tally_results.Slo(float(fits[1]), latency_s)
+    return results_.Slo(float(fits[1]), latency_s)
 
 
 def main(arguments=None):
@@ -114,8 +114,8 @@ def main(arguments=None):
                         "drawn against the offered rate (default: the file's own, if it has one)")
     options = parser.parse_args(arguments)
     try:
-        results = tally_results.load(options.result)
-    except tally_results.NotTally as problem:
+        results = results_.load(options.result)
+    except results_.NotTally as problem:
         print(f"plot: {problem}", file=sys.stderr)
         return 2
     if all(cell.failure for cell in results.cells):
@@ -123,7 +123,7 @@ def main(arguments=None):
               f"{one_line(results.cells[0].failure)}", file=sys.stderr)
         return 1
     try:
-        files = draw(results, options.slo or tally_results.slo(results.context))
+        files = draw(results, options.slo or results_.slo(results.context))
         os.makedirs(options.out, exist_ok=True)
         write_whole({os.path.join(options.out, name): content for name, content in files.items()})
     except OSError as problem:

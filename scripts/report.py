@@ -17,16 +17,14 @@ import argparse
 import pathlib
 import sys
 
-sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent / "report"))
-
 try:
-    import report_content
-    import report_html
-    import report_markdown
+    from tally.report import content
+    from tally.report import html_page
+    from tally.report import markdown as markdown_
 except ImportError as problem:
     sys.exit(f"report: {problem.name} is missing: apt-get install python3-matplotlib python3-numpy, and run with /usr/bin/python3")
-import tally_results
-from whole_files import target_of, write_whole
+from tally import results
+from tally.whole_files import target_of, write_whole
 
 # What a file may raise that has the outline of a result and not its shape.
 MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
@@ -35,7 +33,7 @@ STDOUT = 1  # the descriptor
 
 def read(path):
     """The file at `path`. Raises NotTally."""
-    return report_content.File(path, tally_results.read_text(path), tally_results.load(path))
+    return content.File(path, results.read_text(path), results.load(path))
 
 
 def made(files, markdown):
@@ -43,12 +41,12 @@ def made(files, markdown):
     sections = []
     for number, file in enumerate(files, 1):
         try:
-            sections.append(report_content.section(file, number))
+            sections.append(content.section(file, number))
         except MISSHAPEN as problem:
-            raise tally_results.NotTally(f"{file.path}: not a result of `tally run`: {type(problem).__name__}: {problem}; "
+            raise results.NotTally(f"{file.path}: not a result of `tally run`: {type(problem).__name__}: {problem}; "
                                          f"scripts/validate.py says more") from None
-    alerts = [section.alert for section in sections if section.alert] + report_content.mixed(files)
-    return (report_markdown.document if markdown else report_html.page)(alerts, sections)
+    alerts = [section.alert for section in sections if section.alert] + content.mixed(files)
+    return (markdown_.document if markdown else html_page.page)(alerts, sections)
 
 
 def main(arguments=None):
@@ -59,7 +57,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         text = made([read(path) for path in options.files], options.markdown)
-    except tally_results.NotTally as problem:
+    except results.NotTally as problem:
         print(f"report: {problem}", file=sys.stderr)
         return 2
     try:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 import compare
-import tally_results as results
+from tally import results
 
 # Options of the old run that say where its output went and beside which other build, with the number of values that follow one
 # without `=`.

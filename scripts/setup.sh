@@ -46,7 +46,7 @@ iproute2                 ip and tc: hosts of their own, on which tally-mpi is te
 redis-tools              redis-cli and redis-benchmark, which lookups are compared with
 clang-19                 the compiler of the fuzz targets (scripts/fuzz) and of the build with AddressSanitizer
 libclang-rt-19-dev       libFuzzer, and Clang's sanitizers
-mawk                     what scripts/real_targets.py compares tally count with
+mawk                     what scripts/campaigns/real_targets.py compares tally count with
 jq                       the same, of NDJSON
 chromium                 the browser in which reports are tested
 chromium-driver          ChromeDriver: takes the commands to the browser

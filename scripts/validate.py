@@ -16,9 +16,9 @@ import pathlib
 import re
 import sys
 
-import tally_results as results
+from tally import results
 
-SCHEMA = pathlib.Path(__file__).with_name("result.schema.json")
+SCHEMA = pathlib.Path(__file__).resolve().parent / "tally/result.schema.json"
 # Shown of each rule, since one cause often breaks it in every sample.
 AT_MOST = 3
 LEAST_SAMPLE_S = 0.010

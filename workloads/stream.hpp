@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "workloads/counts.hpp"
-#include "workloads/service_address.hpp"
+#include "workloads/counting/counts.hpp"
+#include "workloads/base/service_address.hpp"
 
 namespace tally {
 

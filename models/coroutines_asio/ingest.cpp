@@ -9,7 +9,7 @@
 
 #include "models/coroutines_asio/loop.hpp"
 #include "models/model.hpp"
-#include "models/runtime/ingest_connection.hpp"
+#include "models/runtime/io/ingest_connection.hpp"
 #include "models/runtime/placement.hpp"
 #include "models/runtime/worker_threads.hpp"
 

@@ -9,8 +9,8 @@
 
 #include "models/coroutines_asio/loop.hpp"
 #include "models/model.hpp"
-#include "models/runtime/connection.hpp"
 #include "models/runtime/event_cursor.hpp"
+#include "models/runtime/io/connection.hpp"
 #include "models/runtime/placement.hpp"
 #include "models/runtime/worker_threads.hpp"
 

@@ -1,7 +1,7 @@
 // event_loop on `ingest`: callbacks on a readiness loop per worker, as Twisted and Node work.
 #include "models/model.hpp"
-#include "models/runtime/ingest_connection.hpp"
-#include "models/runtime/ingest_loop.hpp"
+#include "models/runtime/io/ingest_connection.hpp"
+#include "models/runtime/io/ingest_loop.hpp"
 #include "models/runtime/placement.hpp"
 #include "models/runtime/worker_threads.hpp"
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "workloads/resp.hpp"
+#include "workloads/lookup/resp.hpp"
 
 namespace tally {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "workloads/counts.hpp"
+#include "workloads/counting/counts.hpp"
 
 namespace tally {
 

@@ -26,7 +26,7 @@ struct ExternalProgram {
 /// What the harness prepared for a sample of a program.
 struct ExternalTask {
   ExternalProgram const* program = nullptr;
-  std::string events_path{};  ///< cpu: a file of event lines (workloads/event_lines.hpp)
+  std::string events_path{};  ///< cpu: a file of event lines (workloads/text/event_lines.hpp)
   std::chrono::nanoseconds window{0};
   std::uint32_t keys = 0;       ///< of synthetic events
   std::uint64_t windows = 1;    ///< that the events fill

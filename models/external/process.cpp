@@ -16,8 +16,8 @@
 #include <system_error>
 
 #include "models/runtime/processes.hpp"
-#include "workloads/errno_failure.hpp"
-#include "workloads/resp.hpp"
+#include "workloads/lookup/resp.hpp"
+#include "workloads/base/errno_failure.hpp"
 
 namespace tally {
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "models/external/counts.hpp"
-#include "workloads/owned_fd.hpp"
+#include "workloads/base/owned_fd.hpp"
 
 namespace tally {
 

@@ -14,11 +14,11 @@
 #include "models/fibers/scheduler.hpp"
 #include "models/fibers/stacks.hpp"
 #include "models/model.hpp"
-#include "models/runtime/connection.hpp"
 #include "models/runtime/event_cursor.hpp"
 #include "models/runtime/failure.hpp"
+#include "models/runtime/io/connection.hpp"
+#include "models/runtime/io/reactor.hpp"
 #include "models/runtime/placement.hpp"
-#include "models/runtime/reactor.hpp"
 #include "models/runtime/worker_threads.hpp"
 
 namespace tally {

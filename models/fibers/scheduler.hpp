@@ -9,7 +9,7 @@
 #include <optional>
 #include <utility>
 
-#include "models/runtime/reactor.hpp"
+#include "models/runtime/io/reactor.hpp"
 
 namespace tally {
 

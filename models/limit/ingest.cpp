@@ -10,8 +10,8 @@
 
 #include "models/limit/uring.hpp"
 #include "models/model.hpp"
-#include "models/runtime/connection.hpp"
-#include "models/runtime/ingest_connection.hpp"
+#include "models/runtime/io/connection.hpp"
+#include "models/runtime/io/ingest_connection.hpp"
 #include "models/runtime/placement.hpp"
 #include "models/runtime/worker_threads.hpp"
 

@@ -13,8 +13,8 @@
 #include "models/limit/split.hpp"
 #include "models/limit/uring.hpp"
 #include "models/model.hpp"
-#include "models/runtime/connection.hpp"
 #include "models/runtime/event_cursor.hpp"
+#include "models/runtime/io/connection.hpp"
 #include "models/runtime/worker_threads.hpp"
 
 namespace tally {

@@ -7,10 +7,10 @@
 #include <list>
 #include <vector>
 
-#include "models/runtime/connection.hpp"
 #include "models/runtime/event_cursor.hpp"
-#include "models/runtime/ingest_connection.hpp"
-#include "models/runtime/uring.hpp"
+#include "models/runtime/io/connection.hpp"
+#include "models/runtime/io/ingest_connection.hpp"
+#include "models/runtime/io/uring.hpp"
 
 namespace tally {
 

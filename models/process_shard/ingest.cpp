@@ -4,8 +4,8 @@
 
 #include "models/model.hpp"
 #include "models/process_shard/shard_processes.hpp"
-#include "models/runtime/ingest_connection.hpp"
-#include "models/runtime/ingest_loop.hpp"
+#include "models/runtime/io/ingest_connection.hpp"
+#include "models/runtime/io/ingest_loop.hpp"
 #include "models/runtime/placement.hpp"
 
 namespace tally {

@@ -4,7 +4,7 @@
 
 #include "models/model.hpp"
 #include "models/process_shard/shard_processes.hpp"
-#include "models/runtime/connection.hpp"
+#include "models/runtime/io/connection.hpp"
 
 namespace tally {
 

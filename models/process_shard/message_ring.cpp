@@ -9,8 +9,8 @@
 #include <new>
 
 #include "models/runtime/spin.hpp"
-#include "workloads/errno_failure.hpp"
-#include "workloads/owned_fd.hpp"
+#include "workloads/base/errno_failure.hpp"
+#include "workloads/base/owned_fd.hpp"
 
 namespace tally {
 namespace {

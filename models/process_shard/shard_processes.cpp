@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "models/process_shard/shared_futex.hpp"
-#include "workloads/errno_failure.hpp"
+#include "workloads/base/errno_failure.hpp"
 
 namespace tally {
 namespace {

@@ -14,7 +14,7 @@
 
 #include "models/model.hpp"
 #include "models/process_shard/shared_futex.hpp"
-#include "workloads/counts.hpp"
+#include "workloads/counting/counts.hpp"
 
 namespace tally {
 

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "models/model.hpp"
-#include "models/runtime/connection.hpp"
-#include "models/runtime/ingest_connection.hpp"
+#include "models/runtime/io/connection.hpp"
+#include "models/runtime/io/ingest_connection.hpp"
 #include "models/runtime/placement.hpp"
 
 namespace tally {

@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "models/model.hpp"
-#include "models/runtime/connection.hpp"
+#include "models/runtime/io/connection.hpp"
 #include "models/runtime/placement.hpp"
 
 namespace tally {

@@ -19,12 +19,12 @@
 #include <vector>
 
 #include "models/model.hpp"
-#include "models/runtime/event_lookups.hpp"
 #include "models/runtime/failure.hpp"
-#include "models/runtime/ingest_connection.hpp"
+#include "models/runtime/io/event_lookups.hpp"
+#include "models/runtime/io/ingest_connection.hpp"
+#include "models/runtime/io/reactor.hpp"
+#include "models/runtime/io/reactor_socket.hpp"
 #include "models/runtime/placement.hpp"
-#include "models/runtime/reactor.hpp"
-#include "models/runtime/reactor_socket.hpp"
 #include "models/runtime/worker_threads.hpp"
 #include "models/tbb_flow_graph/arena.hpp"
 

@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "models/model.hpp"
-#include "models/runtime/connection.hpp"
 #include "models/runtime/event_cursor.hpp"
 #include "models/runtime/failure.hpp"
+#include "models/runtime/io/connection.hpp"
+#include "models/runtime/io/reactor.hpp"
 #include "models/runtime/placement.hpp"
-#include "models/runtime/reactor.hpp"
 #include "models/runtime/worker_threads.hpp"
 #include "models/tbb_flow_graph/arena.hpp"
 

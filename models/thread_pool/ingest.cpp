@@ -19,7 +19,7 @@
 
 #include "models/model.hpp"
 #include "models/runtime/failure.hpp"
-#include "models/runtime/ingest_connection.hpp"
+#include "models/runtime/io/ingest_connection.hpp"
 #include "models/runtime/small_stacks.hpp"
 
 namespace tally {

@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "models/model.hpp"
-#include "models/runtime/connection.hpp"
 #include "models/runtime/event_cursor.hpp"
+#include "models/runtime/io/connection.hpp"
 #include "models/runtime/small_stacks.hpp"
 #include "models/runtime/worker_threads.hpp"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "tests/fuzz/fuzz.hpp"
-#include "workloads/line_formats.hpp"
+#include "workloads/text/line_formats.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   using namespace tally;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "tests/fuzz/fuzz.hpp"
-#include "workloads/csv.hpp"
+#include "workloads/text/csv.hpp"
 
 namespace {
 

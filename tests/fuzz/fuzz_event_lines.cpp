@@ -3,7 +3,7 @@
 #include <chrono>
 
 #include "tests/fuzz/fuzz.hpp"
-#include "workloads/live_tally.hpp"
+#include "workloads/ingest/live_tally.hpp"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "tests/fuzz/fuzz.hpp"
-#include "workloads/ndjson.hpp"
+#include "workloads/text/ndjson.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   using namespace tally;

@@ -3,7 +3,7 @@
 #include <stdexcept>
 
 #include "tests/fuzz/fuzz.hpp"
-#include "workloads/key_regex.hpp"
+#include "workloads/text/key_regex.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   using namespace tally;

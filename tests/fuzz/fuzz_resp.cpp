@@ -1,6 +1,6 @@
 // RESP2: requests and replies that come in pieces are those that come whole.
 #include "tests/fuzz/fuzz.hpp"
-#include "workloads/resp.hpp"
+#include "workloads/lookup/resp.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   using namespace tally;

@@ -5,8 +5,8 @@
 #include <stdexcept>
 
 #include "tests/fuzz/fuzz.hpp"
-#include "workloads/block_reader.hpp"
-#include "workloads/text_stream.hpp"
+#include "workloads/input/block_reader.hpp"
+#include "workloads/text/text_stream.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <stdexcept>
 
 #include "tests/fuzz/fuzz.hpp"
-#include "workloads/times.hpp"
+#include "workloads/text/times.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   using namespace tally;

@@ -1,4 +1,0 @@
-#include "models/model.hpp"
-#include "mpi/tally_mpi_main.hpp"
-
-int main(int argc, char** argv) { return tally::tally_mpi_main(argc, argv, tally::all_models()); }

@@ -1,0 +1,175 @@
+#!/usr/bin/python3
+"""Checks `tally advise` at random points that nobody measured: predicts, measures, and says how far off it was.
+
+    scripts/campaigns/check_advice.py MAP.json -o results/check_advice            # 60 points with a new seed: some 20 minutes
+    scripts/campaigns/check_advice.py MAP.json -o results/check_advice --seed 7   # those of an earlier seed
+    scripts/campaigns/check_advice.py -o results/check_advice --judge             # judges the runs that are there
+
+Points are drawn as a review would ask: work from none to 1 ms, waiting from none to 20 ms, 1 to 5,000 events in flight, 1 worker
+to all CPUs; all but the workers over their orders of magnitude. Each is asked of `tally advise --confirm`, which measures every
+model there in rounds. What came out is DIR/SEED.json, and what it says is DIR/check_advice.md. Exit status: 0 all as it must
+be, 1 not all, 2 the command line is wrong.
+"""
+
+import argparse
+import contextlib
+import json
+import lzma
+import math
+import os
+import pathlib
+import random
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # scripts/
+
+from tally import results
+from self_check import Row, share
+from tally.whole_files import write_whole
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+POINTS = 60
+GRAIN_NS, WAIT_NS, IN_FLIGHT = (100, 1_000_000), (50_000, 20_000_000), (1, 5000)
+NO_GRAIN, NO_WAIT = 0.1, 0.15  # of the points
+WITHIN_MEDIAN, WITHIN_MOST, AS_GOOD = 0.15, 0.35, 0.05
+
+
+def log_uniform(draw, low_high):
+    low, high = low_high
+    return round(math.exp(draw.uniform(math.log(low), math.log(high))))
+
+
+def points(seed, number, cpus):
+    """The options of so many points, the same for a seed on machines of as many CPUs."""
+    draw = random.Random(seed)
+    for _ in range(number):
+        grain = 0 if draw.random() < NO_GRAIN else log_uniform(draw, GRAIN_NS)
+        wait = 0 if draw.random() < NO_WAIT else log_uniform(draw, WAIT_NS)
+        workers, in_flight = draw.randint(1, cpus), log_uniform(draw, IN_FLIGHT)
+        options = ["--grain", f"{grain}ns", "--workers", str(workers)]
+        if wait:
+            options += ["--wait", f"{wait}ns", "--in-flight", str(in_flight)]
+        yield options
+
+
+@contextlib.contextmanager
+def plain(path):
+    """A map's path; that of a temporary file with its content, if it ends in .xz."""
+    if path.suffix != ".xz":
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder) / path.stem
+        copy.write_bytes(lzma.decompress(path.read_bytes()))
+        yield copy
+
+
+def advised(tally, *arguments):
+    """What `tally advise` says in JSON."""
+    command = [str(tally), "advise", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not done.stdout.startswith("{"):
+        raise results.NotTally(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout)
+
+
+def must_be_of_here(options, path, tally):
+    """Throws NotTally if the map is of another machine: advice for that one cannot be judged on this."""
+    for warning in advised(tally, *options, "--from", str(path))["warnings"]:
+        if warning.startswith("measured on another machine"):
+            raise results.NotTally(f"{path}: {warning}")
+
+
+def measured(options, path, tally):
+    """What `tally advise --confirm` says of a point, from the map at `path`."""
+    said = advised(tally, *options, "--from", str(path), "--confirm")
+    # Which files it was from, their IDs say; where they, or a copy of them, lay on this machine is nobody's business.
+    return {"options": options, **said, "from": [{"result_id": each["result_id"]} for each in said["from"]]}
+
+
+def off(model):
+    """By which factor, above 1, a prediction and what was measured differ, less 1."""
+    return math.exp(abs(math.log(model["items_per_second"] / model["measured"]))) - 1
+
+
+def judge(runs):
+    """The rows of the table, from the points of all runs."""
+    asked = [point for run in runs for point in run["points"]]
+    errors, held, models, good, chosen = [], 0, 0, 0, 0
+    for point in asked:
+        known = [m for m in point["models"] if "measured" in m and "items_per_second" in m]
+        errors += [off(m) for m in known]
+        held += sum(m["low"] <= m["measured"] <= m["high"] for m in known)
+        models += len(known)
+        ranked = [m for m in known if m.get("rank")]
+        if not ranked:
+            continue
+        chosen += 1
+        best = max(m["measured"] for m in known)
+        choice = min(ranked, key=lambda m: (m["rank"], -m["items_per_second"]))
+        # Round by round, as every ratio is taken: what the machine does in a round falls on both.
+        good += choice.get("of_fastest", choice["measured"] / best) >= 1 - AS_GOOD
+    if not errors:
+        return []
+    errors.sort()
+    at_90 = errors[min(len(errors) - 1, math.ceil(0.9 * len(errors)) - 1)]
+    return [
+        Row(f"prediction off by, median ({models} models at {len(asked)} points)", f"<= {WITHIN_MEDIAN:.0%}", f"{statistics.median(errors):.1%}",
+            statistics.median(errors) <= WITHIN_MEDIAN),
+        Row("prediction off by, 90th percentile", f"<= {WITHIN_MOST:.0%}", f"{at_90:.1%}", at_90 <= WITHIN_MOST),
+        Row("the chosen model within 5% of the best that was measured", ">= 90% of points", share(good, chosen), good >= 0.9 * chosen),
+        Row("intervals of the prediction that hold what was measured", ">= 85%", share(held, models), held >= 0.85 * models),
+    ]
+
+
+def as_markdown(rows, runs):
+    lines = ["# Is the advice right?", "", "Made by `scripts/campaigns/check_advice.py`: points that nobody had measured, drawn anew for each seed.", "",
+             "| figure | must be | measured | |", "| --- | --- | --- | --- |"]
+    lines += [f"| {row.figure} | {row.must} | {row.measured} | {'met' if row.met else 'NOT MET'} |" for row in rows]
+    lines += ["", "Runs:", ""]
+    lines += [f"- seed {run['seed']}: {len(run['points'])} points from {', '.join(each['result_id'] for each in run['points'][0]['from'])}"
+              for run in runs]
+    return "\n".join(lines) + "\n"
+
+
+def take(arguments):
+    """Measures the points of a seed, and keeps them after each."""
+    seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**6)
+    path = arguments.out / f"{seed}.json"
+    run = {"seed": seed, "points": []}
+    with plain(arguments.map) as measured_before:
+        must_be_of_here(["--grain", "0"], measured_before, arguments.tally)
+        for number, options in enumerate(points(seed, arguments.points, len(os.sched_getaffinity(0))), 1):
+            print(f"point {number} of {arguments.points}: {' '.join(options)}", file=sys.stderr)
+            run["points"].append(measured(options, measured_before, arguments.tally))
+            write_whole({path: json.dumps(run, indent=1) + "\n"})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("map", nargs="?", type=pathlib.Path, metavar="MAP.json", help="what 'tally map --out' wrote here, plain or .xz")
+    parser.add_argument("-o", "--out", type=pathlib.Path, default=ROOT / "results/check_advice", metavar="DIR")
+    parser.add_argument("--seed", type=int, help="draw these points (default: a new seed)")
+    parser.add_argument("--points", type=int, default=POINTS, help=f"how many (default {POINTS})")
+    parser.add_argument("--tally", type=pathlib.Path, default=ROOT / "build/bench/tally")
+    parser.add_argument("--judge", action="store_true", help="measure nothing")
+    arguments = parser.parse_args()
+    if not arguments.judge and arguments.map is None:
+        parser.error("which map? 'tally map --out map.json' makes one")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if not arguments.judge:
+        take(arguments)
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(arguments.out.glob("*.json"))]
+    rows = judge(runs)
+    text = as_markdown(rows, runs)
+    write_whole({arguments.out / "check_advice.md": text})
+    print(text, end="")
+    return 0 if rows and all(row.met for row in rows) else 1
+
+
+if __name__ == "__main__":
+    results.run(main)
