@@ -30,11 +30,31 @@ std::uint32_t index_of(Cell const& cell, Plan const& plan) {
   throw std::logic_error("there is no cell " + name);
 }
 
+/// Ranks read their own parts of it.
+RunOptions without_input(RunOptions options) {
+  options.input.reset();
+  return options;
+}
+
+/// Ranks have services of their own.
+Plan without_lookups(Plan plan) {
+  std::erase_if(plan.cells, [](Cell const& cell) { return looks_up(cell); });
+  return plan;
+}
+
 }  // namespace
 
-MpiTeam::MpiTeam(Rank& rank, Job const& job, Plan const& plan, Communicator const& world,
-                 StopSignals const& stop)
-    : rank_(rank), job_(job), plan_(plan), world_(world), stop_(stop) {}
+MpiTeam::MpiTeam(RunOptions const& options, Rank& rank, Job const& job, Plan const& plan,
+                 Communicator const& world, StopSignals const& stop, Progress& progress)
+    : options_(options),
+      rank_(rank),
+      job_(job),
+      plan_(plan),
+      world_(world),
+      stop_(stop),
+      progress_(progress),
+      pilot_options_(without_input(options)),
+      local_(pilot_options_, without_lookups(plan), stop, progress) {}
 
 MpiTeam::~MpiTeam() {
   if (lost_) return;
@@ -57,21 +77,39 @@ auto MpiTeam::together(Act act) {
     return act();
   } catch (PeersLate const& late) {
     lost_ = true;
-    throw TeamLost(describe_late(late, job_.hosts));
+    throw SamplerLost(describe_late(late, job_.hosts));
   } catch (MpiFailed const& failed) {
     lost_ = true;
-    throw TeamLost(failed.what());
+    throw SamplerLost(failed.what());
   } catch (Interrupted const&) {
     lost_ = true;  // in the middle of what the others wait for
     throw;
   }
 }
 
-Team::Prepared MpiTeam::prepare(Cell const& cell, double links_per_ns) {
-  return together([&] {
-    order(kPrepare, cell, links_per_ns);
-    return rank_.prepare(cell, links_per_ns);
-  });
+std::uint64_t MpiTeam::events_of(Cell const& cell, std::uint64_t events) const {
+  if (options_.input) return events;
+  if (options_.events) return cell.events;
+  int const most = *std::max_element(options_.ranks.begin(), options_.ranks.end());
+  int const ranks = options_.scaling == Scaling::strong ? most : ranks_of(cell);
+  return events * static_cast<std::uint64_t>(ranks);
+}
+
+std::vector<PreparedCell> MpiTeam::prepare(std::vector<Cell> const& cells) {
+  local_.forget();
+  std::vector<PreparedCell> all;
+  for (Cell cell : cells) {
+    progress_.say("making the stream of " + cell.name());
+    auto const made = together([&] {
+      order(kPrepare, cell, local_.links_per_ns());
+      return rank_.prepare(cell, local_.links_per_ns());
+    });
+    cell.events = made.events;
+    input_bytes_ = made.input_bytes;
+    all.push_back(known_waits(cell, options_, true));
+    all.back().drawn_waits.reset();  // of one process's stream, and each rank has its part
+  }
+  return all;
 }
 
 CellSample MpiTeam::sample(Cell const& cell) {
@@ -119,7 +157,7 @@ Json MpiTeam::describe() const {
 }
 
 std::vector<std::string> MpiTeam::notes() const {
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = local_.notes();
   if (job_.shares_cpus)
     notes.push_back(
         "there are more ranks than CPUs, or they may use the same: they wait for each other, and no figure "

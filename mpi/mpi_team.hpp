@@ -8,23 +8,30 @@
 #include "bench/plan/cell.hpp"
 #include "bench/plan/plan.hpp"
 #include "bench/sampling/cell_sample.hpp"
-#include "bench/sampling/team.hpp"
+#include "bench/sampling/local_sampler.hpp"
+#include "bench/sampling/sampler.hpp"
 #include "mpi/rank.hpp"
 
 namespace tally {
 
 /// Rank 0's: tells the others what to do, and does its own part.
-class MpiTeam final : public Team {
+class MpiTeam final : public Sampler {
  public:
   /// All must outlive it. `plan` is that of every rank.
-  MpiTeam(Rank& rank, Job const& job, Plan const& plan, Communicator const& world, StopSignals const& stop);
+  MpiTeam(RunOptions const& options, Rank& rank, Job const& job, Plan const& plan, Communicator const& world,
+          StopSignals const& stop, Progress& progress);
   /// Tells the others that there is no more, unless a rank is lost.
   ~MpiTeam() override;
 
-  StopSignals const& stop_signals() const noexcept override { return stop_; }
-  Prepared prepare(Cell const& cell, double links_per_ns) override;
+  LocalSampler& local() noexcept override { return local_; }
+  /// What one process needs is each rank's part. With --scaling strong it is that of the most ranks, so that
+  /// every number of them counts the same events.
+  std::uint64_t events_of(Cell const& cell, std::uint64_t events) const override;
+  /// Throws RankFailed too.
+  std::vector<PreparedCell> prepare(std::vector<Cell> const& cells) override;
+  std::uint64_t input_bytes() const override { return input_bytes_; }
   CellSample sample(Cell const& cell) override;
-  bool ranks_share_cpus() const noexcept override { return job_.shares_cpus; }
+  bool shares_cpus() const noexcept override { return job_.shares_cpus; }
   Json describe() const override;
   std::vector<std::string> notes() const override;
 
@@ -33,15 +40,20 @@ class MpiTeam final : public Team {
 
  private:
   void order(std::uint32_t kind, Cell const& cell, double links_per_ns);
-  /// Does that with the others; a rank that is lost becomes TeamLost.
+  /// Does that with the others; a rank that is lost becomes SamplerLost.
   template <class Act>
   auto together(Act act);
 
+  RunOptions const& options_;
   Rank& rank_;
   Job const& job_;
   Plan const& plan_;
   Communicator const& world_;
   StopSignals const& stop_;
+  Progress& progress_;
+  RunOptions const pilot_options_;
+  LocalSampler local_;
+  std::uint64_t input_bytes_ = 0;
   bool lost_ = false;
 };
 

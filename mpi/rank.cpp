@@ -105,7 +105,7 @@ Rank::Workload& Rank::workload(Cell const& cell) {
   return *found;
 }
 
-Team::Prepared Rank::prepare(Cell const& cell, double links_per_ns) {
+Rank::Prepared Rank::prepare(Cell const& cell, double links_per_ns) {
   Communicator const& ranks = group_of(cell);
   if (ranks.empty()) return {};
   Workload& made = workload(cell);

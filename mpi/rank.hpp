@@ -11,7 +11,6 @@
 #include "bench/plan/plan.hpp"
 #include "bench/plan/run_options.hpp"
 #include "bench/sampling/cell_sample.hpp"
-#include "bench/sampling/team.hpp"
 #include "bench/services/service_process.hpp"
 #include "mpi/common_start.hpp"
 #include "mpi/communicator.hpp"
@@ -33,9 +32,17 @@ class Rank {
        StopSignals const& stop, RankWatch* watch);
   ~Rank();
 
-  /// As Team has it; RankFailed where a rank cannot.
-  Team::Prepared prepare(Cell const& cell, double links_per_ns);
-  /// As Team has it, but that a rank that does not come in time is PeersLate.
+  /// What is known of a cell once its streams are made.
+  struct Prepared {
+    std::uint64_t events = 0;       ///< of all ranks together
+    std::uint64_t input_bytes = 0;  ///< of a file
+  };
+  /// Makes every rank's part of the cell's stream, with the cell's number of events, and the reference.
+  /// `links_per_ns` as LocalSampler::set_links_per_ns() has it. Throws PeersLate, Interrupted, and RankFailed
+  /// where a rank cannot.
+  Prepared prepare(Cell const& cell, double links_per_ns);
+  /// One sample, merged and verified. What a rank's model does wrong is the sample's failure. Throws
+  /// PeersLate where a rank does not come in time, Interrupted.
   CellSample sample(Cell const& cell);
 
   /// How the references were checked, by cell.

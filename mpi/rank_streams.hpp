@@ -11,9 +11,9 @@
 
 #include "bench/plan/run_options.hpp"
 #include "mpi/communicator.hpp"
+#include "workloads/base/memory.hpp"
 #include "workloads/events/synthetic.hpp"
 #include "workloads/stream.hpp"
-#include "workloads/base/memory.hpp"
 #include "workloads/text/records.hpp"
 
 namespace tally {

@@ -6,10 +6,10 @@
 #include "bench/base/units.hpp"
 #include "bench/machine/reference_figures.hpp"
 #include "bench/plan/defaults.hpp"
+#include "workloads/base/clock.hpp"
 #include "workloads/counting/grain.hpp"
 #include "workloads/events/synthetic.hpp"
 #include "workloads/ingest/load_generator.hpp"
-#include "workloads/base/clock.hpp"
 
 namespace tally {
 namespace {

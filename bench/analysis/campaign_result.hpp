@@ -77,8 +77,7 @@ struct CampaignResult {
   int rounds = 0;                 ///< begun
   bool interrupted = false;
   std::string
-      manifest;         ///< the result file's context as far as it does not change, as JSON (make_manifest())
-  std::string against;  ///< of the other build, as JSON (Against::describe_other()); empty if there is none
+      manifest;  ///< the result file's context as far as it does not change, as JSON (make_manifest())
   bool ranks_share_cpus = false;  ///< of an MPI job, which makes no figure of it a claim
   std::string lost;               ///< which rank was lost, that ended the campaign; empty if none was
   bool on_database = false;       ///< lookups asked a database

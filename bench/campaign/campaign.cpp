@@ -19,10 +19,10 @@
 #include "bench/plan/bound.hpp"
 #include "bench/plan/plan.hpp"
 #include "bench/plan/run_options.hpp"
-#include "bench/sampling/against.hpp"
-#include "bench/sampling/cell_runner.hpp"
 #include "bench/sampling/cell_sample.hpp"
-#include "bench/sampling/team.hpp"
+#include "bench/sampling/local_sampler.hpp"
+#include "bench/sampling/sampler.hpp"
+#include "bench/sampling/two_builds.hpp"
 #include "workloads/base/clock.hpp"
 
 namespace tally {
@@ -37,41 +37,33 @@ bool needs_grain(Plan const& plan) {
 
 class Campaign {
  public:
-  Campaign(RunOptions const& options, Plan const& plan, Grow const* grow, Team* team)
-      : began_(Clock::now()),
-        grow_(grow),
-        team_(team),
-        own_stop_(team ? nullptr : std::make_unique<StopSignals>()),
-        stop_(team ? team->stop_signals() : *own_stop_),
-        own_options_(without_input_if(team != nullptr, options)),
-        progress_(Progress::style(options.progress)),
-        against_(start_against(options)),
-        plan_(against_ ? against_->pair_up(plan) : plan),
+  Campaign(RunOptions const& options, Plan const& plan, Sampler& sampler, StopSignals const& stop,
+           Progress& progress, Grow const* grow)
+      : grow_(grow),
+        sampler_(sampler),
+        local_(sampler.local()),
+        stop_(stop),
+        progress_(progress),
+        plan_(sampler.complete(plan)),
         engine_(options.benchmark, plan_),
-        runner_(own_options_, team ? without_lookups(plan) : plan, stop_, progress_),
-        streams_(own_options_, stop_, progress_),
         took_(plan_.cells.size(), Clock::duration::zero()) {
     result_.plan = plan_;
     result_.options = options;
-    if (against_) result_.against = against_->describe_other();
     if (needs_grain(plan)) {
       progress_.say("calibrating the grain");
-      streams_.set_links_per_ns(calibrate_links_per_ns(runner_.worker_cpus(), stop_, options.reference));
+      local_.set_links_per_ns(calibrate_links_per_ns(worker_cpus(), stop_, options.reference));
     }
-    result_.links_per_ns = streams_.links_per_ns();
-    result_.reference_cpus = static_cast<int>(runner_.worker_cpus().size());
-    if (streams_.input()) result_.input_bytes = streams_.input()->text().size();
-    streams_.set_service(runner_.lookup_target());
+    result_.links_per_ns = local_.links_per_ns();
+    result_.reference_cpus = static_cast<int>(worker_cpus().size());
+    result_.input_bytes = sampler_.input_bytes();
     {
       StopSignals::ExitAtOnce const at_once(stop_);
-      result_.manifest = make_manifest(options, streams_.input(), result_.links_per_ns,
-                                       {runner_.service_name(), runner_.database()});
-      result_.on_database = runner_.database() != nullptr;
+      result_.manifest = make_manifest(options, local_.input(), result_.links_per_ns,
+                                       {local_.runner().service_name(), local_.runner().database()});
+      result_.on_database = local_.runner().database() != nullptr;
     }
-    if (team_) {
-      add_team_to_manifest();
-      result_.ranks_share_cpus = team_->ranks_share_cpus();
-    }
+    describe_sampler();
+    result_.ranks_share_cpus = sampler_.shares_cpus();
     for (Cell const& cell : plan_.cells) result_.cells.emplace_back().cell = cell;
   }
 
@@ -86,36 +78,27 @@ class Campaign {
     } catch (Interrupted const&) {
       result_.interrupted = true;
       close_all(result_, Closed::interrupted);
-    } catch (TeamLost const& lost) {
+    } catch (SamplerLost const& lost) {
       note_lost(lost.what());
     }
-    if (team_) add_team_to_manifest();  // what it found of the references
+    describe_sampler();  // with what it found of the references
     if (auto const after = MachineTime::now();
         after && machine_before && after->total > machine_before->total)
       result_.steal_share = (after->stolen - machine_before->stolen) / (after->total - machine_before->total);
     result_.others = busy_processes(processes_before, ProcessTimes());
     result_.load_after = load_averages();
-    result_.keys_left = runner_.remove_keys();
+    result_.keys_left = local_.runner().remove_keys();
     write_results();
     write_other_files();
     return std::move(result_);
   }
 
  private:
-  /// Ranks read their own parts of it.
-  static RunOptions without_input_if(bool team, RunOptions options) {
-    if (team) options.input.reset();
-    return options;
-  }
-  /// Ranks have services of their own.
-  static Plan without_lookups(Plan plan) {
-    std::erase_if(plan.cells, [](Cell const& cell) { return looks_up(cell); });
-    return plan;
-  }
+  std::vector<int> const& worker_cpus() const noexcept { return local_.runner().worker_cpus(); }
 
-  void add_team_to_manifest() {
+  void describe_sampler() {
     auto manifest = Json::parse(result_.manifest);
-    manifest.update(team_->describe());
+    manifest.update(sampler_.describe());
     result_.manifest = manifest.dump();
   }
 
@@ -124,12 +107,6 @@ class Campaign {
     result_.lost = what + (measuring_ ? ", in " + result_.cells[*measuring_].cell.name() : "");
     progress_.warn(result_.lost);
     close_all(result_, Closed::team_lost);
-  }
-
-  std::unique_ptr<Against> start_against(RunOptions const& options) {
-    if (options.against.empty()) return nullptr;
-    progress_.say("starting " + options.against.string());
-    return std::make_unique<Against>(options, stop_);
   }
 
   /// Takes in what is to be measured next. False if that is nothing, or there is no time.
@@ -165,69 +142,28 @@ class Campaign {
     settle_numbers(own, 0);
   }
 
-  /// The same of the cells from `first` on, which are those of `part`, and their twins.
+  /// The same of the cells from `first` on, which are those of `part`, and the same of another build.
   void settle_numbers(Plan const& part, std::size_t first) {
-    auto numbers = choose_numbers(result_.options, part, streams_, runner_, progress_);
-    if (team_) numbers_of_ranks(part, numbers);
-    std::uint64_t most_events = 0;
+    auto const numbers = choose_numbers(result_.options, part, local_, progress_);
+    std::vector<Cell> cells;
     for (std::size_t i = first; i < result_.cells.size(); ++i) {
       Pair const* const pair = result_.plan.pair_of(i);
-      Cell& cell = result_.cells[i].cell;
-      cell.events = numbers[pair ? pair->here : i - first];
-      if (cell.stream != StreamKind::lookup) most_events = std::max(most_events, cell.events);
+      Cell& cell = cells.emplace_back(result_.cells[i].cell);
+      cell.events = sampler_.events_of(cell, numbers[pair ? pair->here : i - first]);
     }
-    // With another build, both have streams of their own, and so have ranks.
-    bool const streams_are_here = !team_ && (!against_ || streams_.input());
-    if (most_events > 0 && !streams_.input() && streams_are_here) streams_.reserve(most_events);
+    auto prepared = sampler_.prepare(cells);
     for (std::size_t i = first; i < result_.cells.size(); ++i) {
       CellResult& result = result_.cells[i];
-      Cell& cell = result.cell;
-      if (streams_are_here) {
-        Workload const& workload = streams_.workload(cell);
-        if (workload.cpu && streams_.input()) cell.events = workload.expected.events;
-      }
-      if (team_) {
-        progress_.say("making the stream of " + cell.name());
-        auto const prepared = team_->prepare(cell, streams_.links_per_ns());
-        cell.events = prepared.events;
-        result_.input_bytes = prepared.input_bytes;
-      }
-      double wait_s = 0;
-      if (looks_up(cell) && runner_.waits_are_ours()) {
-        WaitSpec const wait{cell.wait, result_.options.wait_distribution};
-        LoadSchedule const* const load = streams_are_here ? streams_.workload(cell).load.get() : nullptr;
-        wait_s = load && !cell.model->sequential ? slowest_wait_s(*load, wait, result_.options.keys.seed)
-                                                 : mean_wait_s(wait, result_.options.keys.seed, cell.events);
-        if (cell.stream == StreamKind::lookup && cell.wait.count() > 0 && cell.events > 0 && !team_)
-          result.drawn_waits.emplace(wait, result_.options.keys.seed, cell.events,
-                                     cell.model->sequential ? 1 : cell.in_flight);
-      }
+      PreparedCell& known = prepared[i - first];
+      result.cell.events = result_.plan.cells[i].events = known.events;
+      result.drawn_waits = std::move(known.drawn_waits);
       // A rate that was searched for is what the cell could do, and bounds nothing.
-      Cell bounded = cell;
+      Cell bounded = result.cell;
       if (result.slo) bounded.rate_per_s = 0;
-      result.analytic_bound = analytic_bound(bounded, runner_.cpus_of(cell), wait_s) * ranks_of(cell);
-      result_.plan.cells[i].events = cell.events;
+      result.analytic_bound =
+          analytic_bound(bounded, local_.runner().cpus_of(result.cell), known.wait_s) * ranks_of(result.cell);
     }
-    if (!against_) return;
-    streams_.forget();
-    progress_.say("making the streams of both builds");
-    against_->prepare(streams_.links_per_ns(), result_.cells);
-  }
-
-  /// What was found for one process is each rank's part; with --scaling strong, of the most ranks, so that
-  /// every number of them counts the same events.
-  void numbers_of_ranks(Plan const& part, std::vector<std::uint64_t>& numbers) {
-    streams_.forget();
-    if (result_.options.input) return;
-    if (result_.options.events) {
-      for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = part.cells[i].events;
-      return;
-    }
-    int const most = *std::max_element(result_.options.ranks.begin(), result_.options.ranks.end());
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
-      int const ranks = result_.options.scaling == Scaling::strong ? most : ranks_of(part.cells[i]);
-      numbers[i] *= static_cast<std::uint64_t>(ranks);
-    }
+    result_.input_bytes = sampler_.input_bytes();
   }
 
   /// Finds the rate of every cell, at which its rounds then measure it.
@@ -235,7 +171,7 @@ class Campaign {
     for (std::size_t i = 0; i < result_.cells.size(); ++i) {
       CellResult& result = result_.cells[i];
       try {
-        result.slo = search_rate(result.cell, result_.options, streams_, runner_, progress_);
+        result.slo = search_rate(result.cell, result_.options, local_, progress_);
       } catch (SearchFailed const& failed) {
         result.closed = Closed::failed;
         result.failure = failed.what();
@@ -251,15 +187,10 @@ class Campaign {
   }
 
   CellSample take(std::size_t index) {
-    CellResult const& result = result_.cells[index];
     CellSample taken;
-    // An older build that is measured beside this one may know of no polling, or of less.
-    auto const awake = against_ ? runner_.polling(result.cell) : std::nullopt;
     measuring_ = index;
     taken.sample = engine_.sample(index, [&] {
-      taken = team_      ? team_->sample(result.cell)
-              : against_ ? against_->sample(result.cell)
-                         : runner_.run(result.cell, streams_.workload(result.cell), streams_);
+      taken = sampler_.sample(result_.cells[index].cell);
       return taken.sample;
     });
     measuring_.reset();
@@ -333,7 +264,7 @@ class Campaign {
 
   void take_reference(int round, int place) {
     auto const began = Clock::now();
-    auto sample = run_reference(runner_.worker_cpus(), stop_, result_.options.reference);
+    auto sample = run_reference(worker_cpus(), stop_, result_.options.reference);
     if (!sample) throw Interrupted("interrupted");
     sample->round = round;
     sample->order = place;
@@ -403,11 +334,7 @@ class Campaign {
     result_.took = Clock::now() - began_;
     result_.notes = result_.options.notes;
     result_.notes.insert(result_.notes.end(), result_.plan.notes.begin(), result_.plan.notes.end());
-    result_.notes.insert(result_.notes.end(), runner_.notes().begin(), runner_.notes().end());
-    if (against_)
-      for (std::string const& note : against_->notes()) result_.notes.push_back(note);
-    if (team_)
-      for (std::string const& note : team_->notes()) result_.notes.push_back(note);
+    for (std::string const& note : sampler_.notes()) result_.notes.push_back(note);
     if (!result_.lost.empty()) result_.notes.push_back(result_.lost);
     // An old result is worth more than one without a sample.
     bool const anything = std::any_of(result_.cells.begin(), result_.cells.end(),
@@ -436,50 +363,65 @@ class Campaign {
     }
   }
 
-  Clock::time_point began_;
+  Clock::time_point began_ = Clock::now();
   Clock::time_point budget_from_ = began_;
-  Grow const* grow_;                       // null: nothing more
-  Team* team_;                             // null: this process takes its samples by itself
-  std::unique_ptr<StopSignals> own_stop_;  // null: the team's
+  Grow const* grow_;  // null: nothing more
+  Sampler& sampler_;
+  LocalSampler& local_;
   StopSignals const& stop_;
-  RunOptions own_options_;
+  Progress& progress_;
   std::optional<std::size_t> measuring_;
-  Progress progress_;
-  std::unique_ptr<Against> against_;
   Plan plan_;
   Engine engine_;
-  CellRunner runner_;  // forks the service before the streams take memory
-  Streams streams_;
   std::vector<Clock::duration> took_;  // a cell's latest sample, forking and verifying included
   CampaignResult result_;
 };
 
-CampaignResult run(RunOptions const& options, Plan const& plan, Grow const* grow, Team* team = nullptr) {
+/// What a campaign has come to that was interrupted before its first sample.
+CampaignResult nothing_measured(RunOptions const& options, Plan const& plan) {
+  CampaignResult result;
+  result.plan = plan;
+  result.options = options;
+  result.interrupted = true;
+  for (Cell const& cell : plan.cells) result.cells.emplace_back().cell = cell;
+  close_all(result, Closed::interrupted);
+  return result;
+}
+
+std::unique_ptr<Sampler> make_sampler(RunOptions const& options, Plan const& plan, StopSignals const& stop,
+                                      Progress& progress) {
+  if (options.against.empty()) return std::make_unique<LocalSampler>(options, plan, stop, progress);
+  return std::make_unique<TwoBuilds>(options, plan, stop, progress);
+}
+
+CampaignResult run_by_itself(RunOptions const& options, Plan const& plan, Grow const* grow) {
+  StopSignals const stop;
+  Progress progress(Progress::style(options.progress));
   try {
-    return Campaign(options, plan, grow, team).run();
+    auto const sampler = make_sampler(options, plan, stop, progress);
+    return Campaign(options, plan, *sampler, stop, progress, grow).run();
   } catch (Interrupted const&) {  // while the service was started
-    CampaignResult result;
-    result.plan = plan;
-    result.options = options;
-    result.interrupted = true;
-    for (Cell const& cell : plan.cells) result.cells.emplace_back().cell = cell;
-    close_all(result, Closed::interrupted);
-    return result;
+    return nothing_measured(options, plan);
   }
 }
 
 }  // namespace
 
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan) {
-  return run(options, plan, nullptr);
-}
-
-CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Team& team) {
-  return run(options, plan, nullptr, &team);
+  return run_by_itself(options, plan, nullptr);
 }
 
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Grow const& grow) {
-  return run(options, plan, &grow);
+  return run_by_itself(options, plan, &grow);
+}
+
+CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Sampler& sampler,
+                            StopSignals const& stop, Progress& progress) {
+  try {
+    return Campaign(options, plan, sampler, stop, progress, nullptr).run();
+  } catch (Interrupted const&) {
+    return nothing_measured(options, plan);
+  }
 }
 
 }  // namespace tally

@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "bench/analysis/campaign_result.hpp"
+#include "bench/output/progress.hpp"
 #include "bench/plan/plan.hpp"
 #include "bench/plan/run_options.hpp"
+#include "bench/process/stop_signals.hpp"
+#include "bench/sampling/sampler.hpp"
 
 namespace tally {
 
@@ -16,12 +19,6 @@ namespace tally {
 /// SIGTERM end it early with `interrupted`. After every round the results so far are written to options.out
 /// (whole or not at all). Throws UsageError for what can be known to be impossible before measuring.
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan);
-
-class Team;
-
-/// The same with every sample taken by `team`. That a rank is lost ends the campaign: the samples before
-/// stay. Not with --against, --slo or ingest.
-CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Team& team);
 
 /// What a campaign is to go on with.
 struct More {
@@ -35,5 +32,10 @@ using Grow = std::function<More(CampaignResult const&)>;
 /// The same, and then rounds of what `grow` asks for, again and again, until it asks for nothing or the time
 /// budget is spent. No round is begun that the budget has no room for. Not with --against or --slo.
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Grow const& grow);
+
+/// The same with samples that `sampler` takes, which heeds `stop` as the campaign does. That it is lost ends
+/// the campaign: the samples before stay.
+CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Sampler& sampler,
+                            StopSignals const& stop, Progress& progress);
 
 }  // namespace tally

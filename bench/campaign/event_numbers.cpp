@@ -60,13 +60,13 @@ constexpr double kPilotLinesPerConnection = 4'000, kMostPilotLines = 8e6;
 
 class Pilots {
  public:
-  Pilots(RunOptions const& options, Streams& streams, CellRunner& runner, Progress& progress)
-      : options_(options), streams_(streams), runner_(runner), progress_(progress) {}
+  Pilots(RunOptions const& options, LocalSampler& local, Progress& progress)
+      : options_(options), local_(local), progress_(progress) {}
 
   /// The bound of `cell` as far as it can be computed beforehand.
   double bound(Cell const& cell) const {
-    double const wait_s = runner_.waits_are_ours() ? Seconds(cell.wait).count() : 0;
-    return analytic_bound(cell, runner_.cpus_of(cell), wait_s);
+    double const wait_s = local_.runner().waits_are_ours() ? Seconds(cell.wait).count() : 0;
+    return analytic_bound(cell, local_.runner().cpus_of(cell), wait_s);
   }
 
   /// Events/s of samples that grow until they last; none if one fails.
@@ -84,8 +84,8 @@ class Pilots {
     int long_enough = 0;
     for (int i = 0; i < kPilotsAtMost && long_enough < kLongPilots; ++i) {
       cell.events = static_cast<std::uint64_t>(std::clamp(events, 1.0, most));
-      Sample const sample = runner_.run(cell, streams_.workload(cell), streams_).sample;
-      streams_.forget();
+      Sample const sample = local_.sample(cell).sample;
+      local_.forget();
       if (!sample.failure.empty()) return std::nullopt;
       double const took = Seconds(sample.elapsed).count();
       bool const is_long = took >= kPilotSeconds || events >= most;
@@ -102,7 +102,7 @@ class Pilots {
  private:
   /// Of a pilot of a few waits, the end is a large part.
   double in_long_run(Sample const& sample, Cell const& cell) const {
-    if (cell.stream != StreamKind::lookup || cell.wait.count() == 0 || !runner_.waits_are_ours())
+    if (cell.stream != StreamKind::lookup || cell.wait.count() == 0 || !local_.runner().waits_are_ours())
       return sample.items_per_second();
     DrawnWaits const waits({cell.wait, options_.wait_distribution}, options_.keys.seed, cell.events,
                            cell.model->sequential ? 1 : cell.in_flight);
@@ -110,8 +110,7 @@ class Pilots {
   }
 
   RunOptions const& options_;
-  Streams& streams_;
-  CellRunner& runner_;
+  LocalSampler& local_;
   Progress& progress_;
 };
 
@@ -184,19 +183,19 @@ std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, doub
   return two_digits(std::min(events, most_events(cell, options)));
 }
 
-std::optional<double> pilot_rate(Cell const& cell, RunOptions const& options, Streams& streams,
-                                 CellRunner& runner, Progress& progress) {
-  return Pilots(options, streams, runner, progress).rate(cell);
+std::optional<double> pilot_rate(Cell const& cell, RunOptions const& options, LocalSampler& local,
+                                 Progress& progress) {
+  return Pilots(options, local, progress).rate(cell);
 }
 
 std::uint64_t events_of_rate(Cell const& cell, double length_s, RunOptions const& options) {
   return two_digits(std::min(cell.rate_per_s * length_s, most_events(cell, options)));
 }
 
-std::vector<std::uint64_t> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
-                                          CellRunner& runner, Progress& progress) {
+std::vector<std::uint64_t> choose_numbers(RunOptions const& options, Plan const& plan, LocalSampler& local,
+                                          Progress& progress) {
   std::vector<std::uint64_t> numbers(plan.cells.size());
-  Pilots pilots(options, streams, runner, progress);
+  Pilots pilots(options, local, progress);
   for (Group const& group : plan.groups) {
     bool const from_file = group.stream == StreamKind::cpu && options.input;
     if (from_file || options.events || group.rate_per_s > 0 || group.slo) continue;

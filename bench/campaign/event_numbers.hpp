@@ -8,8 +8,7 @@
 #include "bench/output/progress.hpp"
 #include "bench/plan/plan.hpp"
 #include "bench/plan/run_options.hpp"
-#include "bench/sampling/cell_runner.hpp"
-#include "bench/sampling/streams.hpp"
+#include "bench/sampling/local_sampler.hpp"
 
 namespace tally {
 
@@ -20,8 +19,8 @@ namespace tally {
 /// but sequential and programs of their own, which have their own pilots.
 ///
 /// What more bends it, number_of_events() says. Throws Interrupted.
-std::vector<std::uint64_t> choose_numbers(RunOptions const& options, Plan const& plan, Streams& streams,
-                                          CellRunner& runner, Progress& progress);
+std::vector<std::uint64_t> choose_numbers(RunOptions const& options, Plan const& plan, LocalSampler& local,
+                                          Progress& progress);
 
 /// How many events a sample of `cell` has, of which nothing allows more than `bound` events/s and a pilot
 /// showed `rate`: what the lesser of the two lets through in options.sample_length (five times that,
@@ -37,8 +36,8 @@ std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, doub
                                std::optional<double> rate);
 
 /// Events/s of `cell`, in samples that grow until they last; none if one fails. Throws Interrupted.
-std::optional<double> pilot_rate(Cell const& cell, RunOptions const& options, Streams& streams,
-                                 CellRunner& runner, Progress& progress);
+std::optional<double> pilot_rate(Cell const& cell, RunOptions const& options, LocalSampler& local,
+                                 Progress& progress);
 
 /// How many events a cell at a rate has in `length_s` seconds, if memory has room for so many.
 std::uint64_t events_of_rate(Cell const& cell, double length_s, RunOptions const& options);

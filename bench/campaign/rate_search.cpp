@@ -42,8 +42,7 @@ std::string spell_failure(Cell const& cell, std::string const& failure) {
 
 }  // namespace
 
-SloAnswer search_rate(Cell const& cell, RunOptions const& options, Streams& streams, CellRunner& runner,
-                      Progress& progress) {
+SloAnswer search_rate(Cell const& cell, RunOptions const& options, LocalSampler& local, Progress& progress) {
   Slo const& slo = *options.slo;
   auto const measure = [&](double rate_per_s, bool longer) {
     CellResult probed;
@@ -51,8 +50,8 @@ SloAnswer search_rate(Cell const& cell, RunOptions const& options, Streams& stre
     probed.cell.rate_per_s = rate_per_s;
     probed.cell.events = events_of_rate(probed.cell, length_s(options, rate_per_s, longer), options);
     progress.say((longer ? "verifying " : "trying ") + probed.cell.name());
-    CellSample taken = runner.run(probed.cell, streams.workload(probed.cell), streams);
-    streams.forget();
+    CellSample taken = local.sample(probed.cell);
+    local.forget();
     SloProbe probe{.rate_per_s = rate_per_s, .events = probed.cell.events, .longer = longer};
     probe.failure = taken.sample.failure;
     // What takes too long is too high a rate; all else that goes wrong is a failure of the cell at any.
@@ -68,7 +67,7 @@ SloAnswer search_rate(Cell const& cell, RunOptions const& options, Streams& stre
   };
   Cell unrated = cell;
   unrated.rate_per_s = 0;
-  return find_highest_rate(measure, pilot_rate(unrated, options, streams, runner, progress).value_or(0) / 2);
+  return find_highest_rate(measure, pilot_rate(unrated, options, local, progress).value_or(0) / 2);
 }
 
 }  // namespace tally

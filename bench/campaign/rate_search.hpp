@@ -6,8 +6,7 @@
 #include "bench/analysis/slo_answer.hpp"
 #include "bench/output/progress.hpp"
 #include "bench/plan/run_options.hpp"
-#include "bench/sampling/cell_runner.hpp"
-#include "bench/sampling/streams.hpp"
+#include "bench/sampling/local_sampler.hpp"
 
 namespace tally {
 
@@ -22,7 +21,6 @@ struct SearchFailed : std::runtime_error {
 /// answer is verified for three seconds at least, and as long as the percentile needs latencies
 /// (latencies_needed()), half a minute at most. Throws
 /// Interrupted, SearchFailed.
-SloAnswer search_rate(Cell const& cell, RunOptions const& options, Streams& streams, CellRunner& runner,
-                      Progress& progress);
+SloAnswer search_rate(Cell const& cell, RunOptions const& options, LocalSampler& local, Progress& progress);
 
 }  // namespace tally

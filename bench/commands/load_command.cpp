@@ -7,8 +7,8 @@
 #include "bench/commands/commands.hpp"
 #include "bench/machine/system_limits.hpp"
 #include "bench/plan/defaults.hpp"
-#include "workloads/ingest/load_generator.hpp"
 #include "workloads/base/clock.hpp"
+#include "workloads/ingest/load_generator.hpp"
 
 namespace tally {
 namespace {

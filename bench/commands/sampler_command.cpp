@@ -18,9 +18,8 @@
 #include "bench/plan/limits.hpp"
 #include "bench/plan/plan.hpp"
 #include "bench/plan/run_options.hpp"
-#include "bench/sampling/cell_runner.hpp"
+#include "bench/sampling/local_sampler.hpp"
 #include "bench/sampling/sampler_protocol.hpp"
-#include "bench/sampling/streams.hpp"
 
 namespace tally {
 namespace {
@@ -69,26 +68,25 @@ class Requests {
   LineBuffer buffer_;
 };
 
-class Sampler {
+/// Answers the campaign.
+class SamplerServer {
  public:
-  Sampler(Channel const& channel, RunOptions const& options, Plan plan)
+  SamplerServer(Channel const& channel, RunOptions const& options, Plan plan)
       : channel_(channel),
         progress_(Progress::Style::off),
         options_(options),
         plan_(std::move(plan)),
-        runner_(options_, plan_, stop_, progress_),
-        streams_(options_, stop_, progress_) {
-    streams_.set_service(runner_.lookup_target());
-    told_ = runner_.notes().size();  // the campaign has found the same
-  }
+        local_(options_, plan_, stop_, progress_),
+        told_(local_.notes().size()) {}  // the campaign has found the same
 
   void serve() {
     Json names = Json::array();
     for (Cell const& cell : plan_.cells) names.push_back(cell.name());
     channel_.say({{"sampler", kSamplerProtocol},
                   {"cells", names},
-                  {"manifest", Json::parse(make_manifest(options_, streams_.input(), 0,
-                                                         {runner_.service_name(), runner_.database()}))}});
+                  {"manifest", Json::parse(make_manifest(
+                                   options_, local_.input(), 0,
+                                   {local_.runner().service_name(), local_.runner().database()}))}});
     Requests requests(channel_.in, stop_);
     while (auto const line = requests.next()) {
       Json const request = Json::parse(*line);
@@ -108,25 +106,22 @@ class Sampler {
   }
 
   void prepare(Json const& request) {
-    streams_.set_links_per_ns(request.at("links_per_ns").get<double>());
-    std::uint64_t most_events = 0;
+    local_.set_links_per_ns(request.at("links_per_ns").get<double>());
+    std::vector<Cell> cells;
     for (auto const& [name, events] : request.at("prepare").members()) {
       Cell& cell = cell_called(name);
       cell.events = events.get<std::uint64_t>();
-      if (cell.stream == StreamKind::cpu && !streams_.input())
-        most_events = std::max(most_events, cell.events);
+      cells.push_back(cell);
     }
-    if (most_events > 0) streams_.reserve(most_events);
+    local_.prepare(cells);
     Json digests = Json::object();
-    for (auto const& [name, events] : request.at("prepare").members())
-      digests[name] = digest(streams_.workload(cell_called(name)).expected);
+    for (Cell const& cell : cells) digests[cell.name()] = digest(local_.reference(cell));
     channel_.say({{"prepared", digests}});
   }
 
   void answer_sample(std::string const& name) {
-    Cell const& cell = cell_called(name);
-    Json line{{"taken", sample_to_json(runner_.run(cell, streams_.workload(cell), streams_))}};
-    auto const& notes = runner_.notes();
+    Json line{{"taken", sample_to_json(local_.sample(cell_called(name)))}};
+    auto const notes = local_.notes();
     if (notes.size() > told_)
       line["notes"] = std::vector(notes.begin() + static_cast<std::ptrdiff_t>(told_), notes.end());
     told_ = notes.size();
@@ -138,9 +133,8 @@ class Sampler {
   Progress progress_;
   RunOptions const& options_;
   Plan plan_;
-  CellRunner runner_;
-  Streams streams_;
-  std::size_t told_ = 0;  // of the runner's notes
+  LocalSampler local_;
+  std::size_t told_;  // of its notes
 };
 
 }  // namespace
@@ -151,7 +145,7 @@ int sampler_command(Arguments const& arguments, std::span<Model const> models) {
     RunOptions const options = parse_run_options(arguments, models);
     Plan plan = make_plan(options);
     check_limits(plan, options);
-    Sampler(channel, options, std::move(plan)).serve();
+    SamplerServer(channel, options, std::move(plan)).serve();
     return 0;
   } catch (Interrupted const&) {
     return kInterruptedStatus;

@@ -409,7 +409,6 @@ Json slo_of(CampaignResult const& result) {
 
 Json context(CampaignResult const& result) {
   Json c = result.manifest.empty() ? Json::object() : Json::parse(result.manifest);
-  if (!result.against.empty()) c["against"] = Json::parse(result.against);
   c["rounds"] = result.rounds;
   c["took_s"] = in_seconds(result.took);
   c["interrupted"] = result.interrupted;

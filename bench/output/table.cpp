@@ -15,8 +15,8 @@
 #include "bench/machine/reference_figures.hpp"
 #include "bench/plan/plan.hpp"
 #include "bench/plan/slo.hpp"
-#include "workloads/ingest/load_generator.hpp"
 #include "workloads/base/clock.hpp"
+#include "workloads/ingest/load_generator.hpp"
 
 namespace tally {
 namespace {
@@ -366,7 +366,7 @@ std::string render_group(CampaignResult const& result, Group const& group, std::
 
 /// What the other build is, as its manifest says: `0.1.0 (5b9cf8cdeadb), /opt/tally`.
 std::string name_other(CampaignResult const& result) {
-  auto const other = Json::parse(result.against);
+  auto const other = Json::parse(result.manifest).at("against");
   std::string const commit = other.value("tally_commit", "unknown"),
                     tree = other.value("tally_tree", "unknown");
   return other.value("tally_version", "?") + " (" + commit.substr(0, 12) +

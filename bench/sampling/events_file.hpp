@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
-#include "workloads/events/synthetic.hpp"
 #include "workloads/base/owned_fd.hpp"
+#include "workloads/events/synthetic.hpp"
 
 namespace tally {
 

@@ -14,9 +14,9 @@
 #include "bench/process/helper_process.hpp"
 #include "bench/process/shared_object.hpp"
 #include "bench/process/stop_signals.hpp"
+#include "workloads/base/owned_fd.hpp"
 #include "workloads/lookup/lookup_service.hpp"
 #include "workloads/stream.hpp"
-#include "workloads/base/owned_fd.hpp"
 
 namespace tally {
 

@@ -28,8 +28,8 @@
 #include "mpi/rank_deadline.hpp"
 #include "mpi/rank_streams.hpp"
 #include "mpi/reference_check.hpp"
-#include "workloads/base/random.hpp"
 #include "workloads/base/clock.hpp"
+#include "workloads/base/random.hpp"
 
 namespace tally {
 namespace {

@@ -70,8 +70,9 @@ int mpi_run_command(Arguments const& arguments, std::span<Model const> models, R
       follow(rank, plan, in.world, in.stop);
       return 0;
     }
-    MpiTeam team(rank, in.job, plan, in.world, in.stop);
-    CampaignResult const result = run_campaign(options, plan, team);
+    Progress progress(Progress::style(options.progress));
+    MpiTeam team(options, rank, in.job, plan, in.world, in.stop, progress);
+    CampaignResult const result = run_campaign(options, plan, team, in.stop, progress);
     write_output(run_report(result, options.benchmark));
     int const status = run_status(result);
     if (team.lost()) throw JobEnds{status};

@@ -46,8 +46,8 @@ CampaignResult campaign_against(std::string const& without = "") {
     result.cells.emplace_back().cell = cell;
     result.cells.back().analytic_bound = INFINITY;
   }
-  result.against =
-      R"({"path": "/opt/tally", "tally_version": "9.9", "tally_commit": "0123456789abcdef", "tally_tree": "clean"})";
+  result.manifest =
+      R"({"against": {"path": "/opt/tally", "tally_version": "9.9", "tally_commit": "0123456789abcdef", "tally_tree": "clean"}})";
   return result;
 }
 

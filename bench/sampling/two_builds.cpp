@@ -1,4 +1,4 @@
-#include "bench/sampling/against.hpp"
+#include "bench/sampling/two_builds.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -41,56 +41,80 @@ std::string common_name(Cell cell) {
   return cell.name();
 }
 
-}  // namespace
-
-Against::Against(RunOptions const& options, StopSignals const& stop)
-    : path_(options.against), arguments_(without_against(options.command_line)) {
+/// The other build's process. Throws UsageError where it is none.
+std::unique_ptr<SamplerProcess> start_other(RunOptions const& options,
+                                            std::vector<std::string> const& arguments,
+                                            StopSignals const& stop, Progress& progress) {
+  progress.say("starting " + options.against.string());
   // Command lines are everybody's to read.
   if (options.service && !options.service->password.empty())
     ::setenv(kRedisPasswordVariable, options.service->password.c_str(), 1);
   try {
-    there_ = std::make_unique<SamplerProcess>(path_, arguments_, options.sample_timeout, stop);
-    check_manifest(there_->manifest());
+    auto other = std::make_unique<SamplerProcess>(options.against, arguments, options.sample_timeout, stop);
+    check_manifest(other->manifest());
+    return other;
   } catch (SamplerFailed const& e) {
     throw UsageError(std::string("--against ") + e.what() +
                      " (write the path of a tally that has --against)");
   }
-  here_ = std::make_unique<SamplerProcess>("/proc/self/exe", arguments_, options.sample_timeout, stop);
 }
 
-Plan Against::pair_up(Plan own) {
+}  // namespace
+
+TwoBuilds::TwoBuilds(RunOptions const& options, Plan const& plan, StopSignals const& stop, Progress& progress)
+    : options_(options),
+      progress_(progress),
+      arguments_(without_against(options.command_line)),
+      there_(start_other(options, arguments_, stop, progress)),
+      here_(std::make_unique<SamplerProcess>("/proc/self/exe", arguments_, options.sample_timeout, stop)),
+      local_(options, plan, stop, progress) {}
+
+Plan TwoBuilds::complete(Plan own) {
+  std::string const path = options_.against.string();
   auto const& others = there_->cells();
   for (Cell const& cell : own.cells)
     if (std::find(others.begin(), others.end(), cell.name()) == others.end())
-      notes_.push_back(path_.string() + " has no cell " + cell.name() +
-                       ": it is measured in this build alone");
+      notes_.push_back(path + " has no cell " + cell.name() + ": it is measured in this build alone");
   Plan both = with_other_build(std::move(own), others);
   if (both.pairs.empty())
-    throw UsageError("--against " + path_.string() + ": it has none of the cells of this campaign");
+    throw UsageError("--against " + path + ": it has none of the cells of this campaign");
   return both;
 }
 
-void Against::prepare(double links_per_ns, std::vector<CellResult> const& cells) {
+std::vector<PreparedCell> TwoBuilds::prepare(std::vector<Cell> const& cells) {
+  std::vector<PreparedCell> prepared;
+  if (local_.input()) {
+    prepared = local_.prepare(cells);  // which says how many lines the file has
+  } else {
+    for (Cell const& cell : cells)
+      prepared.push_back(known_waits(cell, options_, local_.runner().waits_are_ours()));
+  }
+  local_.forget();
+  progress_.say("making the streams of both builds");
   std::map<std::string, std::uint64_t> all, paired;
-  for (CellResult const& result : cells)
-    (result.cell.against ? paired : all)[common_name(result.cell)] = result.cell.events;
-  auto const here = here_->prepare(links_per_ns, all);
-  auto const there = there_->prepare(links_per_ns, paired);
+  for (std::size_t i = 0; i < cells.size(); ++i)
+    (cells[i].against ? paired : all)[common_name(cells[i])] = prepared[i].events;
+  auto const here = here_->prepare(local_.links_per_ns(), all);
+  auto const there = there_->prepare(local_.links_per_ns(), paired);
   for (auto const& [name, events] : paired) {
     auto const one = here.find(name), other = there.find(name);
     if (one == here.end() || other == there.end() || one->second != other->second)
       not_alike_[name] = "the two builds count different events: their references differ";
   }
+  return prepared;
 }
 
-std::vector<std::string> Against::notes() const {
-  auto all = notes_;
+std::vector<std::string> TwoBuilds::notes() const {
+  auto all = local_.notes();
+  all.insert(all.end(), notes_.begin(), notes_.end());
   for (auto const* const sampler : {here_.get(), there_.get()})
     all.insert(all.end(), sampler->notes().begin(), sampler->notes().end());
   return all;
 }
 
-CellSample Against::sample(Cell const& cell) {
+CellSample TwoBuilds::sample(Cell const& cell) {
+  // An older build may know of no polling, or of less: this process keeps the CPUs awake for both.
+  auto const awake = local_.runner().polling(cell);
   std::string const name = common_name(cell);
   if (auto const found = not_alike_.find(name); found != not_alike_.end()) {
     CellSample failed;
@@ -100,11 +124,11 @@ CellSample Against::sample(Cell const& cell) {
   return (cell.against ? there_ : here_)->sample(name);
 }
 
-std::string Against::describe_other() const {
-  Json other{{"path", path_.string()}};
+Json TwoBuilds::describe() const {
+  Json other{{"path", options_.against.string()}};
   for (char const* const key : kTold) other[key] = there_->manifest().at(key);
   other["build"] = there_->manifest().at("build");
-  return other.dump();
+  return {{"against", std::move(other)}};
 }
 
 }  // namespace tally
