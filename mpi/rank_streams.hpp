@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/plan/cell.hpp"
 #include "bench/plan/run_options.hpp"
 #include "mpi/communicator.hpp"
 #include "workloads/base/memory.hpp"

@@ -58,9 +58,10 @@ class Campaign {
     result_.input_bytes = sampler_.input_bytes();
     {
       StopSignals::ExitAtOnce const at_once(stop_);
-      result_.manifest = make_manifest(options, local_.input(), result_.links_per_ns,
-                                       {local_.runner().service_name(), local_.runner().database()});
-      result_.on_database = local_.runner().database() != nullptr;
+      result_.manifest =
+          make_manifest(options, local_.input(), result_.links_per_ns,
+                        {local_.runner().lookups().name(), local_.runner().lookups().database()});
+      result_.on_database = local_.runner().lookups().database() != nullptr;
     }
     describe_sampler();
     result_.ranks_share_cpus = sampler_.shares_cpus();
@@ -87,7 +88,7 @@ class Campaign {
       result_.steal_share = (after->stolen - machine_before->stolen) / (after->total - machine_before->total);
     result_.others = busy_processes(processes_before, ProcessTimes());
     result_.load_after = load_averages();
-    result_.keys_left = local_.runner().remove_keys();
+    result_.keys_left = local_.runner().lookups().remove_keys();
     write_results();
     write_other_files();
     return std::move(result_);

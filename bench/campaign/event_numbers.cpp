@@ -133,22 +133,6 @@ Model const* pace_maker(Group const& group, Plan const& plan) {
 /// Whether a pilot of its own sets the number of its events: where the others' would take minutes.
 bool has_own_number(Model const& model) { return model.sequential || model.external != nullptr; }
 
-Cell cell_in(Group const& group, Model const* model) {
-  Cell cell;
-  cell.model = model;
-  cell.stream = group.stream;
-  cell.workers = group.workers;
-  cell.grain = group.grain;
-  cell.batch = group.batch;
-  cell.wait = group.wait;
-  cell.in_flight = group.in_flight;
-  cell.connections = group.connections;
-  cell.io = model->reactor ? group.io : Io::epoll;
-  cell.lookup = group.lookup;
-  cell.rate_per_s = group.rate_per_s;
-  return cell;
-}
-
 }  // namespace
 
 std::uint64_t number_of_events(Cell const& cell, RunOptions const& options, double bound,
@@ -200,7 +184,7 @@ std::vector<std::uint64_t> choose_numbers(RunOptions const& options, Plan const&
     bool const from_file = group.stream == StreamKind::cpu && options.input;
     if (from_file || options.events || group.rate_per_s > 0 || group.slo) continue;
     if (Model const* const model = pace_maker(group, plan)) {
-      Cell const cell = cell_in(group, model);
+      Cell const cell = cell_in(group, *model);
       std::optional<double> const rate = pilots.rate(cell);
       std::uint64_t const events = number_of_events(cell, options, pilots.bound(cell), rate);
       for (std::size_t const i : group.cells)

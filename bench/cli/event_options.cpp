@@ -116,11 +116,6 @@ void LoadArguments::read(LoadSpec& spec) const {
   if (disorder) spec.disorder = parse_duration("--disorder", *disorder);
 }
 
-double read_rate(std::string const& text) {
-  constexpr std::uint64_t kMostRate_per_s = 1'000'000'000;
-  return text == "max" ? 0 : static_cast<double>(parse_count("--rate", text, 1, kMostRate_per_s));
-}
-
 WaitDistribution read_wait_distribution(std::string_view text) {
   return choose("--wait-dist", text, kWaitDistributions);
 }

@@ -56,9 +56,6 @@ struct LoadArguments {
   std::optional<std::string>&arrivals, &coalesce, &disorder;
 };
 
-/// The value of --rate, or an item of it: events a second, 0 for max. Throws UsageError.
-double read_rate(std::string const& text);
-
 /// The value of --wait-dist. Throws UsageError.
 WaitDistribution read_wait_distribution(std::string_view text);
 

@@ -12,7 +12,8 @@
 #include "bench/cli/benchmark_flags.hpp"
 #include "bench/cli/event_options.hpp"
 #include "bench/plan/defaults.hpp"
-#include "models/runtime/io/uring.hpp"
+#include "bench/plan/external_models.hpp"
+#include "bench/plan/parameter_table.hpp"
 
 namespace tally {
 namespace {
@@ -20,27 +21,11 @@ namespace {
 using Value = std::optional<std::string>;
 
 // Far past any machine; what this one allows is checked against its own limits.
-constexpr std::uint64_t kMostWorkers = 65'536;
-constexpr std::uint64_t kMostInFlight = 1'000'000;
 constexpr std::uint64_t kMostEvents = 1ULL << 40;
 constexpr std::uint64_t kMostRounds = 100'000;
 
 constexpr std::array<std::pair<std::string_view, StreamKind>, 3> kStreamNames{
     {{"cpu", StreamKind::cpu}, {"lookup", StreamKind::lookup}, {"ingest", StreamKind::ingest}}};
-
-/// `a,b` of durations, for help texts.
-template <class Durations>
-std::string spell_all(Durations const& durations) {
-  std::string text;
-  for (auto const duration : durations) text += (text.empty() ? "" : ",") + format_duration(duration);
-  return text;
-}
-template <class Numbers>
-std::string spell_numbers(Numbers const& numbers) {
-  std::string text;
-  for (auto const number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
-  return text;
-}
 
 /// All that `tally run` takes, as text.
 struct RunArguments {
@@ -57,37 +42,14 @@ struct RunArguments {
             "counts on cpu, {port} and {count} are for lookup, {port} alone is for ingest (README, Your own "
             "program as a model)")),
         stream(p.option("--stream", "S,..", "cpu, lookup, ingest (default: cpu,lookup; with --input: cpu)")),
-        workers(
-            p.option("--workers", "N,..",
-                     "threads or processes (default: the CPUs this process may use; one fewer on lookup and "
-                     "ingest)")),
-        grain(p.option("--grain", "D,..",
-                       "CPU time per event (default: " + spell_all(defaults::kCpuGrains) + " on cpu, " +
-                           spell_all(defaults::kLookupGrains) + " on lookup, ingest and with --input)")),
-        batch(p.option("--batch", "N,..",
-                       "cpu: events of one task, exactly, or auto, as the model likes (default: " +
-                           spell_numbers(defaults::kBatches) + ", with --input " +
-                           spell_numbers(defaults::kTextBatches) + ")")),
-        wait(p.option("--wait", "D,..",
-                      "lookup, and ingest with --lookup: mean wait for a reply (default: " +
-                          spell_all(defaults::kWaits) + ")")),
-        wait_dist(
-            p.option("--wait-dist", "NAME", "their distribution: exponential (default), fixed or lognormal")),
-        in_flight(p.option("--in-flight", "N,..",
-                           "lookup: connections (default: " + spell_numbers(defaults::kInFlights) + ")")),
-        io(p.option("--io", "IO,..",
-                    "lookup, ingest: how models that wait without blocking wait: epoll (default), io_uring")),
+        lists(list_options(p)),
+        wait_dist(p.option("--wait-dist", "NAME",
+                           "how waits are distributed: exponential (default), fixed or lognormal")),
         service(p.option(
             "--service", "WHERE",
             "whom lookups ask: embedded (default), or redis://[[USER]:PASSWORD@]HOST:PORT[/DB]: a Redis "
             "database, which gets keys of the run's own for as long as it takes, or another tally "
             "lookup-service")),
-        connections(
-            p.option("--connections", "N,..",
-                     "ingest: how many send (default: " + spell_numbers(defaults::kConnections) + ")")),
-        rate(p.option("--rate", "R,..|max",
-                      "ingest: events a second, of all connections together; max (default): as many as the "
-                      "server takes")),
         slo(p.option("--slo", "pP=D",
                      "ingest: instead of --rate, find for each model the highest rate at which so many "
                      "percent of all events "
@@ -147,8 +109,9 @@ struct RunArguments {
   std::span<Model const> models;
   Value& model;
   std::vector<std::string>& external;
-  Value &stream, &workers, &grain, &batch, &wait, &wait_dist, &in_flight, &io, &service;
-  Value &connections, &rate, &slo;
+  Value& stream;
+  std::vector<Value*> lists;  // of the table of parameters, in its order
+  Value &wait_dist, &service, &slo;
   bool& lookup;
   LoadArguments load;
   Value& events;
@@ -158,16 +121,24 @@ struct RunArguments {
   Value &rounds, &ci, &time_budget, &sample_timeout, &idle, &against, &order_seed, &out, &hgrm;
   bool& no_progress;
   Value *ranks = nullptr, *scaling = nullptr;
-};
 
-/// Each item of the list `given`, read by `read`; `otherwise` if it was not given.
-template <class T, class Defaults, class Read>
-std::vector<T> read_list(std::string_view flag, Value const& given, Defaults const& otherwise, Read read) {
-  if (!given) return {std::begin(otherwise), std::end(otherwise)};
-  std::vector<T> values;
-  for (auto const& item : split_list(flag, *given)) values.push_back(static_cast<T>(read(item)));
-  return values;
-}
+  /// The value of a list that the table of parameters has.
+  Value const& list(std::string_view flag) const {
+    auto const all = list_parameters();
+    auto const found =
+        std::find_if(all.begin(), all.end(), [&](Parameter const& p) { return p.flag == flag; });
+    return *lists.at(static_cast<std::size_t>(found - all.begin()));
+  }
+
+ private:
+  static std::vector<Value*> list_options(ArgumentParser& p) {
+    std::vector<Value*> options;
+    for (Parameter const& parameter : list_parameters())
+      options.push_back(
+          &p.option(std::string(parameter.flag), std::string(parameter.values), parameter.help()));
+    return options;
+  }
+};
 
 std::vector<StreamKind> read_streams(RunArguments const& given) {
   if (!given.stream && given.input) return {StreamKind::cpu};
@@ -305,41 +276,19 @@ void read_cell_options(RunArguments const& given, RunOptions& options) {
   options.streams = read_streams(given);
   options.external = read_external(given, options.streams);
   options.models = read_models(given, options);
-  auto const duration_of = [](std::string_view flag) {
-    return [flag](std::string const& text) { return parse_duration(flag, text); };
-  };
-  auto const count_of = [](std::string_view flag, std::uint64_t most) {
-    return [flag, most](std::string const& text) { return parse_count(flag, text, 1, most); };
-  };
-  using Durations = std::vector<std::chrono::nanoseconds>;
-  options.workers =
-      read_list<int>("--workers", given.workers, std::vector<int>{}, count_of("--workers", kMostWorkers));
-  options.grains =
-      read_list<std::chrono::nanoseconds>("--grain", given.grain, Durations{}, duration_of("--grain"));
-  options.batches = read_list<std::uint64_t>(
-      "--batch", given.batch, given.input ? defaults::kTextBatches : defaults::kBatches,
-      [&](std::string const& text) {
-        return text == kAutoBatchWord ? kAutoBatch : parse_count("--batch", text, 1, kMostEvents);
-      });
-  options.waits =
-      read_list<std::chrono::nanoseconds>("--wait", given.wait, defaults::kWaits, duration_of("--wait"));
-  options.in_flights = read_list<int>("--in-flight", given.in_flight, defaults::kInFlights,
-                                      count_of("--in-flight", kMostInFlight));
-  options.ios = read_list<Io>("--io", given.io, std::array{Io::epoll}, read_io);
+  options.ingest_lookup = given.lookup;
+  auto const parameters = list_parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i].read(options, *given.lists[i]);
   if (given.wait_dist) options.wait_distribution = read_wait_distribution(*given.wait_dist);
   if (given.service) options.service = read_service(*given.service);
   // Who is not ours waits as long as it likes, unless it is said how long.
-  if (options.service && !given.wait) options.waits = {std::chrono::nanoseconds{0}};
-  options.connections = read_list<int>("--connections", given.connections, defaults::kConnections,
-                                       count_of("--connections", kMostConnections));
-  options.rates_per_s = read_list<double>("--rate", given.rate, defaults::kRates_per_s, read_rate);
+  if (options.service && !given.list("--wait")) options.waits = {std::chrono::nanoseconds{0}};
   if (given.slo) {
     options.slo = parse_slo("--slo", *given.slo);
-    if (given.rate) throw UsageError("--slo finds the rates: leave --rate out");
+    if (given.list("--rate")) throw UsageError("--slo finds the rates: leave --rate out");
     if (options.streams != std::vector{StreamKind::ingest})
       throw UsageError("--slo is for --stream ingest alone: events have latencies where they arrive");
   }
-  options.ingest_lookup = given.lookup;
   LoadSpec load;
   given.load.read(load);
   options.arrivals = load.arrivals;
@@ -361,37 +310,24 @@ void note_idle_flags(RunArguments const& given, RunOptions& options) {
     std::string_view name;
     Value const* value;
   };
-  if (!measured(StreamKind::cpu) && given.batch) note("--batch", "cpu");
-  if (!measured(StreamKind::lookup) && given.in_flight) note("--in-flight", "lookup");
+  auto const parameters = list_parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    if (*given.lists[i] && !parameters[i].measured(options))
+      note(parameters[i].flag, std::string(parameters[i].streams));
   bool const ingest = measured(StreamKind::ingest);
-  if (!measured(StreamKind::lookup) && !ingest && given.io) note("--io", "lookup or ingest");
   if (!measured(StreamKind::lookup) && !(ingest && given.lookup)) {
-    for (IdleFlag const& flag :
-         {IdleFlag{"--wait", &given.wait}, {"--wait-dist", &given.wait_dist}, {"--service", &given.service}})
-      if (*flag.value) note(flag.name, ingest ? "lookup, or ingest with --lookup" : "lookup");
+    for (IdleFlag const& flag : {IdleFlag{"--wait-dist", &given.wait_dist}, {"--service", &given.service}})
+      if (*flag.value) note(flag.name, "lookup, or ingest with --lookup");
   }
   if (ingest) return;
   if (given.lookup) note("--lookup", "ingest");
-  for (IdleFlag const& flag : {IdleFlag{"--connections", &given.connections},
-                               {"--rate", &given.rate},
-                               {"--arrivals", &given.load.arrivals},
+  for (IdleFlag const& flag : {IdleFlag{"--arrivals", &given.load.arrivals},
                                {"--slo", &given.slo},
                                {"--hgrm", &given.hgrm},
                                {"--coalesce", &given.load.coalesce},
                                {"--disorder", &given.load.disorder}})
     if (*flag.value) note(flag.name, "ingest");
 }
-
-}  // namespace
-
-Io read_io(std::string const& text) {
-  Io const io = choose("--io", text, kIos);
-  if (io == Io::io_uring && !why_no_uring().empty())
-    throw UsageError("--io io_uring is unavailable here, because " + why_no_uring() + "; write --io epoll");
-  return io;
-}
-
-namespace {
 
 constexpr std::array<std::pair<std::string_view, Scaling>, 2> kScalings{
     {{"weak", Scaling::weak}, {"strong", Scaling::strong}}};

@@ -19,7 +19,4 @@ RunOptions parse_run_options(std::vector<std::string> const& arguments, std::spa
 RunOptions parse_mpi_run_options(std::vector<std::string> const& arguments, std::span<Model const> models,
                                  int ranks);
 
-/// A value of --io. Throws UsageError if it is none, or why it cannot be had here.
-Io read_io(std::string const& text);
-
 }  // namespace tally

@@ -7,6 +7,7 @@
 #include "bench/commands/commands.hpp"
 #include "bench/machine/system_limits.hpp"
 #include "bench/plan/defaults.hpp"
+#include "bench/plan/parameter_table.hpp"
 #include "workloads/base/clock.hpp"
 #include "workloads/ingest/load_generator.hpp"
 

@@ -49,13 +49,7 @@ void add_cells(Plan& plan, Group group, RunOptions const& options, std::set<std:
     bool const others_too = group.workers > 1 || (group.stream == StreamKind::lookup && group.in_flight > 1);
     if (model->sequential && others_too) continue;
     Plan one;
-    one.cells.push_back({.model = model,
-                         .stream = group.stream,
-                         .workers = group.workers,
-                         .grain = group.grain,
-                         .batch = group.batch,
-                         .wait = group.wait,
-                         .in_flight = group.in_flight});
+    one.cells.push_back(cell_in(group, *model));
     try {
       check_limits(one, options);
     } catch (UsageError const& e) {

@@ -84,9 +84,9 @@ class SamplerServer {
     for (Cell const& cell : plan_.cells) names.push_back(cell.name());
     channel_.say({{"sampler", kSamplerProtocol},
                   {"cells", names},
-                  {"manifest", Json::parse(make_manifest(
-                                   options_, local_.input(), 0,
-                                   {local_.runner().service_name(), local_.runner().database()}))}});
+                  {"manifest", Json::parse(make_manifest(options_, local_.input(), 0,
+                                                         {local_.runner().lookups().name(),
+                                                          local_.runner().lookups().database()}))}});
     Requests requests(channel_.in, stop_);
     while (auto const line = requests.next()) {
       Json const request = Json::parse(*line);

@@ -22,6 +22,7 @@
 #include "bench/machine/system_limits.hpp"
 #include "bench/output/counts_json.hpp"
 #include "bench/plan/defaults.hpp"
+#include "bench/plan/parameter_table.hpp"
 #include "bench/process/helper_process.hpp"
 #include "bench/process/stop_signals.hpp"
 #include "workloads/ingest/ingest_stream.hpp"

@@ -9,6 +9,7 @@
 #include "bench/machine/system_limits.hpp"
 #include "bench/plan/defaults.hpp"
 #include "bench/process/stop_signals.hpp"
+#include "workloads/lookup/lookup_service.hpp"
 
 namespace tally {
 int service_command(Arguments const& arguments) {

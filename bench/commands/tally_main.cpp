@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "bench/base/console.hpp"
+#include "bench/base/usage_error.hpp"
 #include "bench/base/version.hpp"
 #include "bench/cli/benchmark_flags.hpp"
 #include "bench/commands/commands.hpp"

@@ -12,6 +12,8 @@
 #include "bench/machine/machine.hpp"
 #include "bench/output/build_config.hpp"
 #include "bench/output/build_tree.hpp"
+#include "bench/plan/external_models.hpp"
+#include "bench/plan/parameter_table.hpp"
 #include "bench/plan/run_options.hpp"
 
 namespace tally {
@@ -28,20 +30,6 @@ std::string date_now() {
   std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &local);
   std::string date = text;
   return date.insert(date.size() - 2, ":");  // ISO 8601 wants +hh:mm
-}
-
-/// A hash, or why there is none.
-template <class List>
-Json all_in_ns(List const& durations) {
-  Json list = Json::array();
-  for (auto const d : durations) list.push_back(d.count());
-  return list;
-}
-
-/// Absent where the streams have their own default.
-template <class List>
-Json or_default(List const& list, Json const& shown) {
-  return list.empty() ? Json("default") : shown;
 }
 
 std::string_view name_of(Arrivals arrivals) {
@@ -68,27 +56,17 @@ Json factors(RunOptions const& options, Service const& service) {
   f["skew"] = options.keys.skew;
   f["seed"] = options.keys.seed;
   f["window_ns"] = options.window.count();
-  f["workers"] = or_default(options.workers, options.workers);
-  f["grain_ns"] = or_default(options.grains, all_in_ns(options.grains));
-  f["batch"] = Json::array();
-  for (std::uint64_t const batch : options.batches)
-    f["batch"].push_back(batch == kAutoBatch ? Json(kAutoBatchWord) : Json(batch));
-  f["wait_ns"] = all_in_ns(options.waits);
+  for (Parameter const& parameter : list_parameters())
+    if (Json asked = parameter.asked(options); !asked.is_null())
+      f[std::string(parameter.key)] = std::move(asked);
   f["wait_distribution"] = name_of(options.wait_distribution);
-  f["in_flight"] = options.in_flights;
   f["service"] = service.name;
   if (std::find(options.streams.begin(), options.streams.end(), StreamKind::ingest) !=
       options.streams.end()) {
-    f["connections"] = options.connections;
-    f["rate_per_s"] = Json::array();
-    for (double const rate : options.rates_per_s)
-      f["rate_per_s"].push_back(rate > 0 ? Json(rate) : Json("max"));
     f["arrivals"] = name_of(options.arrivals);
     f["coalesce_ns"] = options.coalesce.count();
     f["disorder_ns"] = options.disorder.count();
   }
-  f["io"] = Json::array();
-  for (Io const io : options.ios) f["io"].push_back(name_of(io));
   f["idle"] = name_of(options.idle);
   f["min_rounds"] = options.min_rounds;
   f["max_rounds"] = options.max_rounds;

@@ -13,7 +13,7 @@ namespace tally {
 
 /// Whom lookups ask.
 struct Service {
-  std::string name = "embedded";  ///< CellRunner::service_name()
+  std::string name = "embedded";  ///< as LookupSide::name() has it
   RedisDatabase const* database = nullptr;
 };
 

@@ -13,6 +13,7 @@
 #include "bench/base/sha256.hpp"
 #include "bench/machine/reference_figures.hpp"
 #include "bench/machine/system_limits.hpp"
+#include "bench/plan/parameter_table.hpp"
 #include "bench/services/service_process.hpp"
 #include "workloads/base/clock.hpp"
 
@@ -55,31 +56,9 @@ Json entry_of(CampaignResult const& result, std::size_t index, std::string const
 }
 
 void put_cell(Json& entry, Cell const& cell) {
-  entry["stream"] = name_of(cell.stream);
   entry["model"] = cell.model->name;
   if (cell.model->external != nullptr) entry["external"] = true;
-  entry["workers"] = cell.workers;
-  entry["grain_ns"] = cell.grain.count();
-  if (cell.stream == StreamKind::cpu) {
-    if (cell.batch == kAutoBatch)
-      entry["batch"] = kAutoBatchWord;
-    else
-      entry["batch"] = cell.batch;
-  } else if (cell.stream == StreamKind::ingest) {
-    entry["connections"] = cell.connections;
-    put(entry, "rate_per_s", cell.rate_per_s > 0 ? std::optional(cell.rate_per_s) : std::nullopt,
-        "as many as the server takes");
-    if (cell.lookup) entry["wait_ns"] = cell.wait.count();
-  } else {
-    entry["wait_ns"] = cell.wait.count();
-    entry["in_flight"] = cell.in_flight;
-  }
-  if (cell.io == Io::io_uring) entry["io_uring"] = 1;
-  if (cell.ranks > 0) {
-    entry["ranks"] = cell.ranks;
-    entry["hosts"] = cell.hosts;
-  }
-  if (cell.against) entry["against"] = 1;
+  record(entry, cell);
   entry["events"] = cell.events;
 }
 

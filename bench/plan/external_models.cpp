@@ -13,7 +13,7 @@
 #include "bench/base/lists.hpp"
 #include "bench/base/sha256.hpp"
 #include "bench/base/usage_error.hpp"
-#include "bench/plan/cell.hpp"
+#include "bench/plan/parameters.hpp"
 
 namespace tally {
 namespace {

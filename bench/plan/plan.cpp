@@ -10,6 +10,8 @@
 #include "bench/base/name_pattern.hpp"
 #include "bench/machine/system_limits.hpp"
 #include "bench/plan/defaults.hpp"
+#include "bench/plan/parameter_table.hpp"
+#include "bench/plan/parameters.hpp"
 
 namespace tally {
 namespace {
@@ -29,66 +31,23 @@ class Filter {
   std::optional<NamePattern> pattern_;
 };
 
-/// The groups that the options' lists combine to for one stream, without cells, for one way of waiting.
-std::vector<Group> groups_of(StreamKind stream, Io io, RunOptions const& options) {
-  std::vector<int> workers = options.workers;
-  if (workers.empty()) {
-    int const cpus = static_cast<int>(usable_cpus().size());
-    // The lookup service and the load generator have a CPU of their own where there are two.
-    workers = {stream == StreamKind::cpu ? cpus : std::max(1, cpus - 1)};
-  }
-  auto grains = options.grains;
-  if (grains.empty()) {
-    auto const use = [&](auto const& defaults) { grains.assign(defaults.begin(), defaults.end()); };
-    if (stream != StreamKind::cpu) {
-      use(defaults::kLookupGrains);
-    } else if (options.input) {
-      use(defaults::kTextGrains);
-    } else {
-      use(defaults::kCpuGrains);
+/// The groups that the options' lists combine to on a stream, without cells.
+std::vector<Group> combinations(StreamKind stream, RunOptions const& options) {
+  std::vector<Parameter const*> outermost_first;
+  for (Parameter const& parameter : list_parameters()) outermost_first.push_back(&parameter);
+  std::sort(outermost_first.begin(), outermost_first.end(),
+            [](Parameter const* a, Parameter const* b) { return a->loop < b->loop; });
+  Group first;
+  first.stream = stream;
+  first.slo = stream == StreamKind::ingest && options.slo.has_value();
+  std::vector<Group> groups{first};
+  for (Parameter const* const parameter : outermost_first) {
+    std::vector<Group> more;
+    for (Group const& group : groups) {
+      for (std::size_t i = 0; i < parameter->number(options, stream); ++i)
+        parameter->set(more.emplace_back(group), options, i);
     }
-  }
-  std::vector<Group> groups;
-  for (int const n : workers) {
-    for (auto const grain : grains) {
-      if (stream == StreamKind::cpu) {
-        for (auto const batch : options.batches) {
-          groups.push_back({.stream = stream, .workers = n, .grain = grain, .batch = batch, .cells = {}});
-        }
-        continue;
-      }
-      if (stream == StreamKind::ingest) {
-        auto const waits = options.ingest_lookup ? options.waits : std::vector{std::chrono::nanoseconds(0)};
-        for (auto const wait : waits) {
-          for (int const connections : options.connections) {
-            for (double const rate_per_s : options.rates_per_s) {
-              groups.push_back({.stream = stream,
-                                .workers = n,
-                                .grain = grain,
-                                .wait = wait,
-                                .connections = connections,
-                                .io = io,
-                                .lookup = options.ingest_lookup,
-                                .rate_per_s = rate_per_s,
-                                .slo = options.slo.has_value(),
-                                .cells = {}});
-            }
-          }
-        }
-        continue;
-      }
-      for (auto const wait : options.waits) {
-        for (int const in_flight : options.in_flights) {
-          groups.push_back({.stream = stream,
-                            .workers = n,
-                            .grain = grain,
-                            .wait = wait,
-                            .in_flight = in_flight,
-                            .io = io,
-                            .cells = {}});
-        }
-      }
-    }
+    groups = std::move(more);
   }
   return groups;
 }
@@ -101,20 +60,9 @@ std::uint64_t events_of(Group const& group, RunOptions const& options) {
 }
 
 Cell cell_of(Group const& group, Model const& model, RunOptions const& options) {
-  return {.model = &model,
-          .stream = group.stream,
-          .workers = model.sequential ? 1 : group.workers,
-          .grain = group.grain,
-          .batch = group.batch,
-          .wait = group.wait,
-          .in_flight = model.sequential ? 1 : group.in_flight,
-          .connections = group.connections,
-          .io = model.reactor ? group.io : Io::epoll,
-          .lookup = group.lookup,
-          .rate_per_s = group.rate_per_s,
-          .ranks = group.ranks,
-          .hosts = group.hosts,
-          .events = events_of(group, options)};
+  Cell cell = cell_in(group, model);
+  cell.events = events_of(group, options);
+  return cell;
 }
 
 /// Whether the model has a cell in the group: one that waits in one way alone has none where it would wait in
@@ -123,12 +71,9 @@ bool belongs(Model const& model, Group const& group) {
   return group.io == Io::epoll || model.reactor || model.sequential;
 }
 
-/// The groups of a stream, one way of waiting after the other: on cpu there is nothing to wait for. Of an MPI
-/// job, all of them for each number of ranks.
+/// The groups of a stream; of an MPI job, all of them for each number of ranks.
 std::vector<Group> groups_of(StreamKind stream, RunOptions const& options) {
-  std::vector<Group> groups;
-  for (Io const io : stream == StreamKind::cpu ? std::vector{Io::epoll} : options.ios)
-    for (Group& group : groups_of(stream, io, options)) groups.push_back(std::move(group));
+  std::vector<Group> groups = combinations(stream, options);
   if (options.ranks.empty()) return groups;
   std::vector<Group> of_ranks;
   for (int const ranks : options.ranks) {

@@ -14,16 +14,18 @@
 #include <vector>
 
 #include "bench/machine/reference_work.hpp"
-#include "bench/plan/cell.hpp"
 #include "bench/plan/defaults.hpp"
-#include "bench/plan/external_models.hpp"
+#include "bench/plan/parameters.hpp"
 #include "bench/plan/slo.hpp"
 #include "bench/services/redis_url.hpp"
+#include "models/model.hpp"
 #include "workloads/ingest/load_schedule.hpp"
 #include "workloads/lookup/lookup_wait.hpp"
 #include "workloads/text/text_stream.hpp"
 
 namespace tally {
+
+class ExternalModels;
 
 /// What a CPU does that has nothing to run, as the kernel's parameter of that name has it.
 enum class Idle { halt, poll };

@@ -19,9 +19,6 @@
 namespace tally {
 namespace {
 
-constexpr std::chrono::milliseconds kGreetWithin{2000};
-/// How long a service's death may take to show after a sample has failed because of it.
-constexpr int kDeathShowsWithinMs = 50;
 /// No sample is waited for longer where the options name no limit.
 constexpr std::chrono::seconds kDefaultTimeout{60};
 /// A program that is run as a model is waited for by whoever started it, who knows what it said last: so much
@@ -40,7 +37,11 @@ int cpus_of(Cell const& cell, std::size_t usable) noexcept {
 
 CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals const& stop,
                        Progress& progress, std::filesystem::path const& latency_limit)
-    : options_(options), stop_(stop), progress_(progress), cpus_(usable_cpus()) {
+    : options_(options),
+      stop_(stop),
+      progress_(progress),
+      cpus_(usable_cpus()),
+      lookups_(options, stop, progress, notes_) {
   int most_workers = 0, most_lookup_workers = 0;
   bool beside_generator = false, generator_shares = false;
   for (Cell const& cell : plan.cells) {
@@ -62,91 +63,11 @@ CellRunner::CellRunner(RunOptions const& options, Plan const& plan, StopSignals 
     awake_ = std::make_unique<AwakeCpus>(worker_cpus_, latency_limit);
     notes_.push_back(awake_->how());
   }
-  if (most_lookup_workers == 0) return;
-  try {
-    if (options_.service)
-      find_service();
-    else
-      start_service(most_lookup_workers, beside_generator);
-  } catch (ServiceFailed const& e) {
-    lose_service(e.what());
-    remove_keys();
-  }
-}
-
-void CellRunner::lose_service(std::string const& why) {
-  service_failure_ = why;
-  progress_.warn(why);
-}
-
-void CellRunner::find_service() {
-  {
-    StopSignals::ExitAtOnce const at_once(stop_);  // looking up a name heeds no signal
-    external_ = LookupTarget(resolve(*options_.service));
-  }
-  ping_database(external_, kGreetWithin, stop_);
-  database_ = RedisDatabase::open(*options_.service, external_);
-  if (database_)
-    load_keys();
-  else
-    ping(external_, kGreetWithin, stop_);
-}
-
-void CellRunner::load_keys() {
-  progress_.say("loading keys into " + options_.service->shown());
-  constexpr std::uint64_t kMost = RedisDatabase::kMostSlots;
-  database_->load(options_.keys, std::min(options_.events.value_or(kMost), kMost), stop_);
-  external_ = database_->target();
-  if (std::any_of(options_.waits.begin(), options_.waits.end(), [](auto wait) { return wait.count() > 0; }))
-    notes_.push_back("--wait is in the names of cells alone: " + options_.service->shown() +
-                     " is a database, which answers when it can");
-  auto const& theirs = database_->facts().cpus;
-  auto const ours = [this](int cpu) {
-    return std::find(worker_cpus_.begin(), worker_cpus_.end(), cpu) != worker_cpus_.end();
-  };
-  if (std::any_of(theirs.begin(), theirs.end(), ours))
-    notes_.push_back(
-        "the database may run on the CPUs of workers, who then wait for each other: keep it off them with "
-        "taskset(1), or scripts/with_redis --cpu");
-}
-
-std::string CellRunner::service_name() const {
-  if (!options_.service) return "embedded";
-  if (database_) return "redis " + database_->facts().version;
-  return external_.port != 0 && service_failure_.empty() ? "lookup service" : "unknown";
-}
-
-std::string CellRunner::remove_keys() {
-  std::string const left = database_ ? database_->remove() : "";
-  if (!left.empty()) {
-    notes_.push_back(left);
-    progress_.warn(left);
-  }
-  return left;
-}
-
-void CellRunner::start_service(int most_workers, bool beside_generator) {
-  int const left = static_cast<int>(cpus_.size()) - most_workers;
-  bool const own_cpu = left >= (beside_generator ? 2 : 1);
-  if (!own_cpu)
-    notes_.push_back(std::string("the lookup service shares its CPU with ") +
-                     (left > 0 ? "the load generator" : "workers") +
-                     ": it sleeps instead of spinning, and answers later");
-  ServiceConfig config;
-  config.keys = options_.keys;
-  config.spin = own_cpu;
-  service_ =
-      std::make_unique<ServiceProcess>(config, left > 0 ? std::vector<int>{cpus_.back()} : cpus_, stop_);
-}
-
-LookupTarget CellRunner::lookup_target() const {
-  if (options_.service) return external_;
-  return LookupTarget(service_ ? service_->address() : ServiceAddress{});
+  if (most_lookup_workers > 0) lookups_.begin(cpus_, worker_cpus_, most_lookup_workers, beside_generator);
 }
 
 bool CellRunner::service_beside(Cell const& cell) const noexcept {
-  constexpr std::uint32_t kLoopback = 127;
-  return cell.lookup && (!options_.service || external_.host >> 24 == kLoopback);
+  return cell.lookup && lookups_.is_on_this_machine();
 }
 
 bool CellRunner::generator_has_cpu(Cell const& cell) const noexcept {
@@ -219,7 +140,7 @@ CellSample CellRunner::run(Cell const& cell, Workload const& workload, Streams& 
     return cell.stream == StreamKind::lookup ? run_lookup(cell, workload, ending)
                                              : run_ingest(cell, workload, streams, ending);
   };
-  if (looks_up(cell)) return with_service(cell, workload, take);
+  if (looks_up(cell)) return lookups_.with(cell, workload, take);
   if (cell.stream == StreamKind::ingest) {
     Ending ending;
     return take(ending);
@@ -236,68 +157,12 @@ std::chrono::nanoseconds CellRunner::timeout() const noexcept {
   return options_.sample_timeout.count() > 0 ? options_.sample_timeout : kDefaultTimeout;
 }
 
-CellSample CellRunner::with_service(Cell const& cell, Workload const& workload,
-                                    std::function<CellSample(Ending&)> const& take) {
-  CellSample taken;
-  taken.sample.failure = service_failure_;
-  if (!service_failure_.empty() || note_service_death(taken.sample)) return taken;
-  if (database_) return with_database(take);
-  ServiceAccount before;
-  if (service_) {
-    service_->set_wait({cell.wait, options_.wait_distribution});
-    before = service_->account();
-  }
-  Ending ending = Ending::finished;
-  taken = take(ending);
-  if (!service_) return taken;
-  if (!taken.sample.failure.empty()) {
-    pollfd ended{service_->pidfd(), POLLIN, 0};
-    ::poll(&ended, 1, kDeathShowsWithinMs);
-  }
-  // Before the death is looked at: a restart begins new accounts.
-  ServiceAccount const after = service_->account();
-  if (note_service_death(taken.sample)) return taken;
-  if (ending == Ending::timed_out)
-    taken.sample.failure += "; of " + std::to_string(workload.lookup->events()) +
-                            " events, the lookup service received " +
-                            std::to_string(after.requests - before.requests) + " requests and answered " +
-                            std::to_string(after.replies - before.replies);
-  if (taken.sample.failure.empty() && cell.model->external != nullptr)
-    check_asked(taken.sample, workload, before, after);
-  if (taken.sample.failure.empty()) account_service(taken, before);
-  return taken;
-}
-
-CellSample CellRunner::with_database(std::function<CellSample(Ending&)> const& take) {
-  CellSample taken;
-  try {
-    RedisAccount const before = database_->account();
-    Ending ending = Ending::finished;
-    taken = take(ending);
-    Sample& sample = taken.sample;
-    if (!sample.failure.empty()) {
-      std::string const missing = database_->missing_keys();
-      if (!missing.empty()) throw ServiceFailed(missing);
-      return taken;
-    }
-    RedisAccount const after = database_->account();
-    sample.service_cpu_s = after.cpu_s - before.cpu_s;
-    sample.service_busy_s = after.main_thread_s - before.main_thread_s;
-  } catch (ServiceFailed const& e) {
-    std::string const failure = taken.sample.failure;
-    taken = CellSample{};
-    taken.sample.failure = failure + (failure.empty() ? "" : "; ") + e.what();
-    lose_service(e.what());
-  }
-  return taken;
-}
-
 CellSample CellRunner::run_lookup(Cell const& cell, Workload const& workload, Ending& ending) {
   Setup setup = setup_of(cell, cpus_);
   ExternalTask const task = external_task(cell, workload);
   if (task.program != nullptr) setup.external = &task;
-  Measured measured = measure(*cell.model, *workload.lookup, setup, workload.expected,
-                              watch_of(cell, {service_ ? service_->pidfd() : -1}));
+  Measured measured =
+      measure(*cell.model, *workload.lookup, setup, workload.expected, watch_of(cell, {lookups_.pidfd()}));
   ending = measured.ending;
   if (ending == Ending::interrupted) throw Interrupted("interrupted");
   return {std::move(measured.sample), {}};
@@ -326,7 +191,7 @@ CellSample CellRunner::run_ingest(Cell const& cell, Workload const& workload, St
   LoadProcess load(*workload.load, stream, config);
   streams.share_load(workload, false);
   std::vector<int> others{load.pidfd()};
-  if (cell.lookup && service_) others.push_back(service_->pidfd());
+  if (cell.lookup && lookups_.pidfd() >= 0) others.push_back(lookups_.pidfd());
   Measured measured =
       measure(*cell.model, stream, setup, workload.expected, watch_of(cell, std::move(others)));
   ending = measured.ending;
@@ -375,48 +240,6 @@ CellSample CellRunner::run_ingest(Cell const& cell, Workload const& workload, St
   }
   taken.sample.load = figures;
   return taken;
-}
-
-/// A program may count without asking; the service knows.
-void CellRunner::check_asked(Sample& sample, Workload const& workload, ServiceAccount const& before,
-                             ServiceAccount const& after) {
-  std::uint64_t const asked = after.requests - before.requests, answered = after.replies - before.replies;
-  std::uint64_t const events = workload.lookup->events();
-  if (asked == events && answered == events) return;
-  sample = Sample{};
-  sample.failure = "asked the lookup service for " + std::to_string(asked) + " keys, and was answered " +
-                   std::to_string(answered) + " times, to count " + std::to_string(events) + " events";
-}
-
-void CellRunner::account_service(CellSample& taken, ServiceAccount const& before) const {
-  ServiceAccount const after = service_->account();
-  taken.sample.service_cpu_s = after.cpu_s - before.cpu_s;
-  taken.sample.service_busy_s = after.busy_s - before.busy_s;
-  taken.lateness = after.lateness;
-  for (std::size_t i = 0; i < taken.lateness.size(); ++i) taken.lateness[i] -= before.lateness[i];
-  taken.sample.reply_late_p99_s = lateness_p99_s(taken.lateness);
-}
-
-/// If the service has died: says so in `sample`, and starts another, once. True if it has.
-bool CellRunner::note_service_death(Sample& sample) {
-  if (!service_) return false;
-  auto const death = service_->death();
-  if (!death) return false;
-  sample = Sample{};
-  sample.failure = "the lookup service died (" + *death + ")";
-  progress_.warn(sample.failure + (restarted_ ? "" : "; it is started again"));
-  if (restarted_) {
-    service_failure_ = sample.failure + ", and had been started again before";
-    return true;
-  }
-  restarted_ = true;
-  notes_.push_back(sample.failure + " and was started again");
-  try {
-    service_->restart();
-  } catch (ServiceFailed const& e) {
-    service_failure_ = e.what();
-  }
-  return true;
 }
 
 }  // namespace tally

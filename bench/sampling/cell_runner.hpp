@@ -15,9 +15,8 @@
 #include "bench/plan/run_options.hpp"
 #include "bench/process/child_watch.hpp"
 #include "bench/sampling/cell_sample.hpp"
+#include "bench/sampling/lookup_side.hpp"
 #include "bench/sampling/streams.hpp"
-#include "bench/services/redis_database.hpp"
-#include "bench/services/service_process.hpp"
 #include "models/external/external.hpp"
 
 namespace tally {
@@ -38,14 +37,8 @@ class CellRunner {
              std::filesystem::path const& latency_limit = AwakeCpus::kLatencyLimit);
 
   /// Whom lookups ask.
-  LookupTarget lookup_target() const;
-  /// What that is: "embedded", "redis 7.0.15", "lookup service", or "unknown" where nobody answered.
-  std::string service_name() const;
-  /// Null if lookups ask no database.
-  RedisDatabase const* database() const noexcept { return database_.get(); }
-  /// After the last sample: removes the run's keys from the database. Returns what is left there, in a line
-  /// that is a note too; empty if nothing is.
-  std::string remove_keys();
+  LookupSide& lookups() noexcept { return lookups_; }
+  LookupSide const& lookups() const noexcept { return lookups_; }
   /// One sample, verified against the workload's reference. A service that died takes the sample with it, and
   /// is started again once. Throws Interrupted.
   CellSample run(Cell const& cell, Workload const& workload, Streams& streams);
@@ -64,11 +57,6 @@ class CellRunner {
   AwakeCpus const* awake() const noexcept { return awake_.get(); }
 
  private:
-  void start_service(int most_workers, bool beside_generator);
-  void find_service();
-  void load_keys();
-  /// No lookup can be run any more.
-  void lose_service(std::string const& why);
   /// What the program of the cell is to do; nothing of a cell without one.
   ExternalTask external_task(Cell const& cell, Workload const& workload) const;
   /// How a sample of the cell is watched.
@@ -79,30 +67,17 @@ class CellRunner {
   /// Whether the cell asks a service that needs a CPU of this machine.
   bool service_beside(Cell const& cell) const noexcept;
   std::vector<int> generator_cpus(Cell const& cell) const;
-  /// A sample of a cell whose events are looked up: `take` measures it, and says of itself how it ended.
-  CellSample with_service(Cell const& cell, Workload const& workload,
-                          std::function<CellSample(Ending&)> const& take);
-  CellSample with_database(std::function<CellSample(Ending&)> const& take);
   CellSample run_lookup(Cell const& cell, Workload const& workload, Ending& ending);
   CellSample run_ingest(Cell const& cell, Workload const& workload, Streams& streams, Ending& ending);
   std::chrono::nanoseconds timeout() const noexcept;
-  void account_service(CellSample& taken, ServiceAccount const& before) const;
-  static void check_asked(Sample& sample, Workload const& workload, ServiceAccount const& before,
-                          ServiceAccount const& after);
-  bool note_service_death(Sample& sample);
-
   RunOptions const& options_;
   StopSignals const& stop_;
   Progress& progress_;
   std::vector<int> cpus_;
   std::vector<int> worker_cpus_;
-  std::unique_ptr<ServiceProcess> service_;
-  LookupTarget external_;                    ///< with --service
-  std::unique_ptr<RedisDatabase> database_;  ///< what is there, if it is one
   std::unique_ptr<AwakeCpus> awake_;
-  std::string service_failure_;  ///< why no lookup can be run
-  bool restarted_ = false;
   std::vector<std::string> notes_;
+  LookupSide lookups_;  // adds to the notes
 };
 
 }  // namespace tally

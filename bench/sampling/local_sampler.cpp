@@ -9,7 +9,7 @@ namespace tally {
 LocalSampler::LocalSampler(RunOptions const& options, Plan const& plan, StopSignals const& stop,
                            Progress& progress)
     : options_(options), runner_(options, plan, stop, progress), streams_(options, stop, progress) {
-  streams_.set_service(runner_.lookup_target());
+  streams_.set_service(runner_.lookups().target());
 }
 
 PreparedCell known_waits(Cell const& cell, RunOptions const& options, bool waits_are_ours) {

@@ -1,3 +1,5 @@
+#include "bench/sampling/measure.hpp"
+
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -8,6 +10,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "bench/analysis/sample.hpp"
 #include "bench/base/units.hpp"
 #include "bench/process/child_watch.hpp"
 #include "bench/process/forked_process.hpp"

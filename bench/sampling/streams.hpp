@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bench/output/progress.hpp"
+#include "bench/plan/cell.hpp"
 #include "bench/plan/run_options.hpp"
 #include "bench/process/stop_signals.hpp"
 #include "bench/sampling/events_file.hpp"

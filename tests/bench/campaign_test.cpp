@@ -323,12 +323,8 @@ TEST(TwoDigits, AreKept) {
 }
 
 TEST(AnalyticBound, IsTheLesserOfWorkAndWaiting) {
-  Cell cell{.model = &kGood,
-            .stream = StreamKind::lookup,
-            .workers = 2,
-            .grain = 10us,
-            .wait = 1ms,
-            .in_flight = 100};
+  Cell cell{{.stream = StreamKind::lookup, .workers = 2, .grain = 10us, .wait = 1ms, .in_flight = 100},
+            &kGood};
   EXPECT_DOUBLE_EQ(analytic_bound(cell, 2, 1e-3), 100 / 1.01e-3);
   EXPECT_DOUBLE_EQ(analytic_bound(cell, 2, 1e-5), 2e5);
   EXPECT_DOUBLE_EQ(analytic_bound(cell, 2, 0), 2e5) << "a wait that is not known bounds nothing";
@@ -349,7 +345,7 @@ TEST(MeanWait, IsThatOfTheEventsThemselves) {
 
 TEST(Numbers, OfLookupsAreSoManyThatTheEndOfASampleIsASmallPartOfIt) {
   RunOptions options = parse_run_options({"--out", "unused.json"}, kTestModels);
-  Cell cell{.model = options.models.front(), .stream = StreamKind::lookup, .wait = 20ms, .in_flight = 32};
+  Cell cell{{.stream = StreamKind::lookup, .wait = 20ms, .in_flight = 32}, options.models.front()};
   double const rate = 32 / 0.02;
   for (double const most : {0.05, 0.1}) {
     options.most_draining = most;
@@ -408,8 +404,8 @@ class Figures : public testing::Test {
   Figures() {
     RunOptions options = options_for({&kPlain, &kGood, &kLimit});
     result_.options = options;
-    for (Model const* const model : options.models) result_.plan.cells.push_back({.model = model});
-    result_.plan.groups.push_back({.cells = {0, 1, 2}});
+    for (Model const* const model : options.models) result_.plan.cells.push_back({{}, model});
+    result_.plan.groups.push_back({{}, false, {0, 1, 2}});
     result_.cells = {with_rates(result_.plan.cells[0], {100, 200, 400}),
                      with_rates(result_.plan.cells[1], {150, 300, 600}),
                      with_rates(result_.plan.cells[2], {300, 600, 1200})};

@@ -117,7 +117,7 @@ TEST(Ingest, ACampaignHasRatesLatenciesAndWhatTheGeneratorDid) {
 TEST(Ingest, AGeneratorThatIsLateByItselfIsTheLimitAndNotTheModel) {
   CampaignResult result;
   CellResult cell;
-  cell.cell = {.model = &model_called("event_loop"), .stream = StreamKind::ingest, .rate_per_s = 1e6};
+  cell.cell = {{.stream = StreamKind::ingest, .rate_per_s = 1e6}, &model_called("event_loop")};
   Sample sample;
   sample.events = 1'000'000;
   sample.elapsed = 1s;

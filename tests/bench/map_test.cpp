@@ -33,12 +33,7 @@ CampaignResult measured_map(std::vector<Group> groups, Speed const& speed, doubl
   for (Group group : groups) {
     for (Model const* const model : {&kThreads, &kFibers}) {
       CellResult cell;
-      cell.cell = {.model = model,
-                   .stream = group.stream,
-                   .workers = group.workers,
-                   .grain = group.grain,
-                   .wait = group.wait,
-                   .in_flight = group.in_flight};
+      cell.cell = {group, model};
       cell.analytic_bound = INFINITY;
       for (int round = 0; round < 6; ++round) {
         Sample sample;

@@ -56,14 +56,14 @@ class Record : public testing::Test {
   Record() {
     for (std::size_t i : {0, 3, 6}) {
       CellResult cell;
-      cell.cell = {.model = &kTestModels[i], .workers = i == 0 ? 1 : 2, .events = 1000};
+      cell.cell = {{.workers = i == 0 ? 1 : 2}, &kTestModels[i], 1000};
       cell.closed = Closed::rounds;
       cell.analytic_bound = 20'000;
       for (int round = 0; round < 2; ++round) cell.samples.push_back(a_sample(round, (round + 1) * 100ms));
       result_.plan.cells.push_back(cell.cell);
       result_.cells.push_back(cell);
     }
-    result_.plan.groups.push_back({.workers = 2, .cells = {0, 1, 2}});
+    result_.plan.groups.push_back({{.workers = 2}, false, {0, 1, 2}});
     result_.options.ci = 0.03;
     result_.rounds = 2;
   }

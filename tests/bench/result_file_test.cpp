@@ -36,11 +36,9 @@ CampaignResult short_samples(std::vector<std::string> const& more = {}) {
   result.options = parse_run_options(arguments, kTestModels);
   result.manifest = make_manifest(result.options, nullptr, 0);
   CellResult cell;
-  cell.cell = {.model = result.options.models.front(),
-               .stream = StreamKind::lookup,
-               .wait = 10ms,
-               .in_flight = kInFlight,
-               .events = kEvents};
+  cell.cell = {{.stream = StreamKind::lookup, .wait = 10ms, .in_flight = kInFlight},
+               result.options.models.front(),
+               kEvents};
   cell.analytic_bound = INFINITY;
   cell.drawn_waits.emplace(WaitSpec{10ms, WaitDistribution::exponential}, 5, kEvents, kInFlight);
   for (int round = 0; round < 6; ++round) {
@@ -53,7 +51,7 @@ CampaignResult short_samples(std::vector<std::string> const& more = {}) {
     cell.samples.push_back(sample);
   }
   result.plan.cells.push_back(cell.cell);
-  result.plan.groups.push_back({.stream = StreamKind::lookup, .cells = {0}});
+  result.plan.groups.push_back({{.stream = StreamKind::lookup}, false, {0}});
   result.cells.push_back(std::move(cell));
   result.rounds = 6;
   return result;

@@ -146,12 +146,12 @@ TEST(Slo, AModelWithoutARateHasARowThatSaysWhy) {
   CampaignResult result;
   result.options = slo_options({"--stream", "ingest", "--slo", "p99=5ms"});
   CellResult& cell = result.cells.emplace_back();
-  cell.cell = {.model = &all_models()[0], .stream = StreamKind::ingest};
+  cell.cell = {{.stream = StreamKind::ingest}, &all_models()[0]};
   cell.slo =
       SloAnswer{.probes = {{.rate_per_s = 800, .latency_s = 2.0}, {.rate_per_s = 100, .latency_s = 1.5}}};
   cell.closed = Closed::no_rate;
   result.plan.cells = {cell.cell};
-  result.plan.groups = {{.stream = StreamKind::ingest, .slo = true, .cells = {0}}};
+  result.plan.groups = {{{.stream = StreamKind::ingest}, true, {0}}};
   std::string const table = render_table(result);
   EXPECT_NE(table.find("keeps p99=5ms at no rate: at 100 events/s it was 1.50 s"), std::string::npos)
       << table;
@@ -165,8 +165,7 @@ TEST(Slo, AModelWhoseGeneratorWasTheLimitRanksBelowNobody) {
     result.options = slo_options({"--stream", "ingest", "--slo", "p99=5ms"});
     for (double const rate : {500'000.0, 300'000.0}) {
       CellResult& cell = result.cells.emplace_back();
-      cell.cell = {
-          .model = &all_models()[rate > 400'000 ? 1 : 2], .stream = StreamKind::ingest, .rate_per_s = rate};
+      cell.cell = {{.stream = StreamKind::ingest, .rate_per_s = rate}, &all_models()[rate > 400'000 ? 1 : 2]};
       cell.slo = SloAnswer{.rate_per_s = rate, .generator_limited = generator_limited, .probes = {}};
       cell.analytic_bound = INFINITY;
       for (int round = 0; round < 10; ++round) {
@@ -177,7 +176,7 @@ TEST(Slo, AModelWhoseGeneratorWasTheLimitRanksBelowNobody) {
       }
       result.plan.cells.push_back(cell.cell);
     }
-    result.plan.groups = {{.stream = StreamKind::ingest, .slo = true, .cells = {0, 1}}};
+    result.plan.groups = {{{.stream = StreamKind::ingest}, true, {0, 1}}};
     return render_table(result);
   };
   EXPECT_EQ(ranks(false).find("\n1= "), std::string::npos) << ranks(false);

@@ -65,7 +65,7 @@ class RankStreamsTest : public testing::Test {
   Communicator ranks = Communicator::world();
   std::vector<std::string> hosts = std::vector<std::string>(static_cast<std::size_t>(ranks.size()), "here");
   RunOptions options;
-  Cell cell{.stream = StreamKind::cpu, .ranks = ranks.size(), .hosts = 1};
+  Cell cell{{.stream = StreamKind::cpu, .ranks = ranks.size(), .hosts = 1}};
   std::filesystem::path path;
 };
 
