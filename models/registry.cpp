@@ -12,7 +12,7 @@
                                                                            .lookup_needs = {.thread_per_event = true})    \
   ROW(process_shard,   cpu, lookup, ingest,                                                                               \
       "fork(2), a process per shard; batches and counts go through shared memory",                                        \
-                                                                           .lookup_needs = {.process_per_event = true})   \
+                                              .lookup_needs = {.process_per_event = true}, .tasks_behind_one = 1365)      \
   ROW(tbb_flow_graph,  cpu, lookup, ingest,                                                                               \
       "oneTBB: input_node to function_node; async_node and I/O threads for what waits",              .reactor = true)     \
   ROW(fibers,          cpu, lookup, ingest,                                                                               \
@@ -20,9 +20,11 @@
   ROW(coroutines,      cpu, lookup, ingest,                                                                               \
       "C++20 coroutines: one per task, resumed on any worker; on a readiness loop while they wait",  .reactor = true)     \
   ROW(event_loop,      cpu, lookup, ingest,                                                                               \
-      "callbacks on a readiness loop per worker, as Twisted and Node; one per task",                 .reactor = true)     \
+      "callbacks on a readiness loop per worker, as Twisted and Node; one per task",                                      \
+                                                                             .reactor = true, .tasks_behind_one = 96)     \
   ROW(coroutines_asio, cpu, lookup, ingest,                                                                               \
-      "Boost.Asio's coroutines: an io_context per worker thread, a coroutine per task",              .by_default = false) \
+      "Boost.Asio's coroutines: an io_context per worker thread, a coroutine per task",                                   \
+                                                                       .by_default = false, .tasks_behind_one = 128)      \
   ROW(limit,           cpu, lookup, ingest,                                                                               \
       "no model to choose: static split, bare epoll loop; the measured ceiling",  .reactor = true, .candidate = false)
 // clang-format on

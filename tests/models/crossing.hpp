@@ -97,6 +97,9 @@ class Crossing : public testing::TestWithParam<std::tuple<Model const*, int, Io>
     return setup;
   }
 
+  /// So many tasks, or of a model whose tasks cost more, as many as take it no longer.
+  std::uint64_t tasks(std::uint64_t many) const { return model().costly_tasks ? many / 20 : many; }
+
   /// One of the four combinations of two choices. They take turns, from one number of workers to the next
   /// too: what is counted at four turns, one after the other, has them all, and so has each of it with four
   /// numbers of workers.
@@ -127,11 +130,13 @@ class Crossing : public testing::TestWithParam<std::tuple<Model const*, int, Io>
     return std::string(std::get<0>(info.param)->name) + "_with_" + std::to_string(std::get<1>(info.param)) +
            "_workers" + (std::get<2>(info.param) == Io::io_uring ? "_over_io_uring" : "");
   }
-  /// Every model that can wait so, with each number of workers; sequential has one, whatever it is told.
-  static std::vector<ParamType> table(Io io) {
+  /// Every model that runs the stream (Model::cpu, lookup or ingest) and can wait so, with each number of
+  /// workers; sequential has one, whatever it is told.
+  template <class Run>
+  static std::vector<ParamType> table(Run Model::*stream, Io io = Io::epoll) {
     std::vector<ParamType> all;
     for (Model const& model : all_models()) {
-      if (io == Io::io_uring && !model.reactor) continue;
+      if (model.*stream == nullptr || (io == Io::io_uring && !model.reactor)) continue;
       for (int const workers : kWorkers)
         if (workers == 1 || !model.sequential) all.emplace_back(&model, workers, io);
     }

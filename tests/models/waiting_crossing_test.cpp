@@ -65,18 +65,18 @@ class IngestCrossing : public WaitingCrossing {};
 /// Events that arrive and are then looked up.
 class IngestLookupCrossing : public WaitingCrossing {};
 
-INSTANTIATE_TEST_SUITE_P(EveryModel, LookupCrossing, testing::ValuesIn(Crossing::table(Io::epoll)),
-                         Crossing::label);
-INSTANTIATE_TEST_SUITE_P(OverIoUring, LookupCrossing, testing::ValuesIn(Crossing::table(Io::io_uring)),
-                         Crossing::label);
-INSTANTIATE_TEST_SUITE_P(EveryModel, IngestCrossing, testing::ValuesIn(Crossing::table(Io::epoll)),
-                         Crossing::label);
-INSTANTIATE_TEST_SUITE_P(OverIoUring, IngestCrossing, testing::ValuesIn(Crossing::table(Io::io_uring)),
-                         Crossing::label);
-INSTANTIATE_TEST_SUITE_P(EveryModel, IngestLookupCrossing, testing::ValuesIn(Crossing::table(Io::epoll)),
-                         Crossing::label);
-INSTANTIATE_TEST_SUITE_P(OverIoUring, IngestLookupCrossing, testing::ValuesIn(Crossing::table(Io::io_uring)),
-                         Crossing::label);
+INSTANTIATE_TEST_SUITE_P(EveryModel, LookupCrossing,
+                         testing::ValuesIn(Crossing::table(&Model::lookup, Io::epoll)), Crossing::label);
+INSTANTIATE_TEST_SUITE_P(OverIoUring, LookupCrossing,
+                         testing::ValuesIn(Crossing::table(&Model::lookup, Io::io_uring)), Crossing::label);
+INSTANTIATE_TEST_SUITE_P(EveryModel, IngestCrossing,
+                         testing::ValuesIn(Crossing::table(&Model::ingest, Io::epoll)), Crossing::label);
+INSTANTIATE_TEST_SUITE_P(OverIoUring, IngestCrossing,
+                         testing::ValuesIn(Crossing::table(&Model::ingest, Io::io_uring)), Crossing::label);
+INSTANTIATE_TEST_SUITE_P(EveryModel, IngestLookupCrossing,
+                         testing::ValuesIn(Crossing::table(&Model::ingest, Io::epoll)), Crossing::label);
+INSTANTIATE_TEST_SUITE_P(OverIoUring, IngestLookupCrossing,
+                         testing::ValuesIn(Crossing::table(&Model::ingest, Io::io_uring)), Crossing::label);
 
 /// Prime numbers of lookups: one after the other, and with some in flight.
 constexpr std::uint64_t kOneByOne = 97, kSeveralAtOnce = 499;

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from command_line import LOG, MODELS, refused
+from command_line import BY_DEFAULT, LOG, NAMES, models_on, refused
 
 # The program itself
 
@@ -39,7 +39,7 @@ def test_an_unknown_command_is_refused(tally):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (["--model", "goroutines"], MODELS + ["limit"]),
+    (["--model", "goroutines"], NAMES),
     (["--stream", "tcp"], ["cpu, lookup, ingest"]),
     (["--wrokers", "2"], ["--workers", "--in-flight", "--benchmark_"]),
     (["--benchmark_nonsense=1"], ["--benchmark_filter", "--benchmark_repetitions"]),
@@ -115,9 +115,9 @@ def test_a_model_that_is_not_by_default_is_measured_where_it_is_named_or_all_are
         assert done.returncode == 0 and done.stderr == b""
         return [name.split("/")[1] for name in done.stdout.decode().split()]
 
-    assert measured() == [model for model in MODELS if model != "coroutines_asio"] + ["limit"]
+    assert measured() == [model for model in BY_DEFAULT if model in models_on("cpu") or model == "limit"]
     assert measured("--model", "coroutines_asio") == ["coroutines_asio"]
-    assert measured("--model", "all") == MODELS + ["limit"]
+    assert measured("--model", "all") == [*models_on("cpu"), "limit"]
 
 
 def test_the_environment_does_not_change_the_library(tally):
@@ -131,11 +131,11 @@ def test_the_environment_does_not_change_the_library(tally):
 
 def test_list_shows_every_model_and_stream(tally):
     text = tally("list").stdout.decode()
-    for model in MODELS + ["limit"]:
+    for model in NAMES:
         assert model in text
     assert "ceiling" in text
     models = {row["name"]: row for row in json.loads(tally("list", "--json").stdout)["models"]}
-    assert list(models) == MODELS + ["limit"]
+    assert {"sequential", "thread_pool", "fibers", "limit"} <= set(models)
     assert models["limit"]["ceiling"] and not models["fibers"]["ceiling"]
     assert "not by default" in next(line for line in text.splitlines() if line.startswith("coroutines_asio "))
     assert models["fibers"]["by_default"] and not models["coroutines_asio"]["by_default"]

@@ -8,7 +8,9 @@ import subprocess
 
 import pytest
 
-from command_line import LOG, MODELS, refused
+from command_line import LOG, models_on, refused
+
+MODELS = models_on("cpu")
 
 
 def expected_lines(data, key):

@@ -18,7 +18,9 @@ import time
 
 import pytest
 
-from command_line import MODELS, refused
+from command_line import models_on, refused
+
+MODELS = models_on("cpu")
 
 KEYS = ["a", "b c", "", " padded ", "comma,ed", 'quo"ted', '"', "line\nbreak", "cr\r\nlf", "é", "日本", "\U0001f600", "'", "\\", "tab\t", "x" * 3000]
 

@@ -14,8 +14,10 @@ import time
 import pytest
 
 from tally import redis_server as redis_server_
-from command_line import MODELS
+from command_line import models_on
 from in_process import run_script
+
+MODELS = models_on("lookup")
 
 pytestmark = pytest.mark.redis
 

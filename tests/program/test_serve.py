@@ -15,7 +15,9 @@ import time
 
 import pytest
 
-from command_line import MODELS, refused
+from command_line import models_on, refused
+
+MODELS = models_on("ingest")
 
 SIGNALS = {signal.SIGTERM: 0, signal.SIGINT: 130}
 

@@ -10,7 +10,9 @@ import time
 
 import pytest
 
-from command_line import MODELS, refused
+from command_line import models_on, refused
+
+MODELS = models_on("lookup")
 
 LOOKUP_FROM = ["run", "--model", "fibers", "--stream", "lookup", "--workers", "1", "--rounds", "1", "--events", "50", "--wait",
                "1ms", "--in-flight", "5", "--no-progress", "--service"]
