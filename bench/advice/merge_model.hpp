@@ -1,5 +1,5 @@
 // What merging over the ranks of an MPI job costs, fitted to merges that were measured; and what follows for
-// numbers of ranks that nobody measured. docs/scaling.md derives it.
+// numbers of ranks that nobody measured. docs/many-machines.md derives it.
 #pragma once
 
 #include <cstddef>

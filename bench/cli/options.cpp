@@ -39,8 +39,8 @@ struct RunArguments {
         external(p.list(
             "--external", "NAME=COMMAND",
             "a program of yours as a model, any number of times: {events} in its command is the file that it "
-            "counts on cpu, {port} and {count} are for lookup, {port} alone is for ingest (README, Your own "
-            "program as a model)")),
+            "counts on cpu, {port} and {count} are for lookup, {port} alone is for ingest "
+            "(docs/programs.md)")),
         stream(p.option("--stream", "S,..", "cpu, lookup, ingest (default: cpu,lookup; with --input: cpu)")),
         lists(list_options(p)),
         wait_dist(p.option("--wait-dist", "NAME",

@@ -52,8 +52,8 @@ inline constexpr std::string_view kIngestPlaceholders[] = {"host",    "port",   
                                                            "workers", "window_ns", "grain_ns"};
 
 /// Run the program of setup.external, which must be there: they say what it is to do in its arguments, let it
-/// begin, and read its counts. README, "Your own program as a model", has the protocol. The number of workers
-/// is what it is given, since nobody sees how many it has. Throw ExternalFailed, with the end of what it
+/// begin, and read its counts. docs/programs.md has the protocol. The number of workers is
+/// what it is given, since nobody sees how many it has. Throw ExternalFailed, with the end of what it
 /// wrote to standard error; nothing that it started is left then.
 Counts external_cpu(CpuStream const&, Setup const&, Stopwatch&);
 Counts external_lookup(LookupStream const&, Setup const&, Stopwatch&);

@@ -3,7 +3,7 @@
  *     tally run --external count_c='build/scripts/peers/count_c {events} {window_ns}' --stream cpu --grain 0 --workers 1
  *
  * Keys stay where they are in the file. Without windows a line is `key`; with, `time<TAB>key`, in order of time or not.
- * README, "Your own program as a model", has the protocol.
+ * docs/programs.md has the protocol.
  */
 #define _GNU_SOURCE
 #include <errno.h>

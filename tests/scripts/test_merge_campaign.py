@@ -1,4 +1,4 @@
-"""scripts/campaigns/merge_campaign.py: what it says of merges, and that docs/scaling.md says the same."""
+"""scripts/campaigns/merge_campaign.py: what it says of merges, and that docs/many-machines.md says the same."""
 
 import json
 import re
@@ -48,14 +48,14 @@ NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)*")
 
 
 @pytest.mark.slow
-def test_the_page_on_scaling_says_what_the_measured_merges_say(root, program, tmp_path):
+def test_the_page_on_many_machines_says_what_the_measured_merges_say(root, program, tmp_path):
     folder = shutil.copytree(root / "results/merge_model", tmp_path / "merge_model")
-    page = tmp_path / "scaling.md"
-    shutil.copy(root / "docs/scaling.md", page)
+    page = tmp_path / "many-machines.md"
+    shutil.copy(root / "docs/many-machines.md", page)
     done = subprocess.run([sys.executable, root / "scripts/campaigns/merge_campaign.py", "-o", folder, "--judge", "--doc", page, "--tally", program],
                           capture_output=True, text=True)
     assert done.returncode in (0, 1) and "points within 20%" in done.stdout, done.stderr
-    for made, kept in ((page, root / "docs/scaling.md"), (folder / "merge_model.md", root / "results/merge_model/merge_model.md")):
+    for made, kept in ((page, root / "docs/many-machines.md"), (folder / "merge_model.md", root / "results/merge_model/merge_model.md")):
         new, old = made.read_text(), kept.read_text()
         assert NUMBER.sub("#", new) == NUMBER.sub("#", old)
         # Another machine's logarithms may end in another digit, and the search for the costs elsewhere.

@@ -1,4 +1,4 @@
-"""scripts/campaigns/scaling_campaign.py: what it says of ranks that count, and that docs/scaling.md says the same."""
+"""scripts/campaigns/scaling_campaign.py: what it says of ranks that count, and that docs/many-machines.md says the same."""
 
 import json
 import shutil
@@ -88,12 +88,12 @@ def test_a_cell_with_nothing_to_hold_it_against_is_said(tmp_path):
         scaling_campaign.points_of("held-work", found(tmp_path, entries(BOTH, 0.5)))
 
 
-def test_the_page_on_scaling_says_what_the_measured_ranks_say(root, tmp_path):
-    folder, page = tmp_path / "scaling", tmp_path / "scaling.md"
+def test_the_page_on_many_machines_says_what_the_measured_ranks_say(root, tmp_path):
+    folder, page = tmp_path / "scaling", tmp_path / "many-machines.md"
     shutil.copytree(root / "results/scaling", folder)
-    shutil.copy(root / "docs/scaling.md", page)
+    shutil.copy(root / "docs/many-machines.md", page)
     done = subprocess.run([sys.executable, root / "scripts/campaigns/scaling_campaign.py", "-o", folder, "--judge", "--doc", page],
                           capture_output=True, text=True)
     assert done.returncode in (0, 1) and "within 20%" in done.stdout, done.stderr
-    assert page.read_text() == (root / "docs/scaling.md").read_text()
+    assert page.read_text() == (root / "docs/many-machines.md").read_text()
     assert (folder / "scaling.md").read_text() == (root / "results/scaling/scaling.md").read_text()
