@@ -14,7 +14,7 @@
       "fork(2), a process per shard; batches and counts go through shared memory",                                        \
                                               .lookup_needs = {.process_per_event = true}, .tasks_behind_one = 1365)      \
   ROW(tbb_flow_graph,  cpu, lookup, ingest,                                                                               \
-      "oneTBB: input_node to function_node; async_node and I/O threads for what waits",              .reactor = true)     \
+      "oneTBB: source to function_node, bounded; async_node and I/O threads for what waits",         .reactor = true)     \
   ROW(fibers,          cpu, lookup, ingest,                                                                               \
       "Boost.Fiber: a scheduler per worker thread, a fiber per task",                                .reactor = true)     \
   ROW(coroutines,      cpu, lookup, ingest,                                                                               \
