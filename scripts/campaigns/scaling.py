@@ -1,12 +1,6 @@
-#!/usr/bin/python3
-"""Measures how counting grows with ranks and hosts, and holds docs/scaling.md's prediction of it against every point.
+"""How counting grows with ranks and hosts, and how far docs/scaling.md's prediction of it is off.
 
-    scripts/campaigns/scaling_campaign.py -o results/scaling [--only ID,…] [--tally build/bench/tally]
-    scripts/campaigns/scaling_campaign.py -o results/scaling --judge     # judges the files that are there, compressed by xz or not, without measuring
-    scripts/campaigns/scaling_campaign.py -o results/scaling --judge --doc docs/scaling.md     # and writes its tables into that page
-    scripts/campaigns/scaling_campaign.py -o /tmp/scaling --quick        # two rounds of few events: whether all of it runs
-
-By what is counted, three calls each:
+By what is counted, three measurements each:
 
 weak-, strong-   `tally-mpi run --scaling`: one rank and two of one worker each, on a CPU of their own. Drawn, and the efficiency of two
                  ranks reported: what two CPUs of this machine lose to each other is no matter of ranks.
@@ -16,28 +10,24 @@ held-            the machine's CPUs as the workers of one `tally run`, as two ra
                  lookups each rank has a service of its own, for which one process of as many workers has one in all: two ranks are held
                  against twice one rank, and what they are to the process is reported.
 
-scaling.md in the folder has every point. Exit status: 0 if each that is held against the prediction is within a fifth, 1 not, 2 the command
-line is wrong.
+A point that is held against the prediction must be within a fifth of it.
 """
 
-import argparse
 import collections
 import functools
 import pathlib
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # scripts/
-
 from tally import results
 from tally import scaling
-from ingest_targets import in_rounds, keep
-from merge_campaign import DELAYS, RATE, WITHIN, spell, with_tables
-from mpi_targets import PATIENCE_S, median_sample, said
-from targets import Missing, flags
+from tally.judging import Figure, Judged, Missing, REPORTED, ResultFiles, Row, table
+from tally.measuring import ROOT, flags, in_ranks, in_rounds, keep, keep_result, median_sample, on_hosts, ran
+from tally.style import duration
 from tally.whole_files import write_whole
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+DELAYS = ("0", "1ms", "5ms")
+WITHIN = 0.20
 CONCURRENT = ("thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "event_loop", "limit")
 RANKS = 2  # and CPUs
 
@@ -67,64 +57,55 @@ SCALINGS = ("weak", "strong")
 # What is reported: how fast two ranks are against what.
 AGAINST = {"weak": "twice one rank, weak scaling", "strong": "twice one rank, strong scaling", "process": "one process of two workers"}
 ROUNDS, QUICK_ROUNDS, QUICK_PART = 11, 2, 100
-NAMES = tuple(f"{kind}-{what}" for kind in (*SCALINGS, "held") for what in COUNTED)
 
 
-def mpirun(ranks=RANKS):
-    return ["mpirun", "--bind-to", "core", "-n", ranks]
+def options(parser):
+    """Adds the options of this campaign."""
+    parser.add_argument("--quick", action="store_true", help="two rounds of few events: whether all of it runs")
 
 
-def hosts(delay):
-    """What runs a rank on each of two hosts."""
-    shape = ["--rate", RATE, *(["--delay", delay] if delay != "0" else [])]
-    return [ROOT / "scripts/with_hosts", RANKS, *shape, "mpirun", "-n", RANKS]
-
-
-def program(arguments):
-    return pathlib.Path(arguments.tally).resolve().parent.parent / "mpi/tally-mpi"
-
-
-def measure(arguments, name):
-    kind, what = name.split("-")
-    counted, part = COUNTED[what], QUICK_PART if arguments.quick else 1
-    if kind == "held":
-        measure_held(arguments, name, counted, part)
-        return
-    path, events = arguments.out / f"{name}.json", counted.events * (1 if kind == "weak" else RANKS)
-    rounds = QUICK_ROUNDS if arguments.quick else ROUNDS
-    said([*mpirun(), program(arguments), "run", "--scaling", kind, "--no-progress", *counted.given(1, events // part),
-          *flags(rounds=rounds, out=path)], PATIENCE_S)
-    draw(path, path.with_suffix(".svg"))
+def measure(kind, counted, name, arguments):
+    """Of weak or strong scaling, the result file and its figure."""
+    part, rounds = (QUICK_PART, QUICK_ROUNDS) if arguments.quick else (1, ROUNDS)
+    events = counted.events * (1 if kind == "weak" else RANKS) // part
+    run = ["run", "--scaling", kind, "--no-progress", *counted.given(1, events), *flags(rounds=rounds)]
+    keep_result(name, in_ranks(RANKS, run, arguments), arguments.out)
+    draw(results.find(arguments.out, name), arguments.out / f"{name}.svg")
 
 
 def draw(path, figure):
     """Of the figures of a result file, that of scaling."""
     with tempfile.TemporaryDirectory() as folder:
-        said([sys.executable, ROOT / "scripts/plot.py", path, "-o", folder])
+        ran([sys.executable, ROOT / "scripts/plot.py", path, "-o", folder])
         (drawn,) = pathlib.Path(folder).glob("*-scaling.svg")
         write_whole({figure: drawn.read_text(encoding="utf-8")})
 
 
-def measure_held(arguments, name, counted, part):
+def measure_held(counted, name, arguments):
     """All models by one process and by ranks, each with those that it is held against before the next."""
+    part, rounds = (QUICK_PART, QUICK_ROUNDS) if arguments.quick else (1, counted.rounds)
     entries, events, stream = [], counted.events * RANKS // part, counted.options["stream"]
     for base in dict.fromkeys(map(base_of, counted.models)):
         calls = {f"{stream}/{base}/workers:{RANKS}": [arguments.tally, "run", *counted.given(RANKS, events, base)]}
         for model in (model for model in counted.models if base_of(model) == base):
-            run = [program(arguments), "run", *counted.given(1, events, model)]
+            run = ["run", *counted.given(1, events, model)]
             cell = f"{stream}/{model}/workers:1/ranks:{RANKS}"
-            calls[f"{cell}/hosts:1"] = [*mpirun(), *run]
+            calls[f"{cell}/hosts:1"] = in_ranks(RANKS, run, arguments)
             if has_service(counted):
-                calls[f"{stream}/{model}/workers:1/ranks:1/hosts:1"] = [*mpirun(1), program(arguments), "run",
-                                                                       *counted.given(1, events // RANKS, model)]
+                calls[f"{stream}/{model}/workers:1/ranks:1/hosts:1"] = in_ranks(1, ["run", *counted.given(1, events // RANKS, model)], arguments)
             if counted is COUNTED["work"]:
-                calls |= {f"{cell}/hosts:{RANKS}/delay_ms:{delay.removesuffix('ms')}": [*hosts(delay), *run] for delay in DELAYS}
-        jobs = {cell: functools.partial(median_sample, call, counted.samples) for cell, call in calls.items()}
-        entries += in_rounds(jobs, QUICK_ROUNDS if arguments.quick else counted.rounds)
-    keep(name, entries, arguments, made_by="scripts/campaigns/scaling_campaign.py")
+                calls |= {f"{cell}/hosts:{RANKS}/delay_ms:{delay.removesuffix('ms')}": on_hosts(RANKS, delay, run, arguments)
+                          for delay in DELAYS}
+        entries += in_rounds({cell: functools.partial(median_sample, call, counted.samples) for cell, call in calls.items()}, rounds)
+    keep(name, entries, arguments)
+
+
+MEASUREMENTS = {**{f"{kind}-{what}": functools.partial(measure, kind, counted) for kind in SCALINGS for what, counted in COUNTED.items()},
+                **{f"held-{what}": functools.partial(measure_held, counted) for what, counted in COUNTED.items()}}
 
 
 def has_service(counted):
+    """Whether each process has a service beside it."""
     return counted.options["stream"] == "lookup"
 
 
@@ -178,25 +159,30 @@ def points_of(name, found):
 
 
 def off(point):
+    """By what part of the predicted time a point differs from it."""
     return point.ratio.median - 1
 
 
 def good(points):
+    """How many are near enough to the prediction."""
     return sum(abs(off(point)) <= WITHIN for point in points)
 
 
 def where(point):
+    """Where the ranks of a point were, in words."""
     if point.delay_ms is None:
         return f"{RANKS} ranks on one host"
     return f"{point.hosts} hosts" + (f", {point.delay_ms} ms each way" if point.delay_ms else "")
 
 
 def by_place(points):
-    """As they are, but those of a campaign on one host first, then by delay."""
-    return sorted(points, key=lambda p: (NAMES.index(p.name), p.hosts, p.delay_ms or 0))
+    """As they are, but those of a file on one host first, then by delay."""
+    names = list(MEASUREMENTS)
+    return sorted(points, key=lambda p: (names.index(p.name), p.hosts, p.delay_ms or 0))
 
 
 def grouped(points, of):
+    """A dict of lists: the points by what of() gives for each."""
     groups = collections.defaultdict(list)
     for point in points:
         groups[of(point)].append(point)
@@ -208,9 +194,9 @@ def held_table(points):
     rows = []
     for (name, place), some in grouped(by_place(points), lambda p: (p.name, where(p))).items():
         worst = max(some, key=lambda point: abs(off(point)))
-        rows.append(f"| {COUNTED[name.split('-')[1]].words} | {place} | {good(some)} of {len(some)} | {off(worst):+.0%} ({worst.model}) |")
-    return "\n".join(["| counted | by | models within 20% | the worst, measured over predicted |", "| --- | --- | --- | --- |", *rows, "",
-                      f"Of {len(points)} points {good(points)} are within 20%."])
+        rows.append((COUNTED[name.split("-")[1]].words, place, f"{good(some)} of {len(some)}", f"{off(worst):+.0%} ({worst.model})"))
+    return (table(("counted", "by", "models within 20%", "the worst, measured over predicted"), rows) +
+            f"\n\nOf {len(points)} points {good(points)} are within 20%.")
 
 
 def efficiency_table(points):
@@ -219,9 +205,9 @@ def efficiency_table(points):
     for name, some in grouped(points, lambda p: p.name).items():
         kind, what = name.split("-")
         each = sorted((1 / point.ratio.median, point.model) for point in some)
-        rows.append(f"| {COUNTED[what].words} | {AGAINST[kind]} | {each[len(each) // 2][0]:.0%} | {each[0][0]:.0%} ({each[0][1]}) | "
-                    f"{each[-1][0]:.0%} ({each[-1][1]}) |")
-    return "\n".join(["| counted | two ranks against | median model | least | most |", "| --- | --- | --- | --- | --- |", *rows])
+        rows.append((COUNTED[what].words, AGAINST[kind], f"{each[len(each) // 2][0]:.0%}", f"{each[0][0]:.0%} ({each[0][1]})",
+                     f"{each[-1][0]:.0%} ({each[-1][1]})"))
+    return table(("counted", "two ranks against", "median model", "least", "most"), rows)
 
 
 def split(points):
@@ -229,71 +215,39 @@ def split(points):
     return [p for p in points if p.name.startswith("held")], [p for p in points if not p.name.startswith("held")]
 
 
-def number(value):
-    return f"{value:.3g}"
+def row(point):
+    """The Row of a point: its time over the predicted one."""
+    held = point.name.startswith("held")
+    return Row(f"{point.model}, {where(point)}: over the {duration(point.predicted)} predicted",
+               f"{1 - WITHIN:g} to {1 + WITHIN:g}" if held else REPORTED,
+               f"{Figure.of(point.ratio).text()}; {Figure.of(point.measured).text(spell=duration)}",
+               not held or abs(off(point)) <= WITHIN, point.name)
 
 
-def span(interval, spelled):
-    """An interval as text, each number by `spelled`."""
-    if interval.low is None:
-        return spelled(interval.median)
-    return f"{spelled(interval.median)} [{spelled(interval.low)}, {spelled(interval.high)}]"
-
-
-def report(points):
-    """The text of scaling.md."""
+def judged(points):
+    """The page of these points."""
     held, others = split(points)
-
-    def rows(some, judged):
-        return [f"| {p.name} | {p.model} | {where(p)} | {spell(p.predicted)} | {span(p.measured, spell)} | {span(p.ratio, number)} | "
-                + ("met |" if judged and abs(off(p)) <= WITHIN else "NOT MET |" if judged else "|") for p in some]
-
-    head = ["| campaign | model | | predicted | measured | measured over predicted, round by round | |", "| --- " * 7 + "|"]
-    return "\n".join(["# Counting over ranks: measured and predicted", "",
-                      "Written by `scripts/campaigns/scaling_campaign.py`; each campaign's result file lies beside this one.", "",
-                      "## Held against the prediction", "", held_table(held), "", *head, *rows(held, True), "",
-                      "## Two ranks on two CPUs of one machine, over what is there without them", "",
-                      "weak-, strong-: `predicted` has each rank as fast as one that counts alone; the difference is what CPUs lose to each "
-                      "other. process-: `predicted` is what two workers of one process take, with one service.", "",
-                      efficiency_table(others), "", *head, *rows(others, False), ""])
+    return Judged(
+        ["## Held against the prediction", held_table(held), [row(point) for point in held],
+         "## Two ranks on two CPUs of one machine, over what is there without them",
+         "weak-, strong-: `predicted` has each rank as fast as one that counts alone; the difference is what CPUs lose to each "
+         "other. process-: `predicted` is what two workers of one process take, with one service.",
+         efficiency_table(others), [row(point) for point in others]], "Counting over ranks: measured and predicted",
+        "; each result file lies beside this one. A row has the time over the predicted time, round by round, then the time.", data=points)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", dest="out", type=pathlib.Path, required=True, metavar="DIR", help="where files are written")
-    parser.add_argument("--only", help="names of campaigns, with commas between (default: all)")
-    parser.add_argument("--tally", default="build/bench/tally", help="the program (default: %(default)s)")
-    parser.add_argument("--judge", action="store_true", help="judge the files that are there")
-    parser.add_argument("--doc", type=pathlib.Path, help="a page to write the tables into, between its marks")
-    parser.add_argument("--quick", action="store_true", help="two rounds of few events")
-    arguments = parser.parse_args()
-    asked = arguments.only.split(",") if arguments.only else NAMES
-    if unknown := [name for name in asked if name not in NAMES]:
-        parser.error(f"--only {unknown[0]}: there are {', '.join(NAMES)}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    try:
-        for name in asked if not arguments.judge else ():
-            print(name, file=sys.stderr, flush=True)
-            measure(arguments, name)
-        points = []
-        for name in NAMES:
-            files = [path for path in (arguments.out / f"{name}.json", arguments.out / f"{name}.json.xz") if path.exists()]
-            if files:
-                points += points_of(name, results.load(files[0]))
-        held, others = split(points)
-        if not held:
-            raise Missing(f"nothing in {arguments.out} is held against the prediction: measure it first, without --judge")
-    except Missing as problem:
-        print(f"scaling_campaign: {problem}", file=sys.stderr)
-        return 1
-    if arguments.doc:
-        page = arguments.doc.read_text(encoding="utf-8")
-        tables = {"counting": held_table(held), "efficiency": efficiency_table(others)}
-        write_whole({arguments.doc: with_tables(page, "scripts/campaigns/scaling_campaign.py", tables)})
-    write_whole({arguments.out / "scaling.md": report(points)})
-    print(held_table(held))
-    return 0 if good(held) == len(held) else 1
+def judge(arguments):
+    """The page of the files that are there. Raises Missing where none of them is held against the prediction."""
+    found, points = ResultFiles(arguments.out), []
+    for name in MEASUREMENTS:
+        if results.find(arguments.out, name).exists():
+            points += points_of(name, found[name])
+    if not split(points)[0]:
+        raise Missing(f"nothing in {arguments.out} is held against the prediction: measure it first, without --judge")
+    return judged(points)
 
 
-if __name__ == "__main__":
-    results.run(main)
+def tables(page):
+    """Those of docs/scaling.md."""
+    held, others = split(page.data)
+    return {"counting": held_table(held), "efficiency": efficiency_table(others)}
