@@ -19,7 +19,7 @@ import pytest
 import result_files
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "scripts/campaigns")]
+sys.path.insert(0, str(ROOT / "scripts"))
 PROGRAM = pathlib.Path(os.environ.get("TALLY", ROOT / "build/bench/tally")).absolute()
 # The tests leave nothing behind in the sources: what Python compiles goes to the build, if there is one. Compiled anew each time, the
 # tests take two seconds more to be found, and scripts that are commands of their own longer to start.

@@ -2,6 +2,11 @@
 
 import hashlib
 import json
+import re
+
+import pytest
+
+NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)*")
 
 
 def signed(data):
@@ -42,3 +47,11 @@ def scaled(text, factor, model="coroutines"):
             if "efficiency" in entry:
                 entry["efficiency"] = entry["items_per_second"] / entry["bound_items_per_second"]
     return signed(data)
+
+
+def same_but_for_digits(new, old):
+    """That two pages say the same. Another machine's logarithms may end in another digit, and the search for a merge's costs elsewhere."""
+    assert NUMBER.sub("#", new) == NUMBER.sub("#", old)
+    for a, b in zip(NUMBER.findall(new), NUMBER.findall(old), strict=True):
+        a, b = (float(text.replace(",", "")) for text in (a, b))
+        assert a == pytest.approx(b, rel=0.05, abs=1.1), (a, b)

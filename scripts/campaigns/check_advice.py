@@ -1,37 +1,25 @@
-#!/usr/bin/python3
-"""Checks `tally advise` at random points that nobody measured: predicts, measures, and says how far off it was.
+"""Whether `tally advise` is right at random points that were never measured.
 
-    scripts/campaigns/check_advice.py MAP.json -o results/check_advice            # 60 points with a new seed: some 20 minutes
-    scripts/campaigns/check_advice.py MAP.json -o results/check_advice --seed 7   # those of an earlier seed
-    scripts/campaigns/check_advice.py -o results/check_advice --judge             # judges the runs that are there
+    scripts/campaigns/judge.py check_advice MAP.json -o results/check_advice            # 60 points with a new seed: some 20 minutes
+    scripts/campaigns/judge.py check_advice MAP.json -o results/check_advice --seed 7   # those of an earlier seed
 
 Points are drawn as a review would ask: work from none to 1 ms, waiting from none to 20 ms, 1 to 5,000 events in flight, 1 worker
 to all CPUs; all but the workers over their orders of magnitude. Each is asked of `tally advise --confirm`, which measures every
-model there in rounds. What came out is DIR/SEED.json, and what it says is DIR/check_advice.md. Exit status: 0 all as it must
-be, 1 not all, 2 the command line is wrong.
+model there in rounds. The points of a seed, as predicted and as measured, are the file SEED.
 """
 
-import argparse
-import contextlib
 import json
-import lzma
 import math
-import os
 import pathlib
 import random
 import secrets
 import statistics
-import subprocess
 import sys
-import tempfile
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # scripts/
 
 from tally import results
-from self_check import Row, share
-from tally.whole_files import write_whole
+from tally.judging import CannotRun, Judged, Row, bullets, share
+from tally.measuring import CPUS, flags, keep_text, ran
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 POINTS = 60
 GRAIN_NS, WAIT_NS, IN_FLIGHT = (100, 1_000_000), (50_000, 20_000_000), (1, 5000)
 NO_GRAIN, NO_WAIT = 0.1, 0.15  # of the points
@@ -39,6 +27,7 @@ WITHIN_MEDIAN, WITHIN_MOST, AS_GOOD = 0.15, 0.35, 0.05
 
 
 def log_uniform(draw, low_high):
+    """A number between the two, drawn uniformly over their orders of magnitude."""
     low, high = low_high
     return round(math.exp(draw.uniform(math.log(low), math.log(high))))
 
@@ -50,28 +39,20 @@ def points(seed, number, cpus):
         grain = 0 if draw.random() < NO_GRAIN else log_uniform(draw, GRAIN_NS)
         wait = 0 if draw.random() < NO_WAIT else log_uniform(draw, WAIT_NS)
         workers, in_flight = draw.randint(1, cpus), log_uniform(draw, IN_FLIGHT)
-        options = ["--grain", f"{grain}ns", "--workers", str(workers)]
-        if wait:
-            options += ["--wait", f"{wait}ns", "--in-flight", str(in_flight)]
-        yield options
+        yield flags(grain=f"{grain}ns", workers=workers, **({"wait": f"{wait}ns", "in_flight": in_flight} if wait else {}))
 
 
-@contextlib.contextmanager
-def plain(path):
-    """A map's path; that of a temporary file with its content, if it ends in .xz."""
-    if path.suffix != ".xz":
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = pathlib.Path(folder) / path.stem
-        copy.write_bytes(lzma.decompress(path.read_bytes()))
-        yield copy
+def options(parser):
+    """Adds the options of this campaign."""
+    parser.add_argument("map", nargs="?", type=pathlib.Path, metavar="MAP.json", help="what 'tally map --out' wrote here, plain or .xz")
+    parser.add_argument("--seed", type=int, help="draw these points (default: a new seed)")
+    parser.add_argument("--points", type=int, default=POINTS, help="how many (default: %(default)s)")
 
 
 def advised(tally, *arguments):
     """What `tally advise` says in JSON."""
     command = [str(tally), "advise", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = ran(command, patience_s=None, statuses=None)
     if not done.stdout.startswith("{"):
         raise results.NotTally(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}")
     return json.loads(done.stdout)
@@ -96,8 +77,8 @@ def off(model):
     return math.exp(abs(math.log(model["items_per_second"] / model["measured"]))) - 1
 
 
-def judge(runs):
-    """The rows of the table, from the points of all runs."""
+def rows_of(runs):
+    """The Rows, from the points of all runs."""
     asked = [point for run in runs for point in run["points"]]
     errors, held, models, good, chosen = [], 0, 0, 0, 0
     for point in asked:
@@ -126,50 +107,29 @@ def judge(runs):
     ]
 
 
-def as_markdown(rows, runs):
-    lines = ["# Is the advice right?", "", "Made by `scripts/campaigns/check_advice.py`: points that nobody had measured, drawn anew for each seed.", "",
-             "| figure | must be | measured | |", "| --- | --- | --- | --- |"]
-    lines += [f"| {row.figure} | {row.must} | {row.measured} | {'met' if row.met else 'NOT MET'} |" for row in rows]
-    lines += ["", "Runs:", ""]
-    lines += [f"- seed {run['seed']}: {len(run['points'])} points from {', '.join(each['result_id'] for each in run['points'][0]['from'])}"
-              for run in runs]
-    return "\n".join(lines) + "\n"
-
-
-def take(arguments):
-    """Measures the points of a seed, and keeps them after each."""
+def measure(_name, arguments):
+    """Measures the points of a seed, and keeps them after each. Raises CannotRun where the map is not one of this machine."""
+    if arguments.map is None:
+        raise CannotRun("which map? 'tally map --out map.json' makes one")
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**6)
-    path = arguments.out / f"{seed}.json"
     run = {"seed": seed, "points": []}
-    with plain(arguments.map) as measured_before:
-        must_be_of_here(["--grain", "0"], measured_before, arguments.tally)
-        for number, options in enumerate(points(seed, arguments.points, len(os.sched_getaffinity(0))), 1):
-            print(f"point {number} of {arguments.points}: {' '.join(options)}", file=sys.stderr)
-            run["points"].append(measured(options, measured_before, arguments.tally))
-            write_whole({path: json.dumps(run, indent=1) + "\n"})
+    with results.plain(arguments.map) as (path,):
+        try:
+            must_be_of_here(["--grain", "0"], path, arguments.tally)
+        except results.NotTally as problem:
+            raise CannotRun(str(problem)) from None
+        for number, asked in enumerate(points(seed, arguments.points, len(CPUS)), 1):
+            print(f"point {number} of {arguments.points}: {' '.join(asked)}", file=sys.stderr)
+            run["points"].append(measured(asked, path, arguments.tally))
+            keep_text(str(seed), json.dumps(run, indent=1) + "\n", arguments.out)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("map", nargs="?", type=pathlib.Path, metavar="MAP.json", help="what 'tally map --out' wrote here, plain or .xz")
-    parser.add_argument("-o", "--out", type=pathlib.Path, default=ROOT / "results/check_advice", metavar="DIR")
-    parser.add_argument("--seed", type=int, help="draw these points (default: a new seed)")
-    parser.add_argument("--points", type=int, default=POINTS, help=f"how many (default {POINTS})")
-    parser.add_argument("--tally", type=pathlib.Path, default=ROOT / "build/bench/tally")
-    parser.add_argument("--judge", action="store_true", help="measure nothing")
-    arguments = parser.parse_args()
-    if not arguments.judge and arguments.map is None:
-        parser.error("which map? 'tally map --out map.json' makes one")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    if not arguments.judge:
-        take(arguments)
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(arguments.out.glob("*.json"))]
-    rows = judge(runs)
-    text = as_markdown(rows, runs)
-    write_whole({arguments.out / "check_advice.md": text})
-    print(text, end="")
-    return 0 if rows and all(row.met for row in rows) else 1
+MEASUREMENTS = {"points": measure}
 
 
-if __name__ == "__main__":
-    results.run(main)
+def judge(arguments):
+    """The page of the points of all seeds that are there."""
+    runs = [json.loads(results.read_text(path)) for path in sorted((*arguments.out.glob("*.json"), *arguments.out.glob("*.json.xz")))]
+    seeds = [f"seed {run['seed']}: {len(run['points'])} points from {', '.join(each['result_id'] for each in run['points'][0]['from'])}"
+             for run in runs]
+    return Judged([rows_of(runs), "Runs:", bullets(seeds)], "Is the advice right?", ": points that nobody had measured, drawn anew for each seed.")

@@ -1,50 +1,31 @@
-#!/usr/bin/python3
-"""Measures what serving must reach, the load generator included, and says of each figure whether it is met.
+"""What serving must reach, the load generator included.
 
-    scripts/campaigns/ingest_targets.py -o results/ingest_targets [--only ID,…] [--tally build/bench/tally]
-    scripts/campaigns/ingest_targets.py -o results/ingest_targets --judge     # judges the files that are there, without measuring
-
-As scripts/campaigns/targets.py does it for the other streams; the table is ingest_targets.md. Where this script starts a server (`tally
-serve`, or one of scripts/peers), that has the first CPU and `tally load` the last, and what came out is kept as `tally run` keeps
-its results, so that everything is judged alike. Whoever is loaded is sent the same keys in the same order. A latency is the
-model's only if the generator was on time: where most runs of a cell were sent late, the row is marked, and is not met. Exit
-status: 0 all met, 1 not all, 2 the command line is wrong.
+Where a server is started here (`tally serve`, or one of scripts/peers), it has the first CPU and `tally load` the last. Every server gets
+the same keys in the same order. A latency is the model's only if the generator was on time: where most runs of a cell were sent late, the
+row is marked, and is not met.
 """
 
 import contextlib
+import dataclasses
 import functools
 import importlib.metadata
 import json
 import os
 import pathlib
-import platform
-import random
 import signal
 import struct
 import subprocess
 import sys
-import tempfile
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # scripts/
 
 from tally import results
-from targets import (Figure, Missing, Target, carry_out, cell, command_line, complete, flags, memory_slope, of, ratio,
-                     run_options, tally_run)
-from tally.whole_files import write_whole
+from tally.judging import Figure, Missing, Target, by_targets, cell, complete, failed_cells, memory_slope, of, ratio
+from tally.measuring import CPUS, PATIENCE_S, ROOT, flags, forget, in_rounds, keep, on_cpu, quiet_run, ran, run_options, tally_run
 
-PEERS = pathlib.Path(__file__).resolve().parents[1] / "peers"
-CPUS = sorted(os.sched_getaffinity(0))
+PEERS = ROOT / "scripts/peers"
 KEYS = 1000
 EVENTS_FOR_ALL_KEYS = 100_000  # so many uniform draws leave no key out
 PILOT_EVENTS = 1_000_000
 EVENTS_FOR_P99 = 300_000  # 270,336 latencies are needed, docs/method.md
-PATIENCE_S = 120
-WHERE = ("date", "host_name", "cpu_model", "cpus_usable", "num_cpus", "kernel", "virtualisation", "memory_bytes", "tally_version",
-         "tally_commit", "tally_tree", "binary_sha256")
-
-
-def on_cpu(cpu, command):
-    return ["taskset", "-c", str(cpu), *map(str, command)]
 
 
 @contextlib.contextmanager
@@ -103,15 +84,9 @@ while os.getppid() == {os.getpid()}: pass"""
 
 
 def load(tally, port, **options):
-    """What `tally load` says of a load."""
+    """What `tally load` says of a load. Raises Missing."""
     command = [tally, "load", *flags(port=port, connections=100, keys=KEYS, seed=1, **options), "--json"]
-    try:
-        done = subprocess.run(on_cpu(CPUS[-1], command), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise Missing(f"tally load: no end within {PATIENCE_S} s") from None
-    if done.returncode != 0:
-        raise Missing(done.stderr.strip())
-    return json.loads(done.stdout)
+    return json.loads(ran(on_cpu(CPUS[-1], command)).stdout)
 
 
 def drained(tally, rate, seconds, idle):
@@ -144,38 +119,6 @@ def events_for(seconds, tally, command):
     return max(EVENTS_FOR_ALL_KEYS, int(float(f"{pilot * seconds:.1e}")))
 
 
-def in_rounds(jobs, rounds):
-    """Samples of all jobs (cell name -> function that measures once), in rounds, in an order that is drawn for each."""
-    draw, entries = random.Random(1), []
-    for round_ in range(rounds):
-        for order, name in enumerate(draw.sample(list(jobs), len(jobs))):
-            entry = {"name": name, "run_name": name, "run_type": "iteration", "round": round_, "order": order}
-            try:
-                entry.update(jobs[name](), verified=True)
-            except Missing as problem:
-                print(f"{name}: {problem}", file=sys.stderr)
-                entry.update(verified=False, error_occurred=True, error_message=str(problem))
-            entries.append(entry)
-    return entries
-
-
-def quiet_run(options, arguments):
-    """The results of a `tally run` of which nothing else is kept."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "run.json"
-        command = [arguments.tally, "run", *options, "--no-progress", "--out", str(path)]
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-        return results.load(path)
-
-
-def keep(name, entries, arguments, made_by="scripts/campaigns/ingest_targets.py", **more):
-    """Writes a result file: the entries, and the machine and program as `tally run` tells them, and `more`."""
-    found = quiet_run(flags(stream="ingest", model="limit", events=1000, rounds=1), arguments)
-    context = {key: found.context[key] for key in WHERE if key in found.context}
-    context.update(made_by=made_by, python=platform.python_version(), **more)
-    write_whole({arguments.out / f"{name}.json": json.dumps({"context": context, "benchmarks": entries}, indent=1) + "\n"})
-
-
 def clock_read(seconds):
     """How late a loop that does nothing but read the clock, where else the generator is, sees what is due: what the machine adds."""
     code = f"""
@@ -190,8 +133,7 @@ while last - began < {seconds * 10**9}:
     last = now
     readings += 1
 print(json.dumps([last - began, gaps, readings]))"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
-    span_ns, gaps_ns, readings = json.loads(done.stdout)
+    span_ns, gaps_ns, readings = json.loads(ran([sys.executable, "-c", code]).stdout)
     return {"late_p99_s": lateness_ns(span_ns, gaps_ns, 0.99) * 1e-9, "longest_s": max(gaps_ns, default=0) * 1e-9,
             "items_per_second": readings * 1e9 / span_ns}
 
@@ -265,7 +207,7 @@ def measure_half(model, connections, name, arguments):
                 return True
         return False
 
-    (arguments.out / f"{name}.json").unlink(missing_ok=True)  # of another rate
+    forget(name, arguments.out)  # that of another rate
     rate = greatest_sustained(sustained) // 2
     keep(f"{name}-probes", probes, arguments)
     if not rate:
@@ -276,10 +218,12 @@ def measure_half(model, connections, name, arguments):
 
 
 def rate_error(sample):
+    """By what part the rate was not the one asked for."""
     return abs(sample["achieved_per_s"] / sample["offered_per_s"] - 1)
 
 
 def send_late(sample):
+    """Seconds that events were sent too late, p99."""
     return sample["late_p99_s"]
 
 
@@ -302,9 +246,8 @@ def p99_on_time(model):
             raise Missing("saturated at half of its own rate")
         punctual = [latency for late, latency in known if late <= results.ON_TIME_S]
         late = 2 * len(punctual) < len(known)
-        interval = results.median_interval([latency for _, latency in known] if late else punctual)
-        return Figure(interval.median * 1e3, interval.low * 1e3, interval.high * 1e3,
-                      f"in {len(known) - len(punctual)} of {len(known)} runs the generator was late" if late else "")
+        mark = f"in {len(known) - len(punctual)} of {len(known)} runs the generator was late" if late else ""
+        return dataclasses.replace(Figure.of_values([latency for _, latency in known] if late else punctual, 1e3), mark=mark)
 
     return figure
 
@@ -317,17 +260,12 @@ def greatest_probe(found):
     return Figure(max(rates) * 1e-6)
 
 
-def miscounted(*files):
-    """Cells of which a sample was not verified: every event counted once, in its window, and no other."""
-    return Figure(float(sum(bool(each.failure) for found in files for each in found.cells)))
-
-
 RATES = (10_000, 100_000, 1_000_000)
 GENERATORS = (("generator", "halt"), ("generator_to_polling", "poll"))  # by what the sink's CPU does while it waits
 LOOPS = ("event_loop", "coroutines", "fibers")
 INGEST = {"stream": "ingest", "workers": 1}
 HALVES = {f"half-{model}-{connections}": (model, connections) for model in LOOPS for connections in (10, 100)}
-CAMPAIGNS = {
+MEASUREMENTS = {
     "generator": measure_generator,
     # So many events that opening and closing 1,000 connections is little of a sample.
     "max": run_options((*LOOPS, "tbb_flow_graph", "thread_pool", "limit"), **INGEST, connections="1,100,1000", rate="max",
@@ -369,14 +307,8 @@ TARGETS = [
       for name, (m, n) in HALVES.items()),
     *(Target(f"{name}-probes", f"{m}, {n} connections: greatest rate", greatest_probe, unit="M/s")
       for name, (m, n) in HALVES.items()),
-    *(Target(campaigns, "cells with an event lost, doubled or in another window", miscounted, most=0)
-      for campaigns in ("generator", "max", "peers", "connections", *((name, f"{name}-probes") for name in HALVES), "windows")),
+    *(Target(files, "cells with an event lost, doubled or in another window", failed_cells, most=0)
+      for files in ("generator", "max", "peers", "connections", *((name, f"{name}-probes") for name in HALVES), "windows")),
 ]
 
-
-def main():
-    return carry_out(command_line(__doc__.splitlines()[0], "ingest_targets", CAMPAIGNS), "ingest_targets", CAMPAIGNS, TARGETS)
-
-
-if __name__ == "__main__":
-    results.run(main)
+judge = by_targets(TARGETS)

@@ -1,30 +1,17 @@
-#!/usr/bin/python3
-"""Measures what tally-mpi must reach, and says of each figure whether it is met.
+"""What tally-mpi must reach, beside tally.
 
-    scripts/campaigns/mpi_targets.py -o results/mpi_targets [--rounds N] [--tally build/bench/tally]
-    scripts/campaigns/mpi_targets.py -o results/mpi_targets --judge     # judges the files that are there, without measuring
-
-As scripts/campaigns/targets.py does it for one process; the table is mpi_targets.md. tally-mpi is looked for beside tally's folder, mpirun on the
-path. The two that are compared take turns, one right after the other, in an order that is drawn for each round; a round's sample is the
-median of those that one call takes. Two CPUs of a virtual machine may be two threads of one core for a while, and then count half as
-much, by whatever program: where a call takes 15 samples of some 10 ms, the fastest of them is kept too, and says what the program does when
-nothing is in its way. A rank is compared with a process by both, and by work that does not feel its neighbour.
-Ranks are on this machine: two of them each on a CPU of its own, one on all that there are. Exit status: 0 all met, 1 not all, 2 the
-command line is wrong.
+tally-mpi is looked for beside tally's folder, mpirun on the path. The two that are compared take turns, one right after the other; a
+round's sample is the median of those that one call takes. Two CPUs of a virtual machine may be two threads of one core for a while, and
+then count half as much, by whatever program: where a call takes 15 samples of some 10 ms, the fastest of them is kept too, and says what
+the program does when nothing is in its way. A rank is compared with a process by both, and by work that does not feel its neighbour.
+Ranks are on this machine: two of them each on a CPU of its own, one on all that there are.
 """
 
 import functools
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # scripts/
 
 from tally import results
-from ingest_targets import CPUS, PATIENCE_S, in_rounds, keep
-from targets import Figure, Missing, Target, carry_out, cell, command_line, flags
+from tally.judging import Figure, Missing, Target, by_targets, cell, only, over
+from tally.measuring import CPUS, flags, in_ranks, in_rounds, keep, keep_result, median_sample
 
 MODELS = ("sequential", "thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "event_loop", "limit")
 COUNTING = {"stream": "cpu", "grain": "0", "batch": 4096, "events": "50M", "keys": "1k"}
@@ -33,46 +20,15 @@ LOOKUPS = {"stream": "lookup", "workers": 1, "wait": "1ms", "in_flight": 100, "e
 BILLION = 1_000_000_000
 MERGED_KEYS = 4_000_000
 SHORT, LONG = 15, 3  # samples in a call, by how long one takes
-KEPT = ("items_per_second", "real_time", "time_unit", "cpu_s", "user_s", "sys_s", "startup_s", "peak_rss_bytes", "ctx_involuntary",
-        "events_counted", "count_s", "merge_s", "imbalance", "merged_bytes", "per_rank", "replies", "workers", "ranks", "hosts")
 
 
-def said(command, patience_s=PATIENCE_S):
-    """What a command prints; Missing if it fails, or takes longer."""
-    # mpirun runs as root if it is told twice, as in a container it must be.
-    environment = os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    try:
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=patience_s, check=False,
-                              env=environment)
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        raise Missing(f"{command[0]}: {problem}") from None
-    if done.returncode != 0:
-        own = [line for line in done.stderr.splitlines() if line.startswith("tally: ")]
-        raise Missing(f"{' '.join(map(str, command))}: {own[0] if own else done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
-
-
-def in_ranks(ranks, command, arguments):
-    """`tally-mpi COMMAND` in so many ranks: one has all CPUs, more have one each."""
-    program = pathlib.Path(arguments.tally).resolve().parent.parent / "mpi/tally-mpi"
-    binding = ("--bind-to", "none") if ranks == 1 else ("--bind-to", "core")
-    return ["mpirun", *binding, "-n", ranks, program, *command]
-
-
-def median_sample(command, samples):
-    """The median one of so many samples that the command takes of its one cell, and events/s of the fastest."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "r.json"
-        said([*command, "--no-progress", "--rounds", samples, "--out", path])
-        (found,) = results.load(path).cells
-    if found.failure:
-        raise Missing(found.failure)
-    by_speed = sorted(found.samples, key=results.throughput)
-    sample = by_speed[len(by_speed) // 2]
-    return {key: sample[key] for key in KEPT if key in sample} | {"fastest_items_per_second": results.throughput(by_speed[-1])}
+def options(parser):
+    """Adds the options of this campaign."""
+    parser.add_argument("--rounds", type=int, default=11, help="how often each is measured (default: %(default)s)")
 
 
 def name_of(model, workers, options, ranks=0):
+    """The name of a cell; of one process, if `ranks` is 0."""
     if options["stream"] == "cpu":
         name = f"cpu/{model}/workers:{workers}/grain_ns:0/batch:{options['batch']}"
     else:
@@ -88,7 +44,7 @@ def measure_two(name, arguments):
     forked = [arguments.tally, "run", *flags(model="process_shard", workers=2, **COUNTING)]
     jobs = {name_of("sequential", 1, COUNTING, 2): functools.partial(median_sample, ranks, SHORT),
             name_of("process_shard", 2, COUNTING): functools.partial(median_sample, forked, SHORT)}
-    keep(name, in_rounds(jobs, arguments.rounds), arguments, made_by="scripts/campaigns/mpi_targets.py")
+    keep(name, in_rounds(jobs, arguments.rounds), arguments)
 
 
 def measure_alone(models, options, name, arguments):
@@ -97,20 +53,22 @@ def measure_alone(models, options, name, arguments):
     for model in models:
         workers = 1 if model == "sequential" else options.get("workers", len(CPUS))
         given = flags(model=model, **{"workers": workers, **options, **({"events": "2k"} if model == "sequential" and "wait" in options else {})})
-        jobs = {name_of(model, workers, options, 1): functools.partial(median_sample, in_ranks(1, ["run", *given], arguments), samples),
+        jobs = {name_of(model, workers, options, 1): functools.partial(median_sample, in_ranks(1, ["run", *given], arguments, each="none"), samples),
                 name_of(model, workers, options): functools.partial(median_sample, [arguments.tally, "run", *given], samples)}
         entries += in_rounds(jobs, arguments.rounds)
-    keep(name, entries, arguments, made_by="scripts/campaigns/mpi_targets.py")
+    keep(name, entries, arguments)
 
 
 def measure_merge(more, name, arguments):
-    said(in_ranks(2, ["merge", *flags(kind="text", keys=MERGED_KEYS, rounds=arguments.rounds, out=arguments.out / f"{name}.json"), *more],
-                  arguments))
+    """Merging of text keys over two ranks, and in one process."""
+    merge = ["merge", *flags(kind="text", keys=MERGED_KEYS, rounds=arguments.rounds), *more]
+    keep_result(name, in_ranks(2, merge, arguments), arguments.out)
 
 
 def measure_billion(name, arguments):
-    said(in_ranks(2, ["run", *flags(model="sequential", **COUNTING | {"events": "1G"}, rounds=1, sample_timeout="120s",
-                                    out=arguments.out / f"{name}.json"), "--no-progress"], arguments))
+    """One sample of 1 G events in two ranks."""
+    run = ["run", *flags(model="sequential", **COUNTING | {"events": "1G"}, rounds=1, sample_timeout="120s"), "--no-progress"]
+    keep_result(name, in_ranks(2, run, arguments), arguments.out)
 
 
 def fastest(entry):
@@ -118,26 +76,9 @@ def fastest(entry):
     return results.finite(entry, "fastest_items_per_second")
 
 
-def over(one, other, metric=results.throughput):
-    """`metric` of the cell that one() finds over that of other(), round by round."""
-
-    def figure(found):
-        interval = results.ratio_by_round(one(found).by_round(metric), other(found).by_round(metric))
-        if interval is None:
-            raise Missing("no common rounds")
-        return Figure(interval.median, interval.low, interval.high)
-
-    return figure
-
-
-def only(model, **params):
-    return lambda found: cell(found, model, **params)
-
-
 def merge_ratio(found):
     """Merging over ranks over merging in one process."""
-    interval = cell(found, "text").interval(lambda sample: sample["real_time"] * 1e-3 / sample["one_process_s"])
-    return Figure(interval.median, interval.low, interval.high)
+    return Figure.of(cell(found, "text").interval(lambda sample: sample["real_time"] * 1e-3 / sample["one_process_s"]))
 
 
 def memory_above(bytes_per_event):
@@ -151,10 +92,11 @@ def memory_above(bytes_per_event):
 
 
 def counted(found):
+    """Events that were counted, of the sample with the fewest."""
     return Figure(float(min(sample["events_counted"] for sample in cell(found, "sequential").samples)))
 
 
-CAMPAIGNS = {
+MEASUREMENTS = {
     "two-ranks": measure_two,
     "alone-cpu": functools.partial(measure_alone, MODELS, COUNTING),
     "alone-work": functools.partial(measure_alone, MODELS, WORKING),
@@ -179,12 +121,4 @@ TARGETS = [
     Target("billion", "peak memory of a rank above 2 bytes an event, which is what one takes", memory_above(2), most=64, unit="MiB"),
 ]
 
-
-def main():
-    parser = command_line(__doc__.splitlines()[0], "mpi_targets", CAMPAIGNS)
-    parser.add_argument("--rounds", type=int, default=11, help="how often each is measured (default: %(default)s)")
-    return carry_out(parser, "mpi_targets", CAMPAIGNS, TARGETS)
-
-
-if __name__ == "__main__":
-    results.run(main)
+judge = by_targets(TARGETS)

@@ -1,14 +1,9 @@
-#!/usr/bin/python3
-"""Measures what `tally count` must reach on real formats, beside mawk and jq, and says of each figure whether it is met.
+"""What `tally count` must reach on real formats, beside mawk and jq.
 
-    scripts/campaigns/real_targets.py -o results/real_targets [--only ID,…] [--tally build/bench/tally] [--scratch DIR]
-    scripts/campaigns/real_targets.py -o results/real_targets --judge     # judges the files that are there, without measuring
-
-As scripts/campaigns/targets.py does it for the models; the table is real_targets.md. The data is made here, the same every time: an access log in
-Combined Log Format whose 10,000 targets are drawn by Zipf's law, and the same requests as NDJSON, 1 GB each, made by repeating some
-200,000 lines; they lie in --scratch while they are needed. Whoever counts is given as many CPUs as it has workers (taskset), counts the
-same file in every round, from the page cache, and its counts are checked. For the peak of memory, 1 GB and 10 GB are sent through a pipe.
-mawk and jq must be installed (apt-get install mawk jq). Exit status: 0 all met, 1 not all, 2 the command line is wrong.
+The data is made here, the same every time: an access log in Combined Log Format whose 10,000 targets are drawn by Zipf's law, and the same
+requests as NDJSON, 1 GB each, made by repeating some 200,000 lines; they lie in --scratch while they are needed. Each program has as many
+CPUs as it has workers (taskset), counts the same file in every round, from the page cache, and its counts are checked. For the peak of
+memory, 1 GB and 10 GB are sent through a pipe. mawk and jq must be installed (apt-get install mawk jq).
 """
 
 import bisect
@@ -25,13 +20,10 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # scripts/
-
 from tally import results
-from ingest_targets import in_rounds, keep
-from targets import Figure, Missing, Target, carry_out, cell, command_line, of
+from tally.judging import Figure, Missing, Target, by_targets, cell, of, only, over, ratio
+from tally.measuring import CPUS, flags, in_rounds, keep, on_cpu, ran
 
-CPUS = sorted(os.sched_getaffinity(0))
 TARGETS_IN_LOG = 10_000
 LINES = 200_000
 GIGABYTE = 10**9
@@ -58,10 +50,12 @@ def requests():
 
 
 def clf_line(host, clock, target, status, size, referer, agent):
+    """A request in Combined Log Format."""
     return f'{host} - - [01/May/2024:{clock} +0000] "GET {target} HTTP/1.1" {status} {size} "{referer}" "{agent}"\n'
 
 
 def ndjson_line(host, clock, target, status, size, referer, agent):
+    """The same as NDJSON."""
     return json.dumps({"time": f"2024-05-01T{clock}Z", "client": {"ip": host, "agent": agent},
                        "request": {"method": "GET", "target": target, "referer": referer}, "status": status, "bytes": size}) + "\n"
 
@@ -70,6 +64,12 @@ def piece_of(line):
     """So many lines, to be repeated, and how often each target is in them."""
     drawn = list(requests())
     return "".join(itertools.starmap(line, drawn)).encode(), collections.Counter(request[2] for request in drawn)
+
+
+def options(parser):
+    """Adds the options of this campaign."""
+    parser.add_argument("--scratch", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()),
+                        help="folder for 1.1 GB of data meanwhile (default: %(default)s)")
 
 
 @contextlib.contextmanager
@@ -101,19 +101,24 @@ sys.exit(os.waitstatus_to_exitcode(status))"""
 
 def timed(command, workers=1, stdin=None):
     """Runs a command on as many CPUs as it has workers. Gives its output, seconds, and peak of resident memory in bytes."""
-    command = ["taskset", "-c", ",".join(map(str, CPUS[:workers])), sys.executable, "-c", LAUNCHER, *map(str, command)]
-    done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    launched = on_cpu(",".join(map(str, CPUS[:workers])), [sys.executable, "-c", LAUNCHER, *command])
+    done = ran(launched, PATIENCE_S, statuses=None, stdin=stdin)
     *said, last = done.stderr.splitlines() or [""]
     if done.returncode != 0:
-        raise Missing(f"{command[6]}: exit status {done.returncode}: {' '.join(said)[-300:]}")
+        raise Missing(f"{command[0]}: exit status {done.returncode}: {' '.join(said)[-300:]}")
     took, peak_kib = last.split()
     return done.stdout, float(took), int(peak_kib) * 1024
 
 
-def counted(command, counts, size, workers=1, read=None):
+def counts_of(said):
+    """The counts that `tally count` or mawk prints, by key."""
+    return {key: int(n) for n, key in (row.split("\t") for row in said.splitlines())}
+
+
+def counted(command, counts, size, workers=1, read=counts_of):
     """One sample: how many bytes a second the command counts, and that it counts right. `read` makes counts of what it prints."""
     said, took, peak = timed(command, workers)
-    found = read(said) if read else {key: int(n) for n, key in (row.split("\t") for row in said.splitlines())}
+    found = read(said)
     if found != counts:
         wrong = next(iter((found.items() ^ counts.items())), None)
         raise Missing(f"wrong count: {len(found)} keys, expected {len(counts)}; such as {wrong}")
@@ -121,6 +126,7 @@ def counted(command, counts, size, workers=1, read=None):
 
 
 def needed(program):
+    """The name of a program. Raises Missing where it is not installed."""
     if shutil.which(program) is None:
         raise Missing(f"{program} is not installed: apt-get install {program}")
     return program
@@ -130,13 +136,12 @@ def measure_clf(name, arguments, rounds=9):
     """tally count with one worker and with two, and mawk, on the same access log."""
     mawk = needed("mawk")
     with log_file(clf_line, GIGABYTE, arguments) as (path, size, counts):
-        by_tally = [arguments.tally, "count", path, "--format", "clf", "--key", "target"]
         by_mawk = [mawk, '{c[$7]++} END {for (k in c) printf "%d\\t%s\\n", c[k], k}', path]
         jobs = {"count/mawk/workers:1": functools.partial(counted, by_mawk, counts, size)}
         for workers in (1, 2) if len(CPUS) > 1 else (1,):
-            jobs[f"count/tally/workers:{workers}"] = functools.partial(counted, [*by_tally, "--workers", workers], counts, size, workers)
-        keep(name, in_rounds(jobs, rounds), arguments, made_by="scripts/campaigns/real_targets.py", counted_bytes=size,
-             mawk=version([mawk, "-W", "version"]))
+            command = [arguments.tally, "count", path, *flags(format="clf", key="target", workers=workers)]
+            jobs[f"count/tally/workers:{workers}"] = functools.partial(counted, command, counts, size, workers)
+        keep(name, in_rounds(jobs, rounds), arguments, counted_bytes=size, mawk=version([mawk, "-W", "version"]))
 
 
 def measure_ndjson(name, arguments, rounds=5):
@@ -147,10 +152,9 @@ def measure_ndjson(name, arguments, rounds=5):
         jobs = {"count/jq/workers:1": functools.partial(counted, [jq, "-r", ".request.target", part], part_counts, part_size,
                                                           read=lambda said: dict(collections.Counter(said.splitlines())))}
         for workers in (1, 2) if len(CPUS) > 1 else (1,):
-            command = [arguments.tally, "count", path, "--format", "ndjson", "--key", "request.target", "--workers", workers]
+            command = [arguments.tally, "count", path, *flags(format="ndjson", key="request.target", workers=workers)]
             jobs[f"count/tally/workers:{workers}"] = functools.partial(counted, command, counts, size, workers)
-        keep(name, in_rounds(jobs, rounds), arguments, made_by="scripts/campaigns/real_targets.py", counted_bytes=size, jq_bytes=part_size,
-             jq=version([jq, "--version"]))
+        keep(name, in_rounds(jobs, rounds), arguments, counted_bytes=size, jq_bytes=part_size, jq=version([jq, "--version"]))
 
 
 def piped(gigabytes, arguments, piece, counts):
@@ -172,14 +176,13 @@ def piped(gigabytes, arguments, piece, counts):
             os._exit(status)
     os.close(writer)
     try:
-        said, took, peak = timed([arguments.tally, "count", "-", "--format", "clf", "--workers", len(CPUS)], len(CPUS), stdin=reader)
+        said, took, peak = timed([arguments.tally, "count", "-", *flags(format="clf", workers=len(CPUS))], len(CPUS), stdin=reader)
     finally:
         os.close(reader)  # so that a writer whose reader failed ends too
         _, status = os.waitpid(child, 0)
     if status != 0:
         raise Missing("the pipe's other end failed")
-    found = {key: int(n) for n, key in (row.split("\t") for row in said.splitlines())}
-    if found != {target: n * times for target, n in counts.items()}:
+    if counts_of(said) != {target: n * times for target, n in counts.items()}:
         raise Missing("wrong count")
     return {"items_per_second": times * len(piece) / took, "took_s": took, "peak_rss_bytes": peak}
 
@@ -188,36 +191,17 @@ def measure_memory(name, arguments, rounds=3):
     """The peak of memory on 1 GB and on 10 GB, through a pipe."""
     piece, counts = piece_of(clf_line)
     jobs = {f"count/tally/gigabytes:{size}": functools.partial(piped, size, arguments, piece, counts) for size in (1, 10)}
-    keep(name, in_rounds(jobs, rounds), arguments, made_by="scripts/campaigns/real_targets.py")
+    keep(name, in_rounds(jobs, rounds), arguments)
 
 
 def version(command):
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    """What a program calls itself, in a line."""
+    done = ran(command, statuses=None, stdin=subprocess.DEVNULL)
     return (done.stdout or done.stderr).strip().splitlines()[0]
 
 
-def speed_up(found):
-    """Two workers over one, round by round."""
-    two, one = (cell(found, "tally", workers=n).by_round(results.throughput) for n in (2, 1))
-    interval = results.ratio_by_round(two, one)
-    if interval is None:
-        raise Missing("no common rounds")
-    return Figure(interval.median, interval.low, interval.high)
-
-
-def over(base):
-    """tally count with one worker over another program, round by round."""
-
-    def figure(found):
-        interval = results.ratio_by_round(*(cell(found, model, workers=1).by_round(results.throughput) for model in ("tally", base)))
-        if interval is None:
-            raise Missing("no common rounds")
-        return Figure(interval.median, interval.low, interval.high)
-
-    return figure
-
-
 def peak(found, gigabytes):
+    """MiB, over all samples of one size."""
     return max(results.peak_memory(sample) for sample in cell(found, "tally", gigabytes=gigabytes).samples) / 2**20
 
 
@@ -231,15 +215,16 @@ def peaks_apart(found):
     return Figure(abs(peak(found, 10) - peak(found, 1)))
 
 
-CAMPAIGNS = {"clf": measure_clf, "ndjson": measure_ndjson, "memory": measure_memory}
+SPEED_UP = over(only("tally", workers=2), only("tally", workers=1))
+MEASUREMENTS = {"clf": measure_clf, "ndjson": measure_ndjson, "memory": measure_memory}
 TARGETS = [
-    Target("clf", "tally count, 1 worker, over mawk", over("mawk"), 5),
-    Target("clf", "tally count, 2 workers over 1", speed_up, 1.8),
+    Target("clf", "tally count, 1 worker, over mawk", ratio(results.throughput, "tally", "mawk", workers=1), 5),
+    Target("clf", "tally count, 2 workers over 1", SPEED_UP, 1.8),
     *(Target("clf", f"tally count, {n} worker{'s' * (n > 1)}", of(results.throughput, "tally", 1e-9, workers=n), unit="GB/s")
       for n in (1, 2)),
     Target("clf", "mawk", of(results.throughput, "mawk", 1e-9), unit="GB/s"),
-    Target("ndjson", "tally count, 1 worker, over jq", over("jq"), 20),
-    Target("ndjson", "tally count, 2 workers over 1", speed_up),
+    Target("ndjson", "tally count, 1 worker, over jq", ratio(results.throughput, "tally", "jq", workers=1), 20),
+    Target("ndjson", "tally count, 2 workers over 1", SPEED_UP),
     Target("ndjson", "tally count, 1 worker", of(results.throughput, "tally", 1e-9, workers=1), unit="GB/s"),
     Target("ndjson", "jq", of(results.throughput, "jq", 1e-9), unit="GB/s"),
     Target("memory", "greatest peak, 1 and 10 GB through a pipe", greatest_peak, most=256, unit="MiB"),
@@ -247,13 +232,4 @@ TARGETS = [
     Target("memory", "10 GB through a pipe", of(results.throughput, "tally", 1e-9, gigabytes=10), unit="GB/s"),
 ]
 
-
-def main():
-    parser = command_line(__doc__.splitlines()[0], "real_targets", CAMPAIGNS)
-    parser.add_argument("--scratch", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()),
-                        help="folder for 1.1 GB of data meanwhile (default: %(default)s)")
-    return carry_out(parser, "real_targets", CAMPAIGNS, TARGETS)
-
-
-if __name__ == "__main__":
-    results.run(main)
+judge = by_targets(TARGETS)

@@ -1,47 +1,32 @@
-#!/usr/bin/python3
 """A bench of the bench: how often Tally calls a difference that is none, and misses one that is there.
 
-    scripts/campaigns/self_check.py                            # everything, some hours of a quiet machine
-    scripts/campaigns/self_check.py --only same-against        # one figure; --list names them
-    scripts/campaigns/self_check.py --judge                    # measures nothing: judges the raw data that is there
-
-Each figure is measured by campaigns of the program itself, built by `cmake --preset release`. Their result files are the raw data:
-DIR/raw/FIGURE/*.json.xz. What is there already is not measured again, so that it can be stopped and gone on with. From
-them DIR/self_check.md and DIR/self_check.json are made. Nothing else should run meanwhile.
-
-Exit status: 0 every figure that was measured is as it must be, 1 one is not, 2 the command line is wrong or a campaign could not run.
+Each figure is measured by campaigns of the program itself, built by `cmake --preset release`, in some hours of a quiet machine; nothing
+else should run meanwhile. Their result files are the raw data: raw/ID/*.json.xz in the folder. What is there already is not measured
+again, so that it can be stopped and gone on with.
 """
 
-import argparse
 import collections
-import dataclasses
 import datetime
 import functools
 import itertools
 import json
-import lzma
 import math
-import os
 import pathlib
 import re
 import statistics
-import subprocess
 import sys
-import tempfile
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # scripts/
 
 import compare
 from tally import results
-from tally.whole_files import write_whole
+from tally.judging import CannotRun, Judged, Missing, REPORTED, Row, bullets, share
+from tally.measuring import built, flags, keep_text, result_of
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 TRIES = 40
 # Models that are slowed, in turn. sequential is their base, and limit no model.
 SLOWED = ("thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines")  # and no more: raw data is numbered by them
 GRAINS = ("0", "1us")
 # All models, and both kinds: counting alone, and work.
-CELLS = ("--stream", "cpu", "--grain", ",".join(GRAINS))
+CELLS = flags(stream="cpu", grain=",".join(GRAINS))
 AGAINST_BUDGET = "90s"
 LONGER = 10  # times as long is the campaign that a first one's intervals are judged by
 COVERED_TRIES = 4
@@ -50,49 +35,38 @@ CLOCK_S = 2  # to so much the date of a file is known
 READ_BYTES = 2 * (64 << 20)  # of memory, by each CPU in each reference computation (bench/machine/reference_work.hpp)
 
 
-class CannotRun(Exception):
-    """A campaign ended without a result; str() is one line."""
+def options(parser):
+    """Adds the options of this campaign."""
+    parser.add_argument("--build", dest="tally", metavar="DIR", type=lambda folder: pathlib.Path(folder) / "bench/tally",
+                        help="the release build, in place of --tally")
+    parser.add_argument("--tries", default=TRIES, type=int, metavar="N", help="tries of each (default: %(default)s)")
 
 
-@dataclasses.dataclass
-class Row:
-    """A figure beside what it must reach."""
-
-    figure: str
-    must: str
-    measured: str
-    met: bool
+def slowed(arguments):
+    """The program with a slowed model."""
+    return built(arguments.tally, "tests/slowed_tally")
 
 
-@dataclasses.dataclass
-class Programs:
-    """What is measured: tally, tally with a slowed model, and tally with wrong ones."""
-
-    build: pathlib.Path
-
-    def __post_init__(self):
-        self.tally = self.build / "bench/tally"
-        self.slowed = self.build / "tests/slowed_tally"
-        self.broken = self.build / "tests/broken_tally"
-
-
-def slowed(model, percent):
-    """The environment in which slowed_tally slows a model."""
+def slowing(model, percent):
+    """The environment in which that slows a model."""
     return {"TALLY_SLOWED": f"{model}:{percent}"}
 
 
-def campaign(path, program, *arguments, environment=None, statuses=(0,)):
-    """Runs a campaign and keeps its result file, compressed, at `path`, unless it is there. Raises CannotRun."""
+def raw_of(name, arguments):
+    """The folder of a figure's raw data."""
+    return arguments.out / "raw" / name
+
+
+def campaign(path, program, *options, environment=None, statuses=(0,)):
+    """Runs a campaign and keeps its result file at `path`, unless it is there. Raises CannotRun."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        out = pathlib.Path(folder) / "result.json"
-        command = [str(program), "run", *arguments, "--no-progress", "--out", str(out)]
-        done = subprocess.run(command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False)
-        if done.returncode not in statuses or not out.exists():
-            raise CannotRun(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
-        write_whole({path: lzma.compress(out.read_bytes())})
+    try:
+        text, _ = result_of([program, "run", *options, "--no-progress"], statuses=statuses, environment=environment)
+    except Missing as problem:
+        raise CannotRun(str(problem)) from None
+    keep_text(path.name.removesuffix(".json.xz"), text, path.parent)
     print(f"{path}: done", file=sys.stderr)
 
 
@@ -176,10 +150,15 @@ def slowed_in(number):
     return SLOWED[number % len(SLOWED)]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
+def context_of(path):
+    """The manifest of a result file."""
+    return json.loads(results.read_text(path))["context"]
+
+
 def measured_at(path):
     """(when a campaign began, when it ended), in seconds since 1970."""
-    context = json.loads(results.read_text(path))["context"]
+    context = context_of(path)
     began_s = datetime.datetime.fromisoformat(context["date"]).timestamp()
     return began_s, began_s + context["took_s"]
 
@@ -215,24 +194,25 @@ def pairs_slowed(raw):
             yield number, after, slow
 
 
-def collect_files(raw, programs, tries):
-    number = 0
-    while len(pairs_alike(raw)) < tries:
-        campaign(program_file(raw, number), programs.tally, *CELLS)
+def collect_files(name, arguments):
+    raw, number = raw_of(name, arguments), 0
+    while len(pairs_alike(raw)) < arguments.tries:
+        campaign(program_file(raw, number), arguments.tally, *CELLS)
         if number % 2 == 0:
-            campaign(slowed_file(raw, number // 2), programs.slowed, *CELLS, environment=slowed(slowed_in(number // 2), 10))
+            campaign(slowed_file(raw, number // 2), slowed(arguments), *CELLS, environment=slowing(slowed_in(number // 2), 10))
         number += 1
 
 
 def judge_files(raw):
     alike, beside, finds = Calls(), Calls(), Finds()
     by_grain = collections.defaultdict(Finds)
+    load = functools.cache(compare.load)  # most files are in several pairs
     for first, second in pairs_alike(raw):
-        old, new = compare.load(first), compare.load(second)
+        old, new = load(first), load(second)
         same_binary(old.context, new.context)
         alike.add(compare.compare(old, new))
     for number, program, slow in pairs_slowed(raw):
-        mine, others = of_model(compare.compare(compare.load(program), compare.load(slow)), slowed_in(number))
+        mine, others = of_model(compare.compare(load(program), load(slow)), slowed_in(number))
         finds.add(mine)
         beside.add(others)
         for row in mine:
@@ -240,19 +220,20 @@ def judge_files(raw):
                 by_grain[grain[1]].add([row])
     if not alike.campaigns:
         return []
-    return [*alike.rows("same binary, two files one after the other, of every second pair with a slowed one between"), finds.row("a model made 10% slower, two files", 0.90, 10),
-            *(Row(f"of these, {'counting alone, which waits for memory' if grain == '0' else f'with {grain} ns of work'}", "reported",
-                  share(found.found, found.cells), True) for grain, found in sorted(by_grain.items())),
+    return [*alike.rows("same binary, two files one after the other, of every second pair with a slowed one between"),
+            finds.row("a model made 10% slower, two files", 0.90, 10),
+            *(Row(f"of these, {'counting alone, which waits for memory' if grain == '0' else f'with {grain} ns of work'}", REPORTED,
+                  share(found.found, found.cells)) for grain, found in sorted(by_grain.items())),
             beside.rows("beside it, models that were not made slower")[0]]
 
 
 # The same binary on both sides of --against.
 
 
-def collect_same_against(raw, programs, tries):
-    for i in range(tries):
-        campaign(raw / f"{i:03}.json.xz", programs.tally, *CELLS, "--against", str(programs.tally), "--time-budget", AGAINST_BUDGET,
-                 "--order-seed", str(i + 1))
+def collect_same_against(name, arguments):
+    for i in range(arguments.tries):
+        campaign(raw_of(name, arguments) / f"{i:03}.json.xz", arguments.tally, *CELLS,
+                 *flags(against=arguments.tally, time_budget=AGAINST_BUDGET, order_seed=i + 1))
 
 
 def judge_same_against(raw):
@@ -267,12 +248,12 @@ def judge_same_against(raw):
 # A model made slower, --against, with the budget that it has by default.
 
 
-def collect_slower_against(raw, programs, tries):
-    for i in range(tries):
-        model = slowed_in(i)
-        campaign(raw / f"{i:03}-{model}.json.xz", programs.slowed, "--stream", "cpu", "--grain", GRAINS[i // len(SLOWED) % len(GRAINS)],
-                 "--model", f"sequential,{model},limit", "--against", str(programs.tally), "--order-seed", str(i + 1),
-                 environment=slowed(model, 5))
+def collect_slower_against(name, arguments):
+    for i in range(arguments.tries):
+        model, grain = slowed_in(i), GRAINS[i // len(SLOWED) % len(GRAINS)]
+        campaign(raw_of(name, arguments) / f"{i:03}-{model}.json.xz", slowed(arguments),
+                 *flags(stream="cpu", grain=grain, model=f"sequential,{model},limit", against=arguments.tally, order_seed=i + 1),
+                 environment=slowing(model, 5))
 
 
 def judge_slower_against(raw):
@@ -292,12 +273,12 @@ def judge_slower_against(raw):
 # Coverage: what a first campaign claims, against one ten times as long right after it.
 
 
-def collect_coverage(raw, programs, tries):
-    for i in range(min(tries, COVERED_TRIES)):
-        first = raw / f"{i:03}-first.json.xz"
-        campaign(first, programs.tally, *CELLS)
+def collect_coverage(name, arguments):
+    for i in range(min(arguments.tries, COVERED_TRIES)):
+        first = raw_of(name, arguments) / f"{i:03}-first.json.xz"
+        campaign(first, arguments.tally, *CELLS)
         rounds = LONGER * compare.load(first).context["rounds"]
-        campaign(raw / f"{i:03}-long.json.xz", programs.tally, *CELLS, "--rounds", f"{rounds}:{rounds}", "--time-budget", "1000s")
+        campaign(first.with_name(f"{i:03}-long.json.xz"), arguments.tally, *CELLS, *flags(rounds=f"{rounds}:{rounds}", time_budget="1000s"))
 
 
 def at_equal_speed(name, first, other):
@@ -330,15 +311,15 @@ def judge_coverage(raw):
         return []
     return [Row(f"95% intervals of a first campaign that hold the median of one ten times as long, at equal speed of the machine ({tries} "
                 f"campaigns x {cells // tries} cells)", ">= 90% of cells", share(held, cells), held >= 0.9 * cells),
-            Row("and whatever the speed of the machine was", "reported", share(regardless, cells), True)]
+            Row("and whatever the speed of the machine was", REPORTED, share(regardless, cells))]
 
 
 # The default campaign: how long, how well, and what the harness itself costs.
 
 
-def collect_default(raw, programs, _tries):
+def collect_default(name, arguments):
     for i in range(3):
-        campaign(raw / f"{i:03}.json.xz", programs.tally)
+        campaign(raw_of(name, arguments) / f"{i:03}.json.xz", arguments.tally)
 
 
 def overheads(file):
@@ -371,11 +352,12 @@ def unsteadiness(file):
 
 
 def judge_default(raw):
-    took, costs = [], []
+    took, costs, cpus = [], [], set()
     within, cells, runs, widest = collections.Counter(), collections.Counter(), collections.Counter(), 0.0
     for path in numbered(raw):
         file = json.loads(results.read_text(path))
         took.append(file["context"]["took_s"])
+        cpus.add(len(file["context"]["cpus_usable"]))
         floor = file["context"]["noise_floor"]["relative_half_width"]
         medians = [b for b in file["benchmarks"] if b.get("aggregate_name") == "median"]
         steady = unsteadiness(file) <= 0.05
@@ -388,11 +370,12 @@ def judge_default(raw):
         return []
     outside, inside, samples = (sum(column) for column in zip(*costs))
     return [
-        Row(f"default campaign on {os.cpu_count()} CPUs ({len(took)} runs)", "<= 90 s", f"{max(took):.0f} s at most", max(took) <= 90),
+        Row(f"default campaign on {' and '.join(map(str, sorted(cpus)))} CPUs ({len(took)} runs)", "<= 90 s", f"{max(took):.0f} s at most",
+            max(took) <= 90),
         Row("its cells within 5%, noise floor included", ">= 90%", share(within.total(), cells.total()), within.total() >= 0.9 * cells.total()),
-        Row(f"of these, in the {runs[True]} runs whose reference computation, and whose reading of memory, were within 5% themselves", "reported",
-            share(within[True], cells[True]), True),
-        Row(f"and in the {runs[False]} where they were not (±{widest:.0%} at worst)", "reported", share(within[False], cells[False]), True),
+        Row(f"of these, in the {runs[True]} runs whose reference computation, and whose reading of memory, were within 5% themselves",
+            REPORTED, share(within[True], cells[True])),
+        Row(f"and in the {runs[False]} where they were not (±{widest:.0%} at worst)", REPORTED, share(within[False], cells[False])),
         Row(f"time per sample outside the model ({samples} samples in {len(costs)} rounds; process, check, records)", "<= 10 ms + 5% of the sample",
             f"{outside / samples * 1e3:.1f} ms on average, where {10 + 0.05 * inside / samples * 1e3:.1f} ms are allowed",
             outside <= 0.010 * samples + 0.05 * inside),
@@ -402,9 +385,9 @@ def judge_default(raw):
 # Models that count one event of ten million wrong.
 
 
-def collect_wrong(raw, programs, _tries):
-    campaign(raw / "wrong.json.xz", programs.broken, "--stream", "cpu", "--events", "10M", "--grain", "0", "--window", "1s", "--workers", "2",
-             "--rounds", "3", statuses=(0, 1))
+def collect_wrong(name, arguments):
+    campaign(raw_of(name, arguments) / "wrong.json.xz", built(arguments.tally, "tests/broken_tally"),
+             *flags(stream="cpu", events="10M", grain=0, window="1s", workers=2, rounds=3), statuses=(0, 1))
 
 
 def judge_wrong(raw):
@@ -422,6 +405,7 @@ def judge_wrong(raw):
                 f"{caught} of {wrong}, and {'the' if right else 'NOT the'} one that counts right let through", caught == wrong and right == 1)]
 
 
+# What collects a figure's raw data, as far as it is not there (it raises CannotRun), and what makes Rows of it: none where there is none.
 FIGURES = {
     "wrong-models": (collect_wrong, judge_wrong),
     "default": (collect_default, judge_default),
@@ -430,74 +414,22 @@ FIGURES = {
     "coverage": (collect_coverage, judge_coverage),
     "two-files": (collect_files, judge_files),
 }
-
-
-def share(part, whole):
-    """`3 of 560 (0.5%)`, with the 95% interval of Wilson (1927) where there is something to be uncertain of."""
-    if not whole:
-        return "0 of 0"
-    z = 1.96
-    p = part / whole
-    centre = (p + z * z / (2 * whole)) / (1 + z * z / whole)
-    reach = z * math.sqrt(p * (1 - p) / whole + z * z / (4 * whole * whole)) / (1 + z * z / whole)
-    return f"{p:.1%} [{max(0, centre - reach):.1%}, {min(1, centre + reach):.1%}], {part} of {whole}"
+MEASUREMENTS = {name: collect for name, (collect, _) in FIGURES.items()}
 
 
 def contexts(raw):
     """(machine, build) of every file there is, each once."""
-    found = {}
-    for path in sorted(raw.rglob("*.json.xz")):
-        context = json.loads(results.read_text(path))["context"]
-        found.setdefault((results.machine(context), results.suite(context)), context)
-    return list(found)
+    found = map(context_of, sorted(raw.rglob("*.json.xz")))
+    return list(dict.fromkeys((results.machine(context), results.suite(context)) for context in found))
 
 
-def as_markdown(rows, raw):
-    lines = ["# Is it right? Tally measured by itself", "",
-             "Made by `scripts/campaigns/self_check.py` from the result files in `raw/`; rerun by anyone. In brackets: the 95% interval of a share.", "",
-             "| figure | must reach | measured | |", "| --- | --- | --- | --- |"]
-    said = {row.figure: "" if row.must == "reported" else "met" if row.met else "NOT MET" for row in rows}
-    lines += [f"| {row.figure} | {row.must} | {row.measured} | {said[row.figure]} |" for row in rows]
-    lines += ["", "Measured on:", ""]
-    lines += [f"- {machine}: {suite}" for machine, suite in contexts(raw)]
-    return "\n".join(lines) + "\n"
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--out", default=ROOT / "results/self_check", type=pathlib.Path, metavar="DIR")
-    parser.add_argument("--build", default=ROOT / "build", type=pathlib.Path, help="the release build (default: build)")
-    parser.add_argument("--only", metavar="FIGURE,…", help="these figures alone: " + ", ".join(FIGURES))
-    parser.add_argument("--tries", default=TRIES, type=int, metavar="N", help=f"tries of each (default {TRIES})")
-    parser.add_argument("--judge", action="store_true", help="measure nothing, judge what is there")
-    parser.add_argument("--list", action="store_true", help="name the figures")
-    arguments = parser.parse_args()
-    if arguments.list:
-        print("\n".join(FIGURES))
-        return 0
-    wanted = arguments.only.split(",") if arguments.only else list(FIGURES)
-    unknown = [name for name in wanted if name not in FIGURES]
-    if unknown:
-        parser.error(f"no figure '{unknown[0]}': write some of {', '.join(FIGURES)}")
-    raw = arguments.out / "raw"
-    programs = Programs(arguments.build.resolve())
-    try:
-        for name in wanted:
-            if not arguments.judge:
-                FIGURES[name][0](raw / name, programs, arguments.tries)
-        rows = [row for name, (_, judge) in FIGURES.items() for row in judge(raw / name)]
-    except (CannotRun, results.NotTally) as problem:
-        print(f"self_check.py: {problem}", file=sys.stderr)
-        return 2
+def judge(arguments):
+    """The page of the raw data that is there. Raises CannotRun where there is none."""
+    rows = [row for name, (_, judge_raw) in FIGURES.items() for row in judge_raw(raw_of(name, arguments))]
     if not rows:
-        print("self_check.py: there is no raw data to judge", file=sys.stderr)
-        return 2
-    text = as_markdown(rows, raw)
-    write_whole({arguments.out / "self_check.md": text,
-                 arguments.out / "self_check.json": json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n"})
-    print(text)
-    return 0 if all(row.met for row in rows) else 1
-
-
-if __name__ == "__main__":
-    results.run(main)
+        raise CannotRun("there is no raw data to judge")
+    found = [{"figure": row.figure, "must": row.must, "measured": row.measured, "met": row.met} for row in rows]
+    machines = [f"{machine}: {suite}" for machine, suite in contexts(arguments.out / "raw")]
+    return Judged([rows, "Measured on:", bullets(machines)], "Is it right? Tally measured by itself",
+                  " from the result files in `raw/`; rerun by anyone. In brackets: the 95% interval of a share.",
+                  {"self_check.json": json.dumps(found, indent=2) + "\n"})

@@ -1,25 +1,13 @@
-#!/usr/bin/python3
-"""Measures what it costs each model to schedule a task, and says of each figure whether it is what must be reached.
+"""What it costs each model to schedule a task.
 
-    scripts/campaigns/task_targets.py -o results/task_targets [--only ID,…] [--tally build/bench/tally]
-    scripts/campaigns/task_targets.py -o results/task_targets --judge     # judges the files that are there, without measuring
-    scripts/campaigns/task_targets.py -o results/task_targets --judge --doc README.md     # and writes its table into that page
-
-As scripts/campaigns/targets.py does it; the table is task_targets.md. With `--batch 1` a task is one event. CPU time of a task is read as a
-multiple of the *reference hand-off* of the same round, since both move together on a shared machine, and efficiency where the
-hand-off was within 1.3 of the campaign's least. Exit status: 0 all met, 1 not all, 2 the command line is wrong.
+With `--batch 1` a task is one event. CPU time of a task is read as a multiple of the *reference hand-off* of the same round, since both
+move together on a shared machine, and efficiency where the hand-off was within 1.3 of the campaign's least.
 """
-
-import pathlib
-import sys
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # scripts/
 
 from tally import model_figures
 from tally import results
-from merge_campaign import with_tables
-from targets import Figure, Missing, Target, carry_out, cell, command_line, of, ratio, run_options
-from tally.whole_files import write_whole
+from tally.judging import Figure, Missing, Target, by_targets, cell, of, ratio, table
+from tally.measuring import run_options
 
 CONCURRENT = ("thread_pool", "process_shard", "tbb_flow_graph", "fibers", "coroutines", "event_loop")
 ALL = ("sequential", *CONCURRENT, "limit")
@@ -27,7 +15,7 @@ NEAR = 1.3  # of the least hand-off
 KEY_BYTES = 2  # of an event in memory, with 65,536 keys or fewer
 GRAINS = ("30ns", "100ns", "300ns", "1us", "10us")
 BATCH_1 = {"stream": "cpu", "workers": 2, "batch": 1}
-CAMPAIGNS = {
+MEASUREMENTS = {
     "tasks": run_options(ALL, rounds="14", budget="900s", **BATCH_1, grain="0,10ns,30ns,100ns,300ns,1us,3us,10us,30us,100us,300us,1ms"),
     "asio": run_options(("coroutines_asio", "sequential", "limit"), rounds="10", **BATCH_1, grain="0,1us"),
     "grain": run_options(ALL, rounds="10", budget="600s", stream="cpu", workers="1,2", batch=256, grain=f"0,{','.join(GRAINS)}"),
@@ -49,13 +37,6 @@ def hand_offs(found):
     return by_round
 
 
-def interval(values):
-    if not values:
-        raise Missing("no such figure in the file")
-    found = results.median_interval(values)
-    return Figure(found.median, found.low, found.high)
-
-
 def cpu_per_task(entry):
     """Seconds of CPU time of the model over the number of its tasks."""
     return entry["cpu_s"] / entry["tasks"] if entry.get("tasks") else None
@@ -67,7 +48,7 @@ def task_over_hand_off(model):
     def figure(found):
         took = hand_offs(found)
         by_round = cell(found, model, grain=0).by_round(cpu_per_task)
-        return interval([value / took[round_] for round_, value in by_round.items() if value is not None and round_ in took])
+        return Figure.of_values([value / took[round_] for round_, value in by_round.items() if value is not None and round_ in took])
 
     return figure
 
@@ -79,12 +60,13 @@ def of_bound_near(model, grain):
         took = hand_offs(found)
         near = {round_ for round_, s in took.items() if s <= NEAR * min(took.values())}
         values = cell(found, model, grain=grain).by_round(results.efficiency)
-        return interval([value for round_, value in values.items() if round_ in near and value is not None])
+        return Figure.of_values([value for round_, value in values.items() if round_ in near and value is not None])
 
     return figure
 
 
 def cpu_of_task(model, **params):
+    """CPU time of a task, in ns."""
     return of(cpu_per_task, model, 1e9, **params)
 
 
@@ -101,6 +83,7 @@ def metg(model, level):
 
 
 def metg_value(model, level):
+    """The METG in us."""
     def figure(found):
         one = metg(model, level)(found)
         if one.value is None:
@@ -128,7 +111,7 @@ def grain_of_sequential(grain):
     def figure(found):
         working, counting = (cell(found, "sequential", workers=1, grain=g) for g in (grain_s(grain), 0))
         without = counting.by_round(results.cpu_per_event)
-        return interval([(s["cpu_s"] / s["events_counted"] - without[s["round"]]) * s["bound_items_per_second"]
+        return Figure.of_values([(s["cpu_s"] / s["events_counted"] - without[s["round"]]) * s["bound_items_per_second"]
                          for s in working.samples if s["round"] in without])
 
     return figure
@@ -151,9 +134,7 @@ def greatest_of_bound(grain, workers):
     def figure(found):
         medians = [c.interval(results.efficiency) for c in found.cells
                    if not c.failure and c.params.get("grain") == grain_s(grain) and c.params.get("workers") == workers]
-        if not medians:
-            raise Missing("no cell")
-        return max((Figure(m.median, m.low, m.high) for m in medians if m), key=lambda figure: figure.value)
+        return Figure.of(max(filter(None, medians), key=lambda interval: interval.median, default=None), absent="no cell")
 
     return figure
 
@@ -186,6 +167,8 @@ TARGETS = [
     Target("waiting", "100 M tasks of one event: greatest memory beside the events", waiting_memory, most=64, unit="MiB"),
 ]
 
+judge = by_targets(TARGETS)
+
 
 def spelled(figure, found, unit=""):
     """A figure of `found` with its interval; a dash where there is none."""
@@ -198,34 +181,14 @@ def spelled(figure, found, unit=""):
     return model_figures.spelled(unit, one.value, one.low, one.high) if one.value is not None else model_figures.bounded(one) or "-"
 
 
-def cost_table(folder):
-    """What a task costs in each model, as Markdown, the cheapest first."""
-    found = {}
-    for name in ("tasks", "asio"):
-        path = folder / f"{name}.json"
-        found[name] = results.load(path if path.exists() else path.with_suffix(".json.xz"))
+def tables(judged):
+    """What a task costs in each model, the cheapest first."""
     rows = []
-    for model, campaign in (*((model, "tasks") for model in CONCURRENT), ("coroutines_asio", "asio")):
-        file = found[campaign]
+    for model, name in (*((model, "tasks") for model in CONCURRENT), ("coroutines_asio", "asio")):
+        file = judged.data[name]
         cost = of(cpu_per_task, model, grain=0)
-        metgs = [spelled(metg(model, level), file, "s") if campaign == "tasks" else "-" for level in model_figures.LEVELS]
+        metgs = [spelled(metg(model, level), file, "s") if name == "tasks" else "-" for level in model_figures.LEVELS]
         rows.append((cost(file).value, [f"`{model}`", spelled(cost, file, "s"), spelled(task_over_hand_off(model), file),
                                         spelled(of(results.efficiency, model, grain=grain_s("1us")), file), *metgs]))
     head = ("model", "CPU time of a task", "over a hand-off", "of bound at 1 us", "METG(50%)", "METG(90%)")
-    lines = [head, ["---"] * len(head), *(row for _, row in sorted(rows, key=lambda row: row[0]))]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def main():
-    parser = command_line(__doc__.splitlines()[0], "task_targets", CAMPAIGNS)
-    parser.add_argument("--doc", type=pathlib.Path, help="a page to write the table of costs into, between its marks")
-    status = carry_out(parser, "task_targets", CAMPAIGNS, TARGETS)
-    arguments = parser.parse_args()
-    if arguments.doc:
-        page = arguments.doc.read_text(encoding="utf-8")
-        write_whole({arguments.doc: with_tables(page, "scripts/campaigns/task_targets.py", {"cost": cost_table(arguments.out)})})
-    return status
-
-
-if __name__ == "__main__":
-    results.run(main)
+    return {"cost": table(head, [row for _, row in sorted(rows, key=lambda row: row[0])])}

@@ -5,6 +5,7 @@ never a figure: it is kept as the reason why its cell has none.
 """
 
 import bisect
+import contextlib
 import dataclasses
 import fractions
 import itertools
@@ -12,7 +13,9 @@ import json
 import lzma
 import math
 import os
+import pathlib
 import sys
+import tempfile
 
 XZ = b"\xfd7zXZ"
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -353,9 +356,33 @@ def read_text(path):
         raise NotTally(f"{path}: not JSON, perhaps cut off: {problem}") from None
 
 
+def find(folder, name):
+    """The path of the result file NAME.json in a folder; NAME.json.xz if that is not there, whether or not this is."""
+    plain = folder / f"{name}.json"
+    return plain if plain.exists() else folder / f"{name}.json.xz"
+
+
+@contextlib.contextmanager
+def plain(*paths):
+    """The paths of result files that nothing compressed: of those that end in .xz, those of copies for the while. Raises NotTally."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = []
+        for path in paths:
+            if path.suffix == ".xz":
+                copy = pathlib.Path(folder) / path.stem
+                copy.write_bytes(read_text(path).encode())
+                path = copy
+            found.append(path)
+        yield found
+
+
 def load(path):
     """The results in the file at `path`. Raises NotTally for anything that is no Tally result or holds no cell."""
-    text = read_text(path)
+    return parse(read_text(path), path)
+
+
+def parse(text, path):
+    """The results in `text`, as load(); messages name `path`."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as problem:

@@ -88,6 +88,14 @@ def engineering(value, unit=""):
     return f"{digits(value / 1000**power)} {prefix}{unit}".strip()
 
 
+def duration(seconds):
+    """Seconds with three digits and a unit, in ASCII: 0.01234 -> "12.3 ms"."""
+    for unit, factor in (("s", 1), ("ms", 1e3), ("us", 1e6)):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
 def bytes_text(value):
     """`value` bytes with a binary prefix: 1572864 -> "1.5 MiB"."""
     for prefix in ("", "Ki", "Mi", "Gi"):

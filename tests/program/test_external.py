@@ -427,10 +427,10 @@ def test_a_result_with_programs_is_plotted_reported_compared_cited_and_valid(run
 
 @pytest.mark.slow
 def test_the_peer_campaign_runs_and_judges_what_it_measured(program, tmp_path, root):
-    done = subprocess.run([PYTHON, root / "scripts/campaigns/peer_campaign.py", "-o", tmp_path, "--tally", program, "--quick", "--only",
+    done = subprocess.run([PYTHON, root / "scripts/campaigns/judge.py", "peers", "-o", tmp_path, "--tally", program, "--quick", "--only",
                            "ingest,overhead"], cwd=root, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 1, "lookup was not measured"
-    table = (tmp_path / "peer_campaign.md").read_text()
+    table = (tmp_path / "peers.md").read_text()
     rows = {tuple(part.strip() for part in line.split("|")[1:3]): line for line in table.splitlines() if line.startswith("|")}
     assert "none: " not in rows["ingest", "event_loop over twisted_server"], done.stderr
     assert "none: " not in rows["overhead", "count_c: time through `tally run` over time by itself"], done.stderr

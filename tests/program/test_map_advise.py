@@ -1,4 +1,4 @@
-"""`tally map` and `tally advise`, and scripts/campaigns/check_advice.py on answers made up here."""
+"""`tally map` and `tally advise`, and the campaign check_advice on answers made up here."""
 
 import json
 import lzma
@@ -7,10 +7,11 @@ import re
 
 import pytest
 
-import check_advice
+from campaigns import check_advice
 from command_line import refused
 from in_process import run_script
 from result_files import signed
+from tally import results
 
 POINTS = [(workers, grain_ns, wait_ns, in_flight) for workers in (1, 2) for grain_ns in (0, 30_000) for wait_ns in (100_000, 5_000_000)
           for in_flight in (1, 32, 1024)]
@@ -302,7 +303,7 @@ def test_a_map_needs_rounds_enough_for_an_interval(tally):
     refused(tally("map", "--rounds", "3"), "--rounds '3'", status=2)
 
 
-# scripts/campaigns/check_advice.py
+# The campaign check_advice
 
 
 def test_points_are_those_of_their_seed(root):
@@ -316,10 +317,10 @@ def answer(predicted, measured, rank, reach=1.1):
 
 def test_predictions_are_judged_by_what_was_measured():
     right = {"models": [answer(100, 105, 1), answer(50, 49, 2)]}
-    rows = check_advice.judge([{"seed": 1, "points": [right] * 10}])
+    rows = check_advice.rows_of([{"seed": 1, "points": [right] * 10}])
     assert all(row.met for row in rows)
     wrong = {"models": [answer(100, 40, 1), answer(90, 200, 2)]}
-    rows = check_advice.judge([{"seed": 1, "points": [wrong] * 10}])
+    rows = check_advice.rows_of([{"seed": 1, "points": [wrong] * 10}])
     assert not any(row.met for row in rows)
     assert check_advice.off(answer(100, 40, 1)) == pytest.approx(1.5) and math.isclose(check_advice.off(answer(40, 100, 1)), 1.5)
 
@@ -327,7 +328,7 @@ def test_predictions_are_judged_by_what_was_measured():
 def test_a_choice_is_judged_round_by_round():
     slower_in_the_median = {"models": [{**answer(100, 90, 1), "of_fastest": 0.97}, {**answer(99, 100, 2), "of_fastest": 1}]}
     slower_in_the_rounds = {"models": [{**answer(100, 99, 1), "of_fastest": 0.9}, {**answer(99, 100, 2), "of_fastest": 1}]}
-    chosen = [check_advice.judge([{"seed": 1, "points": [point] * 10}])[2].met for point in (slower_in_the_median, slower_in_the_rounds)]
+    chosen = [check_advice.rows_of([{"seed": 1, "points": [point] * 10}])[2].met for point in (slower_in_the_median, slower_in_the_rounds)]
     assert chosen == [True, False]
 
 
@@ -343,7 +344,7 @@ def test_advice_for_another_machine_is_not_judged_on_this_one(tally, made_up, tm
     program = tmp_path / "tally"
     program.write_text(f"#!/bin/sh\ncat <<'SAID'\n{said.stdout.decode()}\nSAID\n")
     program.chmod(0o755)
-    with pytest.raises(check_advice.results.NotTally, match="another machine: Pocket Calculator"):
+    with pytest.raises(results.NotTally, match="another machine: Pocket Calculator"):
         check_advice.must_be_of_here(["--grain", "0"], tmp_path / "map.json", program)
     program.write_text("""#!/bin/sh\necho '{"warnings": ["the machine was noisy"]}'\n""")
     check_advice.must_be_of_here(["--grain", "0"], tmp_path / "map.json", program)
@@ -351,12 +352,12 @@ def test_advice_for_another_machine_is_not_judged_on_this_one(tally, made_up, tm
 
 def test_a_map_may_be_compressed(tmp_path):
     (tmp_path / "map.json.xz").write_bytes(lzma.compress(b"{}"))
-    with check_advice.plain(tmp_path / "map.json.xz") as path:
+    with results.plain(tmp_path / "map.json.xz") as (path,):
         assert path.read_bytes() == b"{}"
-    with check_advice.plain(tmp_path / "map.json") as path:
+    with results.plain(tmp_path / "map.json") as (path,):
         assert path == tmp_path / "map.json"
 
 
 def test_nothing_measured_is_nothing_judged():
-    assert check_advice.judge([]) == []
-    assert check_advice.judge([{"seed": 1, "points": [{"models": [{"model": "m", "rank": 1, "items_per_second": 5.0}]}]}]) == []
+    assert check_advice.rows_of([]) == []
+    assert check_advice.rows_of([{"seed": 1, "points": [{"models": [{"model": "m", "rank": 1, "items_per_second": 5.0}]}]}]) == []

@@ -9,7 +9,7 @@ import pytest
 
 from tally import model_figures
 from tally import results
-import targets
+from tally.judging import memory_slope
 from in_process import run_script
 from result_files import signed
 from tally.model_figures import crossing, figures_of, usl_fit
@@ -182,7 +182,7 @@ def test_memory_is_the_slope_between_the_least_and_the_greatest_number_as_the_ta
     (figure,) = of(cells, name)
     assert figure.value == pytest.approx(9000) and figure.low < 9000 < figure.high
     assert f"{axis.replace('_', '-')} 100 to 5,000" in figure.sentence and len(figure.cells) == 2
-    target = targets.memory_slope("fibers", axis, 100, 5000)(results.Results({}, cells))
+    target = memory_slope("fibers", axis, 100, 5000)(results.Results({}, cells))
     assert target.value * 1024 == pytest.approx(figure.value)
 
 

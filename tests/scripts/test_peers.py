@@ -1,4 +1,4 @@
-"""The servers of scripts/peers, with real clients, and scripts/campaigns/ingest_targets.py on them and on files made up here."""
+"""The servers of scripts/peers, with real clients, and the campaign ingest_targets on them and on files made up here."""
 
 import json
 import os
@@ -12,9 +12,9 @@ import types
 
 import pytest
 
-import ingest_targets
+from campaigns import ingest_targets
+from tally import judging
 from tally import results
-import targets
 
 PEERS = [pytest.param("twisted", marks=pytest.mark.slow), "asyncio"]  # what is imported for twisted takes longer than its tests
 
@@ -170,6 +170,11 @@ if command == "run":
 """
 
 
+def rows_of(folder, file=None):
+    """The Rows of the campaign, or of its Targets from one result file alone."""
+    return [row for row in ingest_targets.judge(types.SimpleNamespace(out=folder)).rows if file in (None, row.files)]
+
+
 @pytest.fixture
 def fake(root, tmp_path, monkeypatch):
     """Arguments as of a command line, with a tally that loses events, tells of bytes never sent, and sustains rates."""
@@ -182,7 +187,7 @@ def fake(root, tmp_path, monkeypatch):
         server = root / "scripts/peers/asyncio_server.py"
         path.write_text(FAKE_TALLY.format(python=sys.executable, asyncio_server=server, **does))
         path.chmod(0o755)
-        return types.SimpleNamespace(tally=str(path), out=tmp_path)
+        return types.SimpleNamespace(campaign="ingest_targets", tally=str(path), out=tmp_path)
 
     return make
 
@@ -190,36 +195,36 @@ def fake(root, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_all_servers_count_in_every_round_and_their_ratios_are_taken_within_it(fake, tmp_path):
     ingest_targets.measure_peers("peers", fake(), rounds=2, seconds=0.01)
-    found = results.load(tmp_path / "peers.json")
+    found = results.load(tmp_path / "peers.json.xz")
     assert {each.model for each in found.cells} == {"event_loop", "coroutines", "twisted", "asyncio"}
     assert [len(each.samples) for each in found.cells] == [2, 2, 2, 2]
     for sample in (sample for each in found.cells for sample in each.samples):
         assert sample["items_per_second"] == pytest.approx(sample["events"] / sample["closed_s"])
     assert found.context["cpu_model"] == "a CPU"
-    assert targets.ratio(results.throughput, "event_loop", "twisted")(found).value > 0
+    assert judging.ratio(results.throughput, "event_loop", "twisted")(found).value > 0
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")], "nothing half written is left"
 
 
 @pytest.mark.slow
 def test_a_count_that_is_wrong_leaves_no_figure_and_says_what_it_was(fake, tmp_path, capsys):
     ingest_targets.measure_peers("peers", fake(lost=1), rounds=1, seconds=0.01)
-    found = results.load(tmp_path / "peers.json")
+    found = results.load(tmp_path / "peers.json.xz")
     assert all("wrong count: [4999, 1000]" in each.failure for each in found.cells)
     assert "wrong count" in capsys.readouterr().err
-    rows, unmet, _ = targets.judge(tmp_path, [t for t in ingest_targets.TARGETS if t.campaign == "peers" and t.wanted])
-    assert unmet == len(rows) == 5, "four ratios, and exactness"
+    rows = [row for row in rows_of(tmp_path, "peers") if row.must != judging.REPORTED]
+    assert [row.met for row in rows] == [False] * 5, "four ratios, and exactness"
 
 
 @pytest.mark.slow
 def test_the_generator_is_measured_into_a_sink_that_must_have_read_every_byte(fake, tmp_path):
     ingest_targets.measure_generator("generator", fake(), rounds=1, seconds=0.01)
-    rows, unmet, _ = targets.judge(tmp_path, [t for t in ingest_targets.TARGETS if t.campaign == "generator"])
-    table = {row[1]: row[2:] for row in rows}
-    assert unmet == 0
+    rows = rows_of(tmp_path, "generator")
+    table = {row.figure: row.cells[2:] for row in rows}
+    assert all(row.met for row in rows)
     assert table["error of the rate at 1000 k/s"] == ("<= 0.05 %", "0.01 [0.01, 0.01] %", "met")
     assert table["lateness of sends at 100 k/s, p99"] == ("<= 50 us", "20 [20, 20] us", "met")
     ingest_targets.measure_generator("generator", fake(unread=1), rounds=1, seconds=0.01)
-    found = results.load(tmp_path / "generator.json").cells
+    found = results.load(tmp_path / "generator.json.xz").cells
     assert len([each for each in found if each.model.startswith("generator") and "were read" in each.failure]) == 6
     assert [each.failure for each in found if each.model == "clock"] == [""], "it sends nothing"
 
@@ -259,10 +264,10 @@ def test_a_model_that_sustains_nothing_has_no_greatest_rate():
 def test_latency_is_measured_at_half_of_the_greatest_rate_with_enough_events_a_run(fake, tmp_path):
     name = "half-fibers-10"
     ingest_targets.measure_half("fibers", 10, name, fake(sustains=420_000))
-    probes = results.load(tmp_path / f"{name}-probes.json")
+    probes = results.load(tmp_path / f"{name}-probes.json.xz")
     greatest = ingest_targets.greatest_probe(probes).value
     assert 0.42 / 1.1 <= greatest <= 0.42
-    argv = results.load(tmp_path / f"{name}.json").context["argv"]
+    argv = results.load(tmp_path / f"{name}.json.xz").context["argv"]
     options = dict(zip(argv, argv[1:]))
     assert float(options["--rate"]) == pytest.approx(greatest * 1e6 / 2, abs=1)
     assert (options["--model"], options["--connections"], int(options["--events"])) == ("fibers", "10", 300_000)
@@ -271,10 +276,10 @@ def test_latency_is_measured_at_half_of_the_greatest_rate_with_enough_events_a_r
 @pytest.mark.parametrize("wrong", [{"sustains": 0}, {"kept": 0.98}], ids=["the model fell behind", "the generator fell behind"])
 def test_where_no_rate_is_sustained_no_latency_of_an_earlier_time_is_left(fake, tmp_path, wrong):
     (tmp_path / "half-fibers-10.json").write_text("of an earlier time")
-    with pytest.raises(targets.Missing):
+    with pytest.raises(judging.Missing):
         ingest_targets.measure_half("fibers", 10, "half-fibers-10", fake(**wrong))
-    assert not (tmp_path / "half-fibers-10.json").exists()
-    assert (tmp_path / "half-fibers-10-probes.json").exists()
+    assert not list(tmp_path.glob("half-fibers-10.json*"))
+    assert (tmp_path / "half-fibers-10-probes.json.xz").exists()
 
 
 # Judging.
@@ -303,8 +308,8 @@ def rates(*values):
 
 def judged(folder):
     """The table's rows, by campaign and figure."""
-    rows, _, _ = targets.judge(folder, ingest_targets.TARGETS)
-    table = {row[:2]: row[2:] for row in rows}
+    rows = rows_of(folder)
+    table = {row.cells[:2]: row.cells[2:] for row in rows}
     assert len(table) == len(rows), "each row has a name of its own"
     return table
 
@@ -366,8 +371,7 @@ def test_runs_that_were_sent_late_say_nothing_of_the_model(tmp_path):
     assert judged(tmp_path)[row][2] == "NOT MET"
     written(tmp_path, row[0], *samples("fibers", ends, *latencies((3e-4, 4e-4), (5e-3, 9e-3), (1e-4, 6e-4))))
     assert judged(tmp_path)[row][2] == "marked: in 2 of 3 runs the generator was late"
-    _, unmet, _ = targets.judge(tmp_path, [t for t in ingest_targets.TARGETS if t.campaign == row[0]])
-    assert unmet == 1, "a mark is no success"
+    assert [one.met for one in rows_of(tmp_path, row[0]) if one.must != judging.REPORTED] == [False], "a mark is no success"
     written(tmp_path, row[0], *samples("fibers", ends, {"send_late_p99_s": 1e-5}))
     assert judged(tmp_path)[row][1:] == ("none: saturated at half of its own rate", "NOT MET")
 
@@ -388,11 +392,11 @@ def test_one_lost_event_of_a_campaign_or_of_its_probes_is_told(tmp_path):
 
 def test_the_script_judges_a_folder_of_nothing_and_measures_nothing(root, tmp_path):
     def script(*arguments):
-        command = [sys.executable, root / "scripts/campaigns/ingest_targets.py", *arguments]
+        command = [sys.executable, root / "scripts/campaigns/judge.py", "ingest_targets", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     done = script("-o", tmp_path / "new", "--judge")
     assert done.returncode == 1 and done.stderr == ""
     assert os.listdir(tmp_path / "new") == ["ingest_targets.md"]
     done = script("-o", tmp_path, "--only", "maximum")
-    assert done.returncode == 2 and "no campaign maximum" in done.stderr
+    assert done.returncode == 2 and "--only maximum: choose from generator, " in done.stderr

@@ -1,4 +1,4 @@
-"""scripts/campaigns/self_check.py: what it makes of raw data. That it measures is seen in results/self_check."""
+"""The campaign self_check: what it makes of raw data. That it measures is seen in results/self_check."""
 
 import datetime
 import json
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-import self_check
+from campaigns import self_check
 from result_files import scaled, signed
 
 
@@ -220,9 +220,9 @@ def test_a_share_has_the_interval_of_wilson():
     assert self_check.share(0, 20) == "0.0% [0.0%, 16.1%], 0 of 20"
 
 
-@pytest.mark.parametrize("arguments, said", [(["--only", "speed"], "no figure 'speed'"), (["--judge"], "no raw data")])
+@pytest.mark.parametrize("arguments, said", [(["--only", "speed"], "--only speed: choose from wrong-models, "), (["--judge"], "no raw data")])
 def test_wrong_arguments_are_refused(root, tmp_path, arguments, said):
-    done = subprocess.run([sys.executable, root / "scripts/campaigns/self_check.py", "-o", tmp_path, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, root / "scripts/campaigns/judge.py", "self_check", "-o", tmp_path, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and said in done.stderr
 
 
@@ -230,6 +230,6 @@ def test_a_campaign_that_cannot_run_is_a_line(root, tmp_path):
     (tmp_path / "bench").mkdir()
     (tmp_path / "bench/tally").write_text("#!/bin/sh\necho out of luck >&2\nexit 1\n")
     (tmp_path / "bench/tally").chmod(0o755)
-    done = subprocess.run([sys.executable, root / "scripts/campaigns/self_check.py", "-o", tmp_path / "out", "--build", tmp_path, "--only", "default"],
+    done = subprocess.run([sys.executable, root / "scripts/campaigns/judge.py", "self_check", "-o", tmp_path / "out", "--build", tmp_path, "--only", "default"],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "exit status 1" in done.stderr and "out of luck" in done.stderr and done.stderr.count("\n") == 1

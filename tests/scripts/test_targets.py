@@ -1,4 +1,4 @@
-"""scripts/campaigns/targets.py and scripts/campaigns/task_targets.py, on result files whose figures are set here."""
+"""The campaigns targets and task_targets, on result files whose figures are set here."""
 
 import copy
 import json
@@ -14,10 +14,10 @@ import pytest
 def judge(root, tmp_path):
     """Judges the files in a folder; (exit status, the table's rows by campaign and figure)."""
 
-    def run(*arguments, script="targets"):
-        done = subprocess.run([sys.executable, root / f"scripts/campaigns/{script}.py", "-o", tmp_path, *arguments], capture_output=True, text=True,
-                              timeout=60)
-        table = (tmp_path / f"{script}.md").read_text() if (tmp_path / f"{script}.md").exists() else ""
+    def run(*arguments, campaign="targets"):
+        done = subprocess.run([sys.executable, root / "scripts/campaigns/judge.py", campaign, "-o", tmp_path, *arguments], capture_output=True,
+                              text=True, timeout=60)
+        table = (tmp_path / f"{campaign}.md").read_text() if (tmp_path / f"{campaign}.md").exists() else ""
         rows = [[part.strip() for part in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
         return done, {(row[0], row[1]): row[2:] for row in rows[2:]}
 
@@ -74,7 +74,7 @@ def test_a_compressed_file_is_judged_too(judge, invented, tmp_path):
 def test_a_failed_cell_meets_nothing_and_says_why(judge, invented, tmp_path):
     result = only(invented, ("cpu/", "workers:2/grain_ns:1000/batch:1"))
     (tmp_path / "tasks.json").write_text(json.dumps(result | {"context": result["context"] | {"noise_floor": handing_off([1e-8])}}))
-    _, rows = judge("--judge", script="task_targets")
+    _, rows = judge("--judge", campaign="task_targets")
     row = rows["tasks", "fibers: of bound at 1 us, hand-off near its least"]
     assert "expected 1003, got 1002" in row[1] and row[2] == "NOT MET"
 
@@ -93,7 +93,7 @@ def test_a_task_is_read_over_the_hand_off_of_its_round_and_efficiency_where_that
     result["benchmarks"] += working["benchmarks"]
     result["context"]["noise_floor"] = handing_off([1e-8, 2e-8] * 4)
     (tmp_path / "tasks.json").write_text(json.dumps(result))
-    _, rows = judge("--judge", script="task_targets")
+    _, rows = judge("--judge", campaign="task_targets")
     assert rows["tasks", "coroutines: CPU of a task over the hand-off"] == ["<= 4", "3 [3, 3]", "met"]
     assert rows["tasks", "coroutines: of bound at 1 us, hand-off near its least"] == [">= 0.92", "0.95 [0.95, 0.95]", "met"]
     assert rows["tasks", "coroutines: METG(50%)"][0] == "reported"
@@ -113,17 +113,17 @@ def test_a_campaign_is_one_run_whose_output_is_kept(judge, invented, tmp_path):
     assert said.startswith("run --model ") and "--in-flight 1000" in said
 
 
-def test_an_unknown_campaign_is_refused(judge):
+def test_an_unknown_measurement_is_refused(judge):
     done, _ = judge("--only", "lookup-7")
-    assert done.returncode == 2 and "no campaign lookup-7" in done.stderr
+    assert done.returncode == 2 and "--only lookup-7: choose from lookup-1000, " in done.stderr
 
 
 def test_the_readme_and_the_table_say_what_the_results_say(root, tmp_path):
     folder, page = tmp_path / "task_targets", tmp_path / "README.md"
     shutil.copytree(root / "results/task_targets", folder)
     shutil.copy(root / "README.md", page)
-    done = subprocess.run([sys.executable, root / "scripts/campaigns/task_targets.py", "-o", folder, "--judge", "--doc", page], capture_output=True,
-                          text=True, timeout=60)
+    done = subprocess.run([sys.executable, root / "scripts/campaigns/judge.py", "task_targets", "-o", folder, "--judge", "--doc", page],
+                          capture_output=True, text=True, timeout=60)
     assert done.returncode in (0, 1), done.stderr
     assert page.read_text() == (root / "README.md").read_text()
     assert (folder / "task_targets.md").read_text() == (root / "results/task_targets/task_targets.md").read_text()

@@ -1,14 +1,8 @@
-#!/usr/bin/python3
-"""Puts the programs of scripts/peers beside Tally's models, in one table for each stream, and says what becomes of the figures that were
-asked for.
+"""What the models reach beside the programs of scripts/peers, and what it costs a program to be run as a model.
 
-    scripts/campaigns/peer_campaign.py -o results/peers [--only ID,…] [--tally build/bench/tally]
-    scripts/campaigns/peer_campaign.py -o results/peers --judge     # judges the files that are there, without measuring
-    scripts/campaigns/peer_campaign.py -o /tmp/peers --quick        # few rounds and events: whether all of it runs
-
-As scripts/campaigns/targets.py does it; run it in the project's root. Every program is a model of `tally run --external`, checked and accounted as the
-others, with a number of events that it can do. `overhead` runs two of them on the same file in turn through `tally run` and without it,
-started by posix_spawn(3) and told to begin in the same way. Exit status: 0 all met, 1 not all, 2 the command line is wrong.
+Run it in the project's root. Every program is a model of `tally run --external`, checked and accounted as the others, with a number of
+events that it can do. `overhead` runs two of them on the same file in turn through `tally run` and without it, started by posix_spawn(3)
+and told to begin in the same way.
 """
 
 import functools
@@ -20,13 +14,11 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # scripts/
-
-import ingest_targets
 from tally import results
-from targets import Figure, Missing, Target, carry_out, cell, command_line, flags, of, ratio, tally_run
+from tally.judging import Missing, Target, by_targets, failed_cells, of, ratio
+from tally.measuring import CPUS, ROOT, flags, in_rounds, keep, median_sample, on_cpu, quiet_run, tally_run
 
-PEERS = pathlib.Path(os.path.relpath(pathlib.Path(__file__).resolve().parents[1] / "peers"))
+PEERS = pathlib.Path(os.path.relpath(ROOT / "scripts/peers"))
 SERVER = "--port {port} --connections {connections} --window-ns {window_ns}"
 # By stream: the arguments of each program; `count_c` is the one that is compiled.
 COUNTING = {"count_c": "{events} {window_ns}", "asyncio_await": "{events}", "asyncio_tasks": "{events}", "asyncio_pipeline": "{events}",
@@ -36,6 +28,11 @@ SERVING = {"asyncio_server": SERVER, "twisted_server": SERVER}
 OVERHEAD = {"count_c": 20_000_000, "asyncio_await": 1_000_000}  # events, some tenths of a second of them
 OVERHEAD_ROUNDS = 101  # a pair differs by a tenth where the machine is shared; a fiftieth is asked for
 QUICK = {"rounds": 2, "events": 20_000}
+
+
+def options(parser):
+    """Adds the options of this campaign."""
+    parser.add_argument("--quick", action="store_true", help="few rounds and events: whether all of it runs")
 
 
 def command(name, arguments):
@@ -62,7 +59,7 @@ def bare(program, path, events):
     """The program on its own, from when it is told to begin until it says that it is done."""
     reads, go = os.pipe()
     says, writes = os.pipe()
-    argv = ingest_targets.on_cpu(ingest_targets.CPUS[0], [*program, path, *(["0"] if "count_c" in program[0] else [])])
+    argv = on_cpu(CPUS[0], [*program, path, *(["0"] if "count_c" in program[0] else [])])
     pid = os.posix_spawnp(argv[0], argv, os.environ,
                           file_actions=[(os.POSIX_SPAWN_DUP2, reads, 0), (os.POSIX_SPAWN_DUP2, writes, 1)])
     os.close(reads)
@@ -82,19 +79,17 @@ def bare(program, path, events):
 
 
 def through_tally(name, events, arguments):
-    """The same as a model of a campaign of one sample."""
-    options = [*external({name: COUNTING[name]}, arguments),
-               *flags(model=name, stream="cpu", workers=1, grain="0", batch=4096, events=events, rounds=1)]
-    sample = cell(ingest_targets.quiet_run(options, arguments), name).samples[0]
-    return {"items_per_second": sample["items_per_second"]}
+    """The command that runs the same program as a model."""
+    return [arguments.tally, "run", *external({name: COUNTING[name]}, arguments),
+            *flags(model=name, stream="cpu", workers=1, grain="0", batch=4096, events=events)]
 
 
 def copy_of_events(events, folder, arguments):
     """A copy of the file that a program is given to count."""
     copy = os.path.join(folder, str(events))
     kept = {"keep_events": "{events} " + shlex.quote(copy)}
-    ingest_targets.quiet_run([*external(kept, arguments), *flags(model="keep_events", stream="cpu", workers=1, grain="0", events=events, rounds=1)],
-                             arguments)
+    options = flags(model="keep_events", stream="cpu", workers=1, grain="0", events=events, rounds=1)
+    quiet_run([*external(kept, arguments), *options], arguments)
     if not os.path.exists(copy):
         raise Missing("the file of events was not copied")
     return copy
@@ -109,9 +104,9 @@ def measure_overhead(name, arguments):
             events = QUICK["events"] if arguments.quick else events
             copy = copy_of_events(events, folder, arguments)
             jobs[f"cpu/{program}_bare/workers:1"] = functools.partial(bare, command(program, arguments), copy, events)
-            jobs[f"cpu/{program}/workers:1"] = functools.partial(through_tally, program, events, arguments)
-        entries = ingest_targets.in_rounds(jobs, QUICK["rounds"] if arguments.quick else OVERHEAD_ROUNDS)
-    ingest_targets.keep(name, entries, arguments, made_by="scripts/campaigns/peer_campaign.py")
+            jobs[f"cpu/{program}/workers:1"] = functools.partial(median_sample, through_tally(program, events, arguments))
+        entries = in_rounds(jobs, QUICK["rounds"] if arguments.quick else OVERHEAD_ROUNDS)
+    keep(name, entries, arguments)
 
 
 def measure_serving(options, name, arguments):
@@ -125,7 +120,7 @@ def measure_serving(options, name, arguments):
     measure(SERVING, options, name, arguments)
 
 
-CAMPAIGNS = {
+MEASUREMENTS = {
     "cpu": functools.partial(measure, COUNTING, {"stream": "cpu", "workers": "1,2", "grain": "0", "batch": 4096, "time_budget": "300s"}),
     "lookup": functools.partial(measure, LOOKING_UP, {"stream": "lookup", "workers": 1, "wait": "1ms", "in_flight": "100,1000",
                                                       "time_budget": "240s"}),
@@ -139,17 +134,6 @@ CAMPAIGNS = {
                                                           "time_budget": "180s"}),
     "overhead": measure_overhead,
 }
-
-
-def cpu_ratio(model, base, **params):
-    return ratio(results.cpu_per_event, model, base, **params)
-
-
-def unverified(*files):
-    """Cells that failed: counted wrong, broke off, or were never measured."""
-    return Figure(float(sum(bool(each.failure) for found in files for each in found.cells)))
-
-
 TARGETS = [
     *(Target("cpu", f"coroutines over asyncio_await, {n} worker{'s' * (n > 1)}",
              ratio(results.throughput, "coroutines", "asyncio_await", workers=n), 100) for n in (1, 2)),
@@ -159,22 +143,14 @@ TARGETS = [
     Target("lookup-1000", "coroutines over asyncio_lookup",
            ratio(results.throughput, "coroutines", "asyncio_lookup", in_flight=1000), 3.5),
     Target("lookup-1000", "coroutines, CPU an event over asyncio_lookup's",
-           cpu_ratio("coroutines", "asyncio_lookup", in_flight=1000), most=0.25),
+           ratio(results.cpu_per_event, "coroutines", "asyncio_lookup", in_flight=1000), most=0.25),
     *(Target("lookup-1000", f"{name}", of(results.throughput, name, 1e-3, in_flight=1000), unit="k/s")
       for name in ("coroutines", "asyncio_lookup")),
     *(Target("ingest", f"event_loop over {name}", ratio(results.throughput, "event_loop", name)) for name in SERVING),
     *(Target("ingest-windows", f"event_loop over {name}", ratio(results.throughput, "event_loop", name)) for name in SERVING),
     *(Target("overhead", f"{name}: time through `tally run` over time by itself",
              ratio(results.throughput, f"{name}_bare", name), most=1.02) for name in OVERHEAD),
-    Target(("cpu", "lookup", "lookup-1000", "ingest", "ingest-windows", "overhead"), "cells that failed", unverified, most=0),
+    Target(("cpu", "lookup", "lookup-1000", "ingest", "ingest-windows", "overhead"), "cells that failed", failed_cells, most=0),
 ]
 
-
-def main():
-    parser = command_line(__doc__.splitlines()[0], "peer_campaign", CAMPAIGNS)
-    parser.add_argument("--quick", action="store_true", help="few rounds and events: whether all of it runs")
-    return carry_out(parser, "peer_campaign", CAMPAIGNS, TARGETS)
-
-
-if __name__ == "__main__":
-    results.run(main)
+judge = by_targets(TARGETS)
