@@ -345,7 +345,7 @@ def test_what_does_not_show_how_a_model_scales_is_said(kind, said):
 @pytest.fixture(scope="module")
 def files(root):
     """The result files that lie in the repository."""
-    return [results.load(path) for path in [root / "tests/data/older_result.json", *sorted((root / "results/targets").glob("*.json"))]]
+    return [results.load(path) for path in [root / "tests/data/older_result.json", *sorted((root / "results/targets").glob("*.json.xz"))]]
 
 
 @pytest.mark.slow

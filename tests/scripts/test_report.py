@@ -147,9 +147,8 @@ def table_of_run(path):
 
 @pytest.mark.parametrize("name", ["reference/default", "targets/default", "targets/memory", "targets/lookup-1000", "targets/lookup-9000"])
 def test_ranks_are_those_of_the_table_that_tally_run_printed(root, name):
-    path = root / f"results/{name}.json"
-    found = ranking.groups(results.load(path))
-    assert [[(row.rank_text, row.cell.model) for row in group.ranked()] for group in found] == table_of_run(path.with_suffix(".txt"))
+    found = ranking.groups(results.load(root / f"results/{name}.json.xz"))
+    assert [[(row.rank_text, row.cell.model) for row in group.ranked()] for group in found] == table_of_run(root / f"results/{name}.txt")
 
 
 def test_a_report_opens_with_who_leads_and_by_how_much(reference_page):
