@@ -70,6 +70,7 @@ bool always(Parameters const&) { return true; }
 bool on_cpu(Parameters const& p) { return p.stream == StreamKind::cpu; }
 bool on_lookup(Parameters const& p) { return p.stream == StreamKind::lookup; }
 bool on_ingest(Parameters const& p) { return p.stream == StreamKind::ingest; }
+bool waits_for_others(Parameters const& p) { return !on_cpu(p); }
 
 /// `max`, or as many digits as tell it from any other.
 std::string spell_rate(double rate_per_s) {
@@ -95,10 +96,16 @@ std::vector<std::chrono::nanoseconds> grains_on(RunOptions const& options, Strea
   return options.input ? all(defaults::kTextGrains) : all(defaults::kCpuGrains);
 }
 
-template <class T>
-std::size_t number_if(bool has, std::vector<T> const& values) {
-  return has ? values.size() : 1;
-}
+/// How the values of a list of options become a member of the parameters, where `applies` says so.
+template <auto list, auto member, auto applies>
+struct Listed {
+  static std::size_t number(RunOptions const& options, StreamKind stream) {
+    return applies({.stream = stream, .lookup = options.ingest_lookup}) ? (options.*list).size() : 1;
+  }
+  static void set(Parameters& p, RunOptions const& options, std::size_t i) {
+    if (applies(p)) p.*member = (options.*list)[i];
+  }
+};
 
 // In the order in which a name has them.
 constexpr Parameter kParameters[] = {
@@ -141,12 +148,8 @@ constexpr Parameter kParameters[] = {
                                                 count_of("--connections", kMostConnections));
          },
      .applies = on_ingest,
-     .number = [](RunOptions const& options,
-                  StreamKind stream) { return number_if(stream == StreamKind::ingest, options.connections); },
-     .set =
-         [](Parameters& p, RunOptions const& options, std::size_t i) {
-           if (on_ingest(p)) p.connections = options.connections[i];
-         },
+     .number = Listed<&RunOptions::connections, &Parameters::connections, on_ingest>::number,
+     .set = Listed<&RunOptions::connections, &Parameters::connections, on_ingest>::set,
      .loop = 5,
      .name = [](Parameters const& p) { return "/connections:" + std::to_string(p.connections); },
      .record = [](Json& entry, Parameters const& p) { entry["connections"] = p.connections; },
@@ -170,12 +173,8 @@ constexpr Parameter kParameters[] = {
            options.rates_per_s = read_list<double>("--rate", given, defaults::kRates_per_s, read_rate);
          },
      .applies = on_ingest,
-     .number = [](RunOptions const& options,
-                  StreamKind stream) { return number_if(stream == StreamKind::ingest, options.rates_per_s); },
-     .set =
-         [](Parameters& p, RunOptions const& options, std::size_t i) {
-           if (on_ingest(p)) p.rate_per_s = options.rates_per_s[i];
-         },
+     .number = Listed<&RunOptions::rates_per_s, &Parameters::rate_per_s, on_ingest>::number,
+     .set = Listed<&RunOptions::rates_per_s, &Parameters::rate_per_s, on_ingest>::set,
      .loop = 6,
      .name = [](Parameters const& p) { return "/rate:" + spell_rate(p.rate_per_s); },
      .record =
@@ -208,17 +207,8 @@ constexpr Parameter kParameters[] = {
                read_list<std::chrono::nanoseconds>("--wait", given, defaults::kWaits, duration_of("--wait"));
          },
      .applies = looks_up,
-     .number =
-         [](RunOptions const& options, StreamKind stream) {
-           return number_if(
-               stream == StreamKind::lookup || (stream == StreamKind::ingest && options.ingest_lookup),
-               options.waits);
-         },
-     .set =
-         [](Parameters& p, RunOptions const& options, std::size_t i) {
-           p.lookup = on_ingest(p) && options.ingest_lookup;
-           if (looks_up(p)) p.wait = options.waits[i];
-         },
+     .number = Listed<&RunOptions::waits, &Parameters::wait, looks_up>::number,
+     .set = Listed<&RunOptions::waits, &Parameters::wait, looks_up>::set,
      .loop = 4,
      .name =
          [](Parameters const& p) {
@@ -239,12 +229,8 @@ constexpr Parameter kParameters[] = {
                                                count_of("--in-flight", kMostInFlight));
          },
      .applies = on_lookup,
-     .number = [](RunOptions const& options,
-                  StreamKind stream) { return number_if(stream == StreamKind::lookup, options.in_flights); },
-     .set =
-         [](Parameters& p, RunOptions const& options, std::size_t i) {
-           if (on_lookup(p)) p.in_flight = options.in_flights[i];
-         },
+     .number = Listed<&RunOptions::in_flights, &Parameters::in_flight, on_lookup>::number,
+     .set = Listed<&RunOptions::in_flights, &Parameters::in_flight, on_lookup>::set,
      .loop = 7,
      .name = [](Parameters const& p) { return "/in_flight:" + std::to_string(p.in_flight); },
      .record = [](Json& entry, Parameters const& p) { entry["in_flight"] = p.in_flight; },
@@ -299,12 +285,8 @@ constexpr Parameter kParameters[] = {
                });
          },
      .applies = on_cpu,
-     .number = [](RunOptions const& options,
-                  StreamKind stream) { return number_if(stream == StreamKind::cpu, options.batches); },
-     .set =
-         [](Parameters& p, RunOptions const& options, std::size_t i) {
-           if (on_cpu(p)) p.batch = options.batches[i];
-         },
+     .number = Listed<&RunOptions::batches, &Parameters::batch, on_cpu>::number,
+     .set = Listed<&RunOptions::batches, &Parameters::batch, on_cpu>::set,
      .loop = 3,
      .name = [](Parameters const& p) { return "/batch:" + spell_batch(p.batch); },
      .record =
@@ -336,12 +318,8 @@ constexpr Parameter kParameters[] = {
            options.ios = read_list<Io>("--io", given, std::array{Io::epoll}, read_io);
          },
      .applies = [](Parameters const& p) { return p.io == Io::io_uring; },
-     .number = [](RunOptions const& options,
-                  StreamKind stream) { return number_if(stream != StreamKind::cpu, options.ios); },
-     .set =
-         [](Parameters& p, RunOptions const& options, std::size_t i) {
-           if (!on_cpu(p)) p.io = options.ios[i];
-         },
+     .number = Listed<&RunOptions::ios, &Parameters::io, waits_for_others>::number,
+     .set = Listed<&RunOptions::ios, &Parameters::io, waits_for_others>::set,
      .loop = 0,
      .name = [](Parameters const&) { return std::string("/io_uring:1"); },
      .record = [](Json& entry, Parameters const&) { entry["io_uring"] = 1; },

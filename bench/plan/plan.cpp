@@ -39,6 +39,7 @@ std::vector<Group> combinations(StreamKind stream, RunOptions const& options) {
             [](Parameter const* a, Parameter const* b) { return a->loop < b->loop; });
   Group first;
   first.stream = stream;
+  first.lookup = stream == StreamKind::ingest && options.ingest_lookup;
   first.slo = stream == StreamKind::ingest && options.slo.has_value();
   std::vector<Group> groups{first};
   for (Parameter const* const parameter : outermost_first) {
