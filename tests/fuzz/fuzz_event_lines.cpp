@@ -4,6 +4,7 @@
 
 #include "tests/fuzz/fuzz.hpp"
 #include "workloads/ingest/live_tally.hpp"
+#include "workloads/text/event_lines.hpp"
 
 namespace {
 
