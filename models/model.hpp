@@ -110,12 +110,12 @@ struct Model {
   LookupRun lookup = nullptr;
   IngestRun ingest = nullptr;
   LookupNeeds lookup_needs{};
-  bool sequential = false;         ///< one worker and one event in flight, whatever the setup says
-  bool reactor = false;            ///< waits as Setup::io says; others have one way to wait
-  bool candidate = true;           ///< false for `limit`, which is not a model to choose
-  bool by_default = true;          ///< false: runs only where it is named: a variant of another model
-  /// Tasks on `cpu` that may wait for one that stalls though another worker is free: those taken from a queue
-  /// with it, and all that wait for its worker alone (docs/models.md).
+  bool sequential = false;  ///< one worker and one event in flight, whatever the setup says
+  bool reactor = false;     ///< waits as Setup::io says; others have one way to wait
+  bool candidate = true;    ///< false for `limit`, which is not a model to choose
+  bool by_default = true;   ///< false: runs only where it is named: a variant of another model
+  /// On `cpu`, the most tasks that wait behind a stalled task while another worker is free: those that its
+  /// worker took from a queue with it, and those queued for that worker alone (docs/models.md).
   std::uint64_t tasks_behind_one = 15;
   bool costly_tasks = false;       ///< a task costs tens of microseconds, as a thread does: tests run few
   std::string_view unavailable{};  ///< why it cannot run here; empty: it can

@@ -1,7 +1,6 @@
-// The visible table of models, in the order in which they are listed. A row is a name, the streams that the
-// model runs
-// (`none` where it does not run one), a line about it, and what else sets it apart. The function of row `x`
-// on stream `s` is x_s, defined in x/s.cpp.
+// The table of models, in the order in which they are listed. A row is a name, the streams that the model runs
+// (`none` for one that it does not run), a line about it, and its other properties. The function of row `x` on
+// stream `s` is x_s, defined in x/s.cpp.
 #include "models/model.hpp"
 
 // clang-format off

@@ -24,8 +24,8 @@ class MpiTeam final : public Sampler {
   ~MpiTeam() override;
 
   LocalSampler& local() noexcept override { return local_; }
-  /// What one process needs is each rank's part. With --scaling strong it is that of the most ranks, so that
-  /// every number of them counts the same events.
+  /// `events` for each rank. With --scaling strong the total is that of the greatest number of ranks, so that
+  /// every number of ranks counts the same events.
   std::uint64_t events_of(Cell const& cell, std::uint64_t events) const override;
   /// Throws RankFailed too.
   std::vector<PreparedCell> prepare(std::vector<Cell> const& cells) override;

@@ -378,7 +378,7 @@ class Campaign {
   CampaignResult result_;
 };
 
-/// What a campaign has come to that was interrupted before its first sample.
+/// The result of a campaign that was interrupted before its first sample.
 CampaignResult nothing_measured(RunOptions const& options, Plan const& plan) {
   CampaignResult result;
   result.plan = plan;

@@ -33,8 +33,8 @@ using Grow = std::function<More(CampaignResult const&)>;
 /// budget is spent. No round is begun that the budget has no room for. Not with --against or --slo.
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Grow const& grow);
 
-/// The same with samples that `sampler` takes, which heeds `stop` as the campaign does. That it is lost ends
-/// the campaign: the samples before stay.
+/// The same, with samples from `sampler`, which must stop on `stop` too. SamplerLost ends the campaign; the
+/// samples before it are kept.
 CampaignResult run_campaign(RunOptions const& options, Plan const& plan, Sampler& sampler,
                             StopSignals const& stop, Progress& progress);
 

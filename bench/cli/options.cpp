@@ -234,7 +234,6 @@ void read_events(RunArguments const& given, RunOptions& options) {
                        " is for synthetic events: leave it out with --input (--repeat N replays the file)");
     }
   }
-  options.input = *given.input;
   options.text = given.text.read();
   options.window = options.text.window;
   if (given.repeat) options.text.repeat = parse_count("--repeat", *given.repeat, 1, 1'000'000'000);
@@ -277,6 +276,7 @@ void read_cell_options(RunArguments const& given, RunOptions& options) {
   options.external = read_external(given, options.streams);
   options.models = read_models(given, options);
   options.ingest_lookup = given.lookup;
+  if (given.input) options.input = *given.input;
   auto const parameters = list_parameters();
   for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i].read(options, *given.lists[i]);
   if (given.wait_dist) options.wait_distribution = read_wait_distribution(*given.wait_dist);

@@ -13,7 +13,7 @@ namespace tally {
 
 /// Whom lookups ask.
 struct Service {
-  std::string name = "embedded";  ///< as LookupSide::name() has it
+  std::string name = "embedded";  ///< LookupBackend::name()
   RedisDatabase const* database = nullptr;
 };
 

@@ -15,7 +15,7 @@
 #include "bench/plan/run_options.hpp"
 #include "bench/process/child_watch.hpp"
 #include "bench/sampling/cell_sample.hpp"
-#include "bench/sampling/lookup_side.hpp"
+#include "bench/sampling/lookup_backend.hpp"
 #include "bench/sampling/streams.hpp"
 #include "models/external/external.hpp"
 
@@ -36,9 +36,9 @@ class CellRunner {
   CellRunner(RunOptions const& options, Plan const& plan, StopSignals const& stop, Progress& progress,
              std::filesystem::path const& latency_limit = AwakeCpus::kLatencyLimit);
 
-  /// Whom lookups ask.
-  LookupSide& lookups() noexcept { return lookups_; }
-  LookupSide const& lookups() const noexcept { return lookups_; }
+  /// The service that answers lookups.
+  LookupBackend& lookups() noexcept { return lookups_; }
+  LookupBackend const& lookups() const noexcept { return lookups_; }
   /// One sample, verified against the workload's reference. A service that died takes the sample with it, and
   /// is started again once. Throws Interrupted.
   CellSample run(Cell const& cell, Workload const& workload, Streams& streams);
@@ -77,7 +77,7 @@ class CellRunner {
   std::vector<int> worker_cpus_;
   std::unique_ptr<AwakeCpus> awake_;
   std::vector<std::string> notes_;
-  LookupSide lookups_;  // adds to the notes
+  LookupBackend lookups_;  // adds to the notes
 };
 
 }  // namespace tally

@@ -25,7 +25,7 @@ class LocalSampler final : public Sampler {
   LocalSampler& local() noexcept override { return *this; }
   std::vector<PreparedCell> prepare(std::vector<Cell> const& cells) override;
   std::uint64_t input_bytes() const override;
-  /// The stream of a cell that is not prepared is made first.
+  /// Makes the cell's stream first if it is not prepared.
   CellSample sample(Cell const& cell) override;
   std::vector<std::string> notes() const override { return runner_.notes(); }
 
@@ -36,9 +36,9 @@ class LocalSampler final : public Sampler {
   double links_per_ns() const noexcept { return streams_.links_per_ns(); }
   void set_links_per_ns(double links_per_ns) noexcept { streams_.set_links_per_ns(links_per_ns); }
   InputFile const* input() const noexcept { return streams_.input(); }
-  /// What counting the cell's stream sequentially comes to.
+  /// The counts of the cell's stream, from a sequential loop.
   Counts const& reference(Cell const& cell) { return streams_.workload(cell).expected; }
-  /// Where cells run, whom their lookups ask, and what remains of that to be done.
+  /// The CPUs and the services that samples use.
   CellRunner& runner() noexcept { return runner_; }
   CellRunner const& runner() const noexcept { return runner_; }
 
@@ -48,7 +48,7 @@ class LocalSampler final : public Sampler {
   Streams streams_;
 };
 
-/// What is known of how long the lookups of `cell` wait, from its events alone.
+/// How long the lookups of `cell` wait, computed from its events alone.
 PreparedCell known_waits(Cell const& cell, RunOptions const& options, bool waits_are_ours);
 
 }  // namespace tally

@@ -1,4 +1,4 @@
-// Who takes the samples of a campaign.
+// The interface through which a campaign takes its samples.
 #pragma once
 
 #include <cstdint>
@@ -32,23 +32,22 @@ struct PreparedCell {
   std::optional<DrawnWaits> drawn_waits{};
 };
 
-/// Takes samples, each verified against a reference. An implementation says where: in this process's
-/// children (LocalSampler), in those of two builds (TwoBuilds), or in the ranks of an MPI job (MpiTeam).
+/// Takes samples, each verified against a reference. LocalSampler takes them in child processes, TwoBuilds in
+/// child processes of two builds, MpiTeam in the ranks of an MPI job.
 class Sampler {
  public:
   virtual ~Sampler() = default;
 
-  /// What this process measures by itself, whoever takes the samples: pilots, rates that are searched for,
-  /// and the reference work.
+  /// Takes what every campaign measures in this process: pilots, the probes of --slo, the reference work.
   virtual LocalSampler& local() noexcept = 0;
-  /// The cells that are measured where those of `own` are asked for. Throws UsageError.
+  /// `own` with the cells that this sampler adds to it. Throws UsageError.
   virtual Plan complete(Plan own) { return own; }
-  /// Events of a sample of `cell`, for which pilots in this process found `events`.
+  /// Events of a sample of `cell`, if pilots in this process found that `events` are enough for one process.
   virtual std::uint64_t events_of([[maybe_unused]] Cell const& cell, std::uint64_t events) const {
     return events;
   }
-  /// Makes the streams of `cells`, which have their numbers of events, and the references. Returns what is
-  /// known of each. Throws SamplerLost, Interrupted, and what an implementation has for a part that cannot.
+  /// Makes the streams of `cells`, whose numbers of events are set, and the references; one PreparedCell for
+  /// each, in their order. Throws SamplerLost, Interrupted, and what an implementation documents.
   virtual std::vector<PreparedCell> prepare(std::vector<Cell> const& cells) = 0;
   /// Bytes of the file whose events are counted; 0 if there is none.
   virtual std::uint64_t input_bytes() const = 0;
@@ -56,11 +55,11 @@ class Sampler {
   /// Interrupted.
   virtual CellSample sample(Cell const& cell) = 0;
 
-  /// Samples shared CPUs, so that no figure is a claim.
+  /// Whether processes that count together share CPUs: then no figure may be cited.
   virtual bool shares_cpus() const noexcept { return false; }
-  /// Keys for the result file's context, beside the manifest.
+  /// Further keys for the context of the result file.
   virtual Json describe() const { return Json::object(); }
-  /// What a reader of the figures must know, a sentence each.
+  /// Sentences that a reader of the results must know.
   virtual std::vector<std::string> notes() const = 0;
 };
 

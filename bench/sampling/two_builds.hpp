@@ -13,8 +13,8 @@
 
 namespace tally {
 
-/// This build and another, each in a process that forks the samples: both are started in the same way, so
-/// that nothing but what they were built from sets them apart.
+/// This build and another, each in a process that forks its samples. Both processes are started in the same
+/// way, so that only the builds differ.
 class TwoBuilds final : public Sampler {
  public:
   /// Starts both. `options`, `stop` and `progress` must outlive it. Throws UsageError if options.against is
@@ -28,7 +28,7 @@ class TwoBuilds final : public Sampler {
   /// Throws SamplerFailed, Interrupted.
   std::vector<PreparedCell> prepare(std::vector<Cell> const& cells) override;
   std::uint64_t input_bytes() const override { return local_.input_bytes(); }
-  /// A cell that the two builds count differently has failed.
+  /// A cell whose reference counts differ between the builds fails.
   CellSample sample(Cell const& cell) override;
   /// `against`: the other build's path, version, commit, hash and libraries.
   Json describe() const override;

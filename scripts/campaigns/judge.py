@@ -26,6 +26,7 @@ and is listed in CAMPAIGNS. What campaigns share is in scripts/tally: judging, m
 import argparse
 import importlib
 import pathlib
+import shutil
 import sys
 import time
 
@@ -119,6 +120,8 @@ def main():
     if campaign is None:
         return 0
     try:
+        if not arguments.judge and shutil.which(arguments.tally) is None:
+            raise CannotRun(f"there is no program {arguments.tally}: build it with scripts/bench, or name one with --tally")
         arguments.out.mkdir(parents=True, exist_ok=True)
         if not arguments.judge:
             measure(campaign, arguments)

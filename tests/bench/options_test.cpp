@@ -196,6 +196,16 @@ TEST(Options, EveryOptionArrivesWhereItBelongs) {
   EXPECT_EQ(options.command_line.size(), 41u);
 }
 
+TEST(Options, LinesOfAFileHaveALargerBatchByDefault) {
+  auto const batches_with = [](Arguments const& more) {
+    Arguments arguments{"--input", "f"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return parse_test_options(arguments).batches;
+  };
+  EXPECT_EQ(batches_with({}), std::vector(defaults::kTextBatches.begin(), defaults::kTextBatches.end()));
+  EXPECT_EQ(batches_with({"--batch", "3"}), std::vector<std::uint64_t>{3});
+}
+
 TEST(Options, ZeroEventsAreValid) { EXPECT_EQ(parse_test_options({"--events", "0"}).events, 0u); }
 
 TEST(Options, ListsMayBeGivenInPieces) {

@@ -74,8 +74,8 @@ class Crossing : public testing::TestWithParam<std::tuple<Model const*, int, Io>
 #endif
   }
 
-  /// Whether ThreadSanitizer would see nothing that it does not see of another model: how lines are read is
-  /// the same in all of them, and costs ten times as much under it.
+  /// Under ThreadSanitizer, whether the tests of text formats skip the model. All models call the same code
+  /// to read lines, which takes ten times as long there, so one model is enough.
   bool reads_lines_as_others_do() const {
 #ifdef TALLY_THREAD_SANITIZER
     return model().name != "thread_pool";
@@ -97,7 +97,7 @@ class Crossing : public testing::TestWithParam<std::tuple<Model const*, int, Io>
     return setup;
   }
 
-  /// So many tasks, or of a model whose tasks cost more, as many as take it no longer.
+  /// `many` tasks; a twentieth of them for a model whose tasks are costly.
   std::uint64_t tasks(std::uint64_t many) const { return model().costly_tasks ? many / 20 : many; }
 
   /// One of the four combinations of two choices. They take turns, from one number of workers to the next

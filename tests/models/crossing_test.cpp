@@ -287,7 +287,8 @@ TEST_P(Crossing, AReaderFarAheadOfItsWorkersWaits) {
             "");
 }
 
-/// A stream whose second event is not counted until all others are, or until none of them was for a second.
+/// A stream that counts its second event only when all others are counted, or when a second has passed
+/// without another being counted.
 class HoldingOne final : public Passing {
  public:
   using Passing::Passing;
@@ -299,7 +300,7 @@ class HoldingOne final : public Passing {
       auto until = std::chrono::steady_clock::now() + 1s;
       while (seen < others && std::chrono::steady_clock::now() < until) {
         std::this_thread::sleep_for(1ms);
-        // However slow they are, those that go on are held up by nobody.
+        // Slow progress is progress: the other tasks do not wait for this one.
         if (auto const now = counted_->load(); now != seen) {
           seen = now;
           until = std::chrono::steady_clock::now() + 1s;
@@ -316,7 +317,7 @@ class HoldingOne final : public Passing {
   Shared<std::atomic<std::uint64_t>> counted_, left_;
 };
 
-/// The most tasks that may wait behind another in the case that runs: what checks it is a plain function.
+/// Model::tasks_behind_one of the model under test. Global, since the check is a plain function.
 std::uint64_t most_left = 0;
 
 void check_left(HoldingOne const& holding) {

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-# Every folder of sources, from the bottom up: a file includes headers of its own folder and of folders that stand before it. A model includes
-# no other model, and no folder of tests another but those named here.
+# Every folder of C++ sources, from the bottom up: a file includes headers of its own folder and of folders that stand before it, and a model
+# includes no other model. Tests may include everything.
 FOLDERS = """
     workloads/base workloads/counting workloads workloads/events workloads/text workloads/input workloads/lookup workloads/ingest
     models models/runtime models/runtime/io models/*

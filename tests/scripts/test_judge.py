@@ -31,6 +31,13 @@ def test_every_campaign_is_listed_with_a_line_and_has_results(root):
     assert all(len(line.split()) > 3 for line in done.stdout.splitlines())
 
 
+def test_a_program_that_is_not_built_is_named_and_nothing_is_written(root, tmp_path):
+    done = judge_py(root, "targets", "-o", tmp_path / "out", "--tally", tmp_path / "none")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1 and f"there is no program {tmp_path}/none" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def imported(path):
     """Names of the modules that a file imports, from the first part on."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-// Whom the lookups of a campaign ask, and what it does for a sample.
+// The service that answers the lookups of a campaign.
 #pragma once
 
 #include <functional>
@@ -17,38 +17,38 @@
 
 namespace tally {
 
-/// How long it is waited for a helper's death to show after a sample has failed because of it.
+/// After a sample has failed, the death of a helper process that caused it shows within this time.
 inline constexpr int kDeathShowsWithinMs = 50;
 
 /// The embedded lookup service, an external one, or a database with keys of the run's own.
-class LookupSide {
+class LookupBackend {
  public:
-  /// Adds to `notes` what a reader must know. All must outlive it.
-  LookupSide(RunOptions const& options, StopSignals const& stop, Progress& progress,
-             std::vector<std::string>& notes);
+  /// Appends to `notes` what a reader of the results must know. All arguments must outlive it.
+  LookupBackend(RunOptions const& options, StopSignals const& stop, Progress& progress,
+                std::vector<std::string>& notes);
 
-  /// Starts the embedded service, on the last of `cpus` if as many are left beside `most_workers`, and one
-  /// more for the load generator where there is one; or greets the external one, which gets keys if it is a
-  /// database. One that does not answer, or takes no keys, is no error here: it is the failure of every
-  /// sample. Throws Interrupted.
+  /// Starts the embedded service, or connects to the external one and loads keys if that is a database. The
+  /// embedded service spins on the last of `cpus` if `most_workers` (and, with `beside_generator`, the load
+  /// generator) leave that CPU free; otherwise it sleeps between requests. A service that does not answer, or
+  /// takes no keys, is no error here: every sample then fails. Throws Interrupted.
   void begin(std::vector<int> const& cpus, std::vector<int> const& worker_cpus, int most_workers,
              bool beside_generator);
-  /// Whom lookups ask.
+  /// Where lookups go.
   LookupTarget target() const;
-  /// What that is: "embedded", "redis 7.0.15", "lookup service", or "unknown" where nobody answered.
+  /// "embedded", "redis 7.0.15", "lookup service", or "unknown" if no service answered.
   std::string name() const;
-  /// Null if lookups ask no database.
+  /// Null if the service is no database.
   RedisDatabase const* database() const noexcept { return database_.get(); }
-  /// Readable when the embedded service has ended; -1 if it is none of ours.
+  /// Readable when the embedded service has ended; -1 without an embedded service.
   int pidfd() const noexcept { return service_ ? service_->pidfd() : -1; }
-  /// Whether it needs a CPU here.
+  /// Whether the service uses a CPU of this machine.
   bool is_on_this_machine() const noexcept;
   /// After the last sample: removes the run's keys from the database. Returns what is left there, in a line
   /// that is a note too; empty if nothing is.
   std::string remove_keys();
 
-  /// A sample of a cell whose events are looked up: `take` measures it, and says of itself how it ended. A
-  /// service that died takes the sample with it, and is started again once.
+  /// One sample of a cell with lookups. `take` measures it and sets how it ended. If the service dies, the
+  /// sample has failed; the service is restarted once.
   CellSample with(Cell const& cell, Workload const& workload, std::function<CellSample(Ending&)> const& take);
 
  private:

@@ -1,4 +1,4 @@
-#include "bench/sampling/lookup_side.hpp"
+#include "bench/sampling/lookup_backend.hpp"
 
 #include <poll.h>
 
@@ -14,12 +14,12 @@ constexpr std::chrono::milliseconds kGreetWithin{2000};
 
 }  // namespace
 
-LookupSide::LookupSide(RunOptions const& options, StopSignals const& stop, Progress& progress,
-                       std::vector<std::string>& notes)
+LookupBackend::LookupBackend(RunOptions const& options, StopSignals const& stop, Progress& progress,
+                             std::vector<std::string>& notes)
     : options_(options), stop_(stop), progress_(progress), notes_(notes) {}
 
-void LookupSide::begin(std::vector<int> const& cpus, std::vector<int> const& worker_cpus, int most_workers,
-                       bool beside_generator) {
+void LookupBackend::begin(std::vector<int> const& cpus, std::vector<int> const& worker_cpus, int most_workers,
+                          bool beside_generator) {
   try {
     if (options_.service)
       find(worker_cpus);
@@ -31,17 +31,17 @@ void LookupSide::begin(std::vector<int> const& cpus, std::vector<int> const& wor
   }
 }
 
-bool LookupSide::is_on_this_machine() const noexcept {
+bool LookupBackend::is_on_this_machine() const noexcept {
   constexpr std::uint32_t kLoopback = 127;
   return !options_.service || external_.host >> 24 == kLoopback;
 }
 
-void LookupSide::lose(std::string const& why) {
+void LookupBackend::lose(std::string const& why) {
   failure_ = why;
   progress_.warn(why);
 }
 
-void LookupSide::find(std::vector<int> const& worker_cpus) {
+void LookupBackend::find(std::vector<int> const& worker_cpus) {
   {
     StopSignals::ExitAtOnce const at_once(stop_);  // looking up a name heeds no signal
     external_ = LookupTarget(resolve(*options_.service));
@@ -54,7 +54,7 @@ void LookupSide::find(std::vector<int> const& worker_cpus) {
     ping(external_, kGreetWithin, stop_);
 }
 
-void LookupSide::load_keys(std::vector<int> const& worker_cpus) {
+void LookupBackend::load_keys(std::vector<int> const& worker_cpus) {
   progress_.say("loading keys into " + options_.service->shown());
   constexpr std::uint64_t kMost = RedisDatabase::kMostSlots;
   database_->load(options_.keys, std::min(options_.events.value_or(kMost), kMost), stop_);
@@ -72,13 +72,13 @@ void LookupSide::load_keys(std::vector<int> const& worker_cpus) {
         "taskset(1), or scripts/with_redis --cpu");
 }
 
-std::string LookupSide::name() const {
+std::string LookupBackend::name() const {
   if (!options_.service) return "embedded";
   if (database_) return "redis " + database_->facts().version;
   return external_.port != 0 && failure_.empty() ? "lookup service" : "unknown";
 }
 
-std::string LookupSide::remove_keys() {
+std::string LookupBackend::remove_keys() {
   std::string const left = database_ ? database_->remove() : "";
   if (!left.empty()) {
     notes_.push_back(left);
@@ -87,7 +87,7 @@ std::string LookupSide::remove_keys() {
   return left;
 }
 
-void LookupSide::start(std::vector<int> const& cpus, int most_workers, bool beside_generator) {
+void LookupBackend::start(std::vector<int> const& cpus, int most_workers, bool beside_generator) {
   int const left = static_cast<int>(cpus.size()) - most_workers;
   bool const own_cpu = left >= (beside_generator ? 2 : 1);
   if (!own_cpu)
@@ -100,13 +100,13 @@ void LookupSide::start(std::vector<int> const& cpus, int most_workers, bool besi
   service_ = std::make_unique<ServiceProcess>(config, left > 0 ? std::vector<int>{cpus.back()} : cpus, stop_);
 }
 
-LookupTarget LookupSide::target() const {
+LookupTarget LookupBackend::target() const {
   if (options_.service) return external_;
   return LookupTarget(service_ ? service_->address() : ServiceAddress{});
 }
 
-CellSample LookupSide::with(Cell const& cell, Workload const& workload,
-                            std::function<CellSample(Ending&)> const& take) {
+CellSample LookupBackend::with(Cell const& cell, Workload const& workload,
+                               std::function<CellSample(Ending&)> const& take) {
   CellSample taken;
   taken.sample.failure = failure_;
   if (!failure_.empty() || note_service_death(taken.sample)) return taken;
@@ -137,7 +137,7 @@ CellSample LookupSide::with(Cell const& cell, Workload const& workload,
   return taken;
 }
 
-CellSample LookupSide::with_database(std::function<CellSample(Ending&)> const& take) {
+CellSample LookupBackend::with_database(std::function<CellSample(Ending&)> const& take) {
   CellSample taken;
   try {
     RedisAccount const before = database_->account();
@@ -162,8 +162,8 @@ CellSample LookupSide::with_database(std::function<CellSample(Ending&)> const& t
 }
 
 /// A program may count without asking; the service knows.
-void LookupSide::check_asked(Sample& sample, Workload const& workload, ServiceAccount const& before,
-                             ServiceAccount const& after) {
+void LookupBackend::check_asked(Sample& sample, Workload const& workload, ServiceAccount const& before,
+                                ServiceAccount const& after) {
   std::uint64_t const asked = after.requests - before.requests, answered = after.replies - before.replies;
   std::uint64_t const events = workload.lookup->events();
   if (asked == events && answered == events) return;
@@ -172,7 +172,7 @@ void LookupSide::check_asked(Sample& sample, Workload const& workload, ServiceAc
                    std::to_string(answered) + " times, to count " + std::to_string(events) + " events";
 }
 
-void LookupSide::account_service(CellSample& taken, ServiceAccount const& before) const {
+void LookupBackend::account_service(CellSample& taken, ServiceAccount const& before) const {
   ServiceAccount const after = service_->account();
   taken.sample.service_cpu_s = after.cpu_s - before.cpu_s;
   taken.sample.service_busy_s = after.busy_s - before.busy_s;
@@ -182,7 +182,7 @@ void LookupSide::account_service(CellSample& taken, ServiceAccount const& before
 }
 
 /// If the service has died: says so in `sample`, and starts another, once. True if it has.
-bool LookupSide::note_service_death(Sample& sample) {
+bool LookupBackend::note_service_death(Sample& sample) {
   if (!service_) return false;
   auto const death = service_->death();
   if (!death) return false;
